@@ -1,0 +1,22 @@
+package objstore
+
+// AsRenamer finds the power to rename in b or in a store it decorates. The one found is the outermost that has it.
+func AsRenamer(b Bucket) (Renamer, bool) { return find[Renamer](b) }
+
+// AsPrestager finds the power to prestage in b or in a store it decorates.
+func AsPrestager(b Bucket) (Prestager, bool) { return find[Prestager](b) }
+
+func find[P any](b Bucket) (P, bool) {
+	for b != nil {
+		if p, ok := b.(P); ok {
+			return p, true
+		}
+		u, ok := b.(Unwrapper)
+		if !ok {
+			break
+		}
+		b = u.Unwrap()
+	}
+	var none P
+	return none, false
+}
