@@ -1,0 +1,111 @@
+// Package headrace_test holds the one test that is about the whole tree: who may import whom.
+package headrace_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/headrace/headrace/"
+
+// allowed is the architecture: which of our packages each package may import. It is policy, not data to edit until the
+// build passes. A new arrow is a change of the design and wants a page in docs/decisions.
+var allowed = map[string][]string{
+	"objstore":              {},
+	"objstore/s3store":      {"objstore"},
+	"objstore/memstore":     {"objstore"},
+	"objstore/faultstore":   {"objstore"},
+	"objstore/objstoretest": {"objstore"},
+	"objstore/s3front":      {"objstore"},
+	"s3server":              {},
+	"cache":                 {"objstore"},
+	"prefetch":              {"objstore"},
+	"fs/names":              {"objstore"},
+	"fs":                    {"objstore", "prefetch", "fs/names"},
+	"bench":                 {"objstore", "objstore/s3store", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "prefetch", "fs", "bench", "s3server"},
+	"integration":           {},
+}
+
+// owners says which package alone may import a library: what it hides stays hidden.
+var owners = map[string]string{
+	"github.com/hanwen/go-fuse/":           "fs",
+	"github.com/aws/":                      "objstore/s3store",
+	"github.com/urfave/cli/":               "cmd/headrace",
+	"github.com/prometheus/client_golang/": "cmd/headrace",
+	"github.com/hashicorp/golang-lru/":     "fs/names",
+}
+
+// testOnly must never be linked into the binary.
+var testOnly = []string{
+	module + "objstore/memstore", module + "objstore/faultstore", module + "objstore/objstoretest", module + "objstore/s3front",
+	"github.com/Shopify/toxiproxy", "github.com/versity/", "github.com/minio/minio", "testing",
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if name == strings.TrimSuffix(module, "/") {
+			continue // this test
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("%s is not in the table: decide what it owns and what it must not know", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if ours, ok := strings.CutPrefix(imported, module); ok && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s, which is against the layers", name, ours)
+			}
+			for library, owner := range owners {
+				if strings.HasPrefix(imported, library) && name != owner {
+					t.Errorf("%s imports %s, which only %s may", name, imported, owner)
+				}
+			}
+		}
+	}
+}
+
+func TestLayersBinaryLinksNoTestServer(t *testing.T) {
+	for _, p := range list(t, "./cmd/headrace") {
+		for _, dep := range p.Deps {
+			for _, banned := range testOnly {
+				if dep == banned || strings.HasPrefix(dep, banned+"/") || strings.HasSuffix(banned, "/") && strings.HasPrefix(dep, banned) {
+					t.Errorf("the binary links %s", dep)
+				}
+			}
+		}
+	}
+}
+
+func list(t *testing.T, pattern string) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", pattern).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listed
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
