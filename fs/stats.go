@@ -1,0 +1,25 @@
+package fs
+
+import "sync/atomic"
+
+// Stats are totals since the mount, and what is held now.
+type Stats struct {
+	Nodes int // node ids the kernel may use
+	Files int // open file handles
+	Dirs  int // open directory handles
+	Locks int // paths on which somebody holds a lock
+
+	Lookups     int64 // names asked for
+	Opens       int64 // files opened
+	Reads       int64 // READ requests answered with data, which the kernel's pages did not answer
+	ReadBytes   int64 // bytes they returned
+	DirEntries  int64 // names returned by readdir
+	Stale       int64 // times a version was found replaced, at open, at stat or while it was read
+	Interrupted int64 // requests given up because the caller was killed
+	Errors      int64 // requests answered with an errno that is logged: EIO, EACCES and the like
+}
+
+// counters are the totals of Stats.
+type counters struct {
+	lookups, opens, reads, readBytes, dirEntries, stale, interrupted, errors atomic.Int64
+}
