@@ -1,15 +1,24 @@
-// Package prefetch decides what will be wanted next, and when to ask for it.
 package prefetch
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/objstore"
+)
+
+const (
+	// idleAfter is when a lane's claim to the budget ends if nobody reads there: longer than a training step takes, shorter
+	// than the others would like to wait. What was fetched stays in the cache until somebody needs the room.
+	idleAfter = 10 * time.Second
+	// sweepEvery bounds what the search for idle lanes costs.
+	sweepEvery = 2 * time.Second
 )
 
 // Source is where bytes are had from and asked for ahead of need: the cache.
@@ -30,13 +39,13 @@ type Config struct {
 	// Source is required.
 	Source Source
 
-	// Memory is how many bytes Source can hold. A file that is no larger is expected to end up there when it is read at
-	// random long enough, so its chunks are completed. Required.
-	Memory int64
-
-	// Budget is how many bytes the windows of all lanes may together reach ahead of their readers. 0 means half of Memory:
-	// the other half is what readers are in the middle of, and what was read and may be read again.
+	// Budget is how many bytes the windows of all lanes may together reach ahead of their readers. Required.
 	Budget int64
+
+	// Memory is how many bytes Source can hold. A file that is no larger is expected to end up there when it is read at
+	// random long enough, so its chunks are completed. 0 means twice Budget: half for what is foreseen, and half for what
+	// readers are in the middle of and what they may read again.
+	Memory int64
 
 	// Now is the clock by which idle lanes are found. nil means time.Now.
 	Now func() time.Time
@@ -46,11 +55,11 @@ func (c *Config) validate() error {
 	if c.Source == nil {
 		return errors.New("prefetch: no source")
 	}
-	if c.Memory < BlockSize {
-		return fmt.Errorf("prefetch: memory of %d bytes is less than a block", c.Memory)
+	if c.Budget < BlockSize {
+		return fmt.Errorf("prefetch: a budget of %d bytes is less than a block", c.Budget)
 	}
-	if c.Budget < 0 || c.Budget > c.Memory {
-		return fmt.Errorf("prefetch: budget of %d bytes is not within memory of %d", c.Budget, c.Memory)
+	if c.Memory != 0 && c.Memory < c.Budget {
+		return fmt.Errorf("prefetch: a budget of %d bytes does not fit in memory of %d", c.Budget, c.Memory)
 	}
 	return nil
 }
@@ -67,10 +76,13 @@ type Prefetcher struct {
 
 	counters counters
 
-	mu      sync.Mutex // guards what is below; never held together with a File's lock
-	files   map[*File]struct{}
-	claimed int64 // sizes of the files that are counted on to end up in memory
-	swept   time.Time
+	// claimed is the sizes of the files that are counted on to end up in memory.
+	// INVARIANT: 0 <= claimed <= memory.
+	claimed atomic.Int64
+
+	mu    sync.Mutex // guards what is below; never held together with a File's lock
+	files map[*File]struct{}
+	swept time.Time // when idle lanes were last looked for
 }
 
 // New makes a prefetcher. It starts nothing and needs no closing; its files do.
@@ -78,8 +90,8 @@ func New(cfg Config) (*Prefetcher, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Budget == 0 {
-		cfg.Budget = max(cfg.Memory/2, BlockSize)
+	if cfg.Memory == 0 {
+		cfg.Memory = 2 * cfg.Budget
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -96,12 +108,51 @@ func New(cfg Config) (*Prefetcher, error) {
 // Open starts following the reads of one version. There should be one File per open version, shared by all its handles,
 // since lanes are found by offset and not by handle. It does no I/O. The caller closes the File.
 func (p *Prefetcher) Open(v objstore.Version) *File {
-	ctx, cancel := context.WithCancel(context.Background())
-	f := &File{p: p, version: v, ctx: ctx, cancel: cancel}
+	f := newFile(p, v)
 	p.mu.Lock()
 	p.files[f] = struct{}{}
 	p.mu.Unlock()
 	return f
+}
+
+// forget takes f out of the open files.
+func (p *Prefetcher) forget(f *File) {
+	p.mu.Lock()
+	delete(p.files, f)
+	p.mu.Unlock()
+}
+
+// share is how much of the budget is one active lane's.
+func (p *Prefetcher) share() int64 { return p.budget / max(p.active.Load(), 1) }
+
+// claim takes size bytes of memory for a file that is to end up there, unless others have claimed them.
+func (p *Prefetcher) claim(size int64) bool {
+	for {
+		old := p.claimed.Load()
+		if old+size > p.memory {
+			return false
+		}
+		if p.claimed.CompareAndSwap(old, old+size) {
+			return true
+		}
+	}
+}
+
+// sweep lets idle lanes of all files give way, at most once in sweepEvery. Readers call it, so it needs no goroutine:
+// where nobody reads, nobody needs what idle lanes hold.
+func (p *Prefetcher) sweep() {
+	now := p.now()
+	p.mu.Lock()
+	if now.Sub(p.swept) < sweepEvery {
+		p.mu.Unlock()
+		return
+	}
+	p.swept = now
+	files := slices.Collect(maps.Keys(p.files))
+	p.mu.Unlock()
+	for _, f := range files {
+		f.rest()
+	}
 }
 
 // Stats are totals since New, and what is open now.
