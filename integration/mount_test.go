@@ -1,0 +1,277 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// fuseType is what the kernel's table of mounts calls ours.
+	fuseType = "fuse.headrace"
+	// patience is for what should take milliseconds on an idle machine: generous, since the detector, the server and other
+	// tests share two cores.
+	patience = 30 * time.Second
+)
+
+// mount is a running `headrace mount --foreground` and what it mounted. When the test ends it is unmounted, and everything
+// it may have left behind fails the test.
+type mount struct {
+	t         *testing.T
+	dir       string // where it is mounted
+	temporary string // its TMPDIR
+	metrics   string // its metrics socket
+	logPath   string
+	stderr    bytes.Buffer // read once the process has ended
+	cmd       *exec.Cmd
+	gone      chan struct{}         // closed when the process has ended
+	provoked  slog.Level            // the worst level the log may have
+	files     map[string]int        // what the process had open when the mount was new
+	inspect   func(lines []logLine) // looks at the log at the end; may be nil
+}
+
+// mountSpec is how to mount.
+type mountSpec struct {
+	source   string
+	endpoint string
+	flags    []string
+	binary   func() (string, error) // nil: the one with the race detector
+	provoked slog.Level             // what the test provokes may be logged up to this level; INFO when zero
+}
+
+// mountBucket mounts the whole bucket straight from its server.
+func mountBucket(t *testing.T, b *bucket, flags ...string) *mount {
+	t.Helper()
+	return startMount(t, mountSpec{source: b.source(), endpoint: b.server.Endpoint(), flags: flags})
+}
+
+// mountThrough mounts the whole bucket through the proxy.
+func mountThrough(t *testing.T, b *bucket, p *proxy, flags ...string) *mount {
+	t.Helper()
+	return startMount(t, mountSpec{source: b.source(), endpoint: p.endpoint(), flags: flags})
+}
+
+// mountFaulty is mountThrough for tests that break things on purpose: warnings and errors may be logged.
+func mountFaulty(t *testing.T, b *bucket, endpoint string, flags ...string) *mount {
+	t.Helper()
+	return startMount(t, mountSpec{source: b.source(), endpoint: endpoint, flags: flags, provoked: slog.LevelError})
+}
+
+// startMount returns when the mount answers.
+func startMount(t *testing.T, spec mountSpec) *mount {
+	t.Helper()
+	build := spec.binary
+	if build == nil {
+		build = shared.raced
+	}
+	binary := must[string](t)(build())
+	home := filepath.Join(shared.dir, shared.names("mount"))
+	m := &mount{
+		t: t, dir: filepath.Join(home, "mnt"), temporary: filepath.Join(home, "tmp"), metrics: filepath.Join(home, "metrics"),
+		logPath: filepath.Join(home, "log"), gone: make(chan struct{}), provoked: spec.provoked,
+	}
+	for _, dir := range []string{m.dir, m.temporary} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{
+		"mount", "--foreground", "--endpoint", spec.endpoint, "--log-file", m.logPath, "--log-format", "json",
+		"--log-level", "info", "--metrics", "unix:" + m.metrics, spec.source, m.dir,
+	}
+	m.cmd = exec.Command(binary, append(args, spec.flags...)...)
+	m.cmd.Env = append(os.Environ(), "TMPDIR="+m.temporary)
+	m.cmd.Stderr = &m.stderr
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(m.gone)
+		m.cmd.Wait() // cleanUp looks at the outcome
+	}()
+	t.Cleanup(m.cleanUp)
+	m.awaitLive()
+	m.files = m.openFiles()
+	return m
+}
+
+// awaitLive waits until the mount is in the kernel's table and its root answers.
+func (m *mount) awaitLive() {
+	m.t.Helper()
+	live := holdsWithin(patience, func() bool {
+		return isMounted(m.dir) || m.ended()
+	})
+	if !live || m.ended() {
+		m.t.Fatalf("the mount did not come up; log:\n%s", m.rawLog())
+	}
+	if _, err := os.Stat(m.dir); err != nil {
+		m.t.Fatalf("the root of the mount: %v", err)
+	}
+}
+
+// path is the path of a file of the mount.
+func (m *mount) path(elem ...string) string {
+	return filepath.Join(append([]string{m.dir}, elem...)...)
+}
+
+func (m *mount) ended() bool {
+	select {
+	case <-m.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop sends the daemon SIGTERM, as at the end of every test. A test that wants to see the end itself calls it first.
+func (m *mount) stop() {
+	m.t.Helper()
+	m.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+	select {
+	case <-m.gone:
+	case <-time.After(patience):
+		m.t.Errorf("the daemon did not end on SIGTERM; log:\n%s", m.rawLog())
+		m.destroy()
+	}
+}
+
+// destroy takes down a daemon that hangs, with its stacks on stderr.
+func (m *mount) destroy() {
+	m.cmd.Process.Signal(syscall.SIGQUIT)
+	if !holdsWithin(patience, m.ended) {
+		m.cmd.Process.Kill()
+		<-m.gone
+	}
+	unix.Unmount(m.dir, unix.MNT_DETACH)
+}
+
+// cleanUp ends the daemon and looks at what it leaves.
+func (m *mount) cleanUp() {
+	t := m.t
+	if !m.ended() {
+		if m.files != nil && isMounted(m.dir) {
+			m.checkOpenFiles()
+		}
+		m.stop()
+	}
+	if code := m.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the daemon ended with %v, should be exit code 0", m.cmd.ProcessState)
+	}
+	if text := m.stderr.String(); text != "" {
+		t.Errorf("the daemon wrote to stderr:\n%s", text)
+	}
+	if isMounted(m.dir) {
+		t.Errorf("%s is still mounted", m.dir)
+		unix.Unmount(m.dir, unix.MNT_DETACH)
+	}
+	if err := syscall.Kill(-m.cmd.Process.Pid, 0); err != syscall.ESRCH {
+		t.Errorf("the daemon left a process in its group")
+	}
+	if left, _ := os.ReadDir(m.temporary); len(left) > 0 {
+		t.Errorf("the daemon left temporary files: %v", left)
+	}
+	m.checkLog()
+}
+
+// checkLog fails the test on lines that are worse than what the test provokes.
+func (m *mount) checkLog() {
+	lines, err := readLog(m.logPath)
+	if err != nil {
+		m.t.Errorf("the log: %v", err)
+	}
+	for _, line := range lines {
+		if line.level >= slog.LevelWarn && line.level > m.provoked {
+			m.t.Errorf("the daemon logged: %s", line.text)
+		}
+	}
+	if m.inspect != nil {
+		m.inspect(lines)
+	}
+}
+
+// rawLog is the log as it is now, for messages of failed tests.
+func (m *mount) rawLog() string {
+	b, err := os.ReadFile(m.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// checkOpenFiles fails the test when the daemon holds files it did not hold at the start. Sockets and pipes are pooled and
+// go with the process; files are not.
+func (m *mount) checkOpenFiles() {
+	var now map[string]int
+	same := holdsWithin(patience, func() bool {
+		now = m.openFiles()
+		return maps.Equal(now, m.files)
+	})
+	if !same {
+		m.t.Errorf("the daemon has these files open: %v, had at the start: %v", now, m.files)
+	}
+}
+
+// openFiles counts the daemon's open files by name.
+func (m *mount) openFiles() map[string]int {
+	dir := fmt.Sprintf("/proc/%d/fd", m.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	files := make(map[string]int)
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
+		if err == nil && strings.HasPrefix(target, "/") {
+			files[target]++
+		}
+	}
+	return files
+}
+
+// isMounted tells whether dir is one of our mounts, from the kernel's table and without touching dir.
+func isMounted(dir string) bool {
+	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	return err == nil && slices.ContainsFunc(found, func(i *mountinfo.Info) bool { return i.FSType == fuseType })
+}
+
+// logLine is one line of the daemon's log.
+type logLine struct {
+	level  slog.Level
+	text   string         // the whole line
+	fields map[string]any // what it consists of
+}
+
+// readLog reads a log in JSON. A line that is none is an error: something else wrote into the log.
+func readLog(path string) ([]logLine, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var lines []logLine
+	for raw := range bytes.Lines(b) {
+		line := logLine{text: strings.TrimSpace(string(raw))}
+		if err := json.Unmarshal(raw, &line.fields); err != nil {
+			return lines, fmt.Errorf("%w: %s", err, raw)
+		}
+		level, _ := line.fields[slog.LevelKey].(string)
+		if err := line.level.UnmarshalText([]byte(level)); err != nil {
+			return lines, fmt.Errorf("%w: %s", err, raw)
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}

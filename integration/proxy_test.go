@@ -1,0 +1,210 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxy stands in front of the S3 server, records every request and breaks those it is told to break. It passes the Host
+// header on unchanged, since the requests are signed for it.
+type proxy struct {
+	server *httptest.Server
+
+	mu      sync.Mutex // guards what follows
+	log     []request  // all since the last take
+	begun   int        // requests begun since the proxy started
+	running int        // requests not yet answered in full
+	last    time.Time  // when the last request began or ended
+	faults  []*fault   // in the order in which they are tried
+}
+
+// request is one request in S3's terms.
+type request struct {
+	operation string // "GET", "HEAD", "LIST", "HEADBUCKET", "LISTBUCKETS", or the bare method for anything else
+	bucket    string
+	key       string // for LIST the prefix
+	detail    string // range and condition, or the listing's options
+}
+
+// String is the request as it stands in a golden trace.
+func (r request) String() string {
+	return strings.TrimRight(fmt.Sprintf("%s /%s %s", r.operation, r.key, r.detail), " ")
+}
+
+// settled is how long nothing must happen before a proxy's record is taken to be complete: much longer than a client takes
+// to follow up one request with the next.
+const settled = 250 * time.Millisecond
+
+// newProxy puts a proxy in front of the server at endpoint, for the life of the test.
+func newProxy(t *testing.T, endpoint string) *proxy {
+	t.Helper()
+	target := must[*url.URL](t)(url.Parse(endpoint))
+	p := &proxy{}
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 512}
+	reverse := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		Transport:      transport,
+		FlushInterval:  -1, // a broken body must arrive up to the byte where it breaks
+		BufferPool:     &bufferPool{},
+		ModifyResponse: breakResponse,
+		ErrorLog:       log.New(discard{}, "", 0), // broken bodies are what it is for
+	}
+	p.server = httptest.NewUnstartedServer(p.handler(reverse))
+	p.server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	p.server.Config.ErrorLog = log.New(discard{}, "", 0)
+	p.server.Start()
+	t.Cleanup(func() {
+		p.heal()
+		p.server.CloseClientConnections()
+		p.server.Close()
+		transport.CloseIdleConnections()
+	})
+	return p
+}
+
+// endpoint is the proxy's URL.
+func (p *proxy) endpoint() string { return p.server.URL }
+
+func (p *proxy) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := parseRequest(r)
+		f := p.begin(req)
+		defer p.end()
+		if f == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		f.serve(w, r, next)
+	})
+}
+
+// begin records a request and finds the fault it runs into, if any.
+func (p *proxy) begin(req request) *fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = append(p.log, req)
+	p.begun++
+	p.running++
+	p.last = time.Now()
+	for _, f := range p.faults {
+		if f.takes(req) {
+			return f
+		}
+	}
+	return nil
+}
+
+func (p *proxy) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running--
+	p.last = time.Now()
+}
+
+// take waits until no request is under way nor begun for a while, and returns what was recorded since the last take, sorted:
+// requests made in parallel have no order.
+func (p *proxy) take(t testing.TB) []string {
+	t.Helper()
+	eventually(t, patience, "the requests to settle", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.running == 0 && time.Since(p.last) >= settled
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lines []string
+	for _, r := range p.log {
+		lines = append(lines, r.String())
+	}
+	p.log = nil
+	slices.Sort(lines)
+	return lines
+}
+
+// count is how many requests of the operation were begun since the last take.
+func (p *proxy) count(operation string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, r := range p.log {
+		if r.operation == operation {
+			n++
+		}
+	}
+	return n
+}
+
+// parseRequest tells what an HTTP request is to S3, path-style.
+func parseRequest(r *http.Request) request {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	query := r.URL.Query()
+	req := request{operation: r.Method, bucket: bucket, key: key}
+	switch {
+	case bucket == "":
+		req.operation = "LISTBUCKETS"
+	case key == "" && r.Method == http.MethodHead:
+		req.operation = "HEADBUCKET"
+	case key == "" && query.Get("list-type") == "2":
+		req.operation, req.key = "LIST", query.Get("prefix")
+		req.detail = listingDetail(query)
+	default:
+		var details []string
+		if v := r.Header.Get("Range"); v != "" {
+			details = append(details, v)
+		}
+		if r.Header.Get("If-Match") != "" {
+			details = append(details, "if-match")
+		}
+		req.detail = strings.Join(details, " ")
+	}
+	return req
+}
+
+func listingDetail(query url.Values) string {
+	var details []string
+	for _, name := range []string{"delimiter", "max-keys", "start-after"} {
+		if v := query.Get(name); v != "" {
+			details = append(details, name+"="+v)
+		}
+	}
+	if query.Has("continuation-token") {
+		details = append(details, "continued")
+	}
+	return strings.Join(details, " ")
+}
+
+// connKey is the context's key of a request's connection.
+type connKey struct{}
+
+// discard is a log's end for what is no news.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// bufferPool gives the proxy buffers that suit bodies of 16 MiB.
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if buf, ok := b.pool.Get().(*[]byte); ok {
+		return *buf
+	}
+	return make([]byte, 256<<10)
+}
+
+func (b *bufferPool) Put(buf []byte) { b.pool.Put(&buf) }
