@@ -1,0 +1,155 @@
+package main
+
+import (
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/headrace/headrace/bench"
+	"github.com/urfave/cli/v2"
+)
+
+// benchOptions are the flags of `headrace bench` beside those of the store.
+type benchOptions struct {
+	store     storeOptions
+	keys      cli.StringSlice
+	workloads cli.StringSlice
+	mountArgs cli.StringSlice
+	readOnly  bool
+	shape     string
+	objects   size
+	files     int
+	duration  interval
+	dir       string
+	json      bool
+}
+
+const benchGroup = "What to measure"
+
+func (o *benchOptions) flags() []cli.Flag {
+	o.objects, o.duration = 2*gib, interval(8*time.Second)
+	own := []cli.Flag{
+		&cli.StringSliceFlag{
+			Name: "workload", Category: benchGroup, EnvVars: environment("bench-workload"), Destination: &o.workloads,
+			Usage: "measure only the workload `NAME`; repeat for more",
+		},
+		&cli.StringFlag{
+			Name: "shape", Category: benchGroup, EnvVars: environment("bench-shape"), Destination: &o.shape,
+			Usage: "make the store look farther away: `LATENCY,RATE` to the first byte and of each connection, as 20ms,80MiB",
+		},
+		&cli.GenericFlag{
+			Name: "size", Category: benchGroup, EnvVars: environment("bench-size"), Value: &o.objects,
+			Usage: "the `SIZE` of the large object",
+		},
+		&cli.IntFlag{
+			Name: "files", Category: benchGroup, EnvVars: environment("bench-files"), Destination: &o.files, Value: 2000,
+			Usage: "how many (`N`) files of 100 KiB",
+		},
+		&cli.GenericFlag{
+			Name: "duration", Category: benchGroup, EnvVars: environment("bench-duration"), Value: &o.duration,
+			Usage: "the `DURATION` of each random workload",
+		},
+		&cli.BoolFlag{
+			Name: "read-only", Category: benchGroup, EnvVars: environment("bench-read-only"), Destination: &o.readOnly,
+			Usage: "write nothing: read the objects named by --key",
+		},
+		&cli.StringSliceFlag{
+			Name: "key", Category: benchGroup, EnvVars: environment("bench-key"), Destination: &o.keys,
+			Usage: "read the object `KEY`; repeat for more",
+		},
+		&cli.StringSliceFlag{
+			Name: "mount-flag", Category: benchGroup, EnvVars: environment("bench-mount-flag"), Destination: &o.mountArgs,
+			Usage: "a further `FLAG` for the mount, as --memory=1GiB; repeat for more",
+		},
+		&cli.StringFlag{
+			Name: "dir", Category: benchGroup, EnvVars: environment("bench-dir"), Destination: &o.dir,
+			Usage: "`DIR` for the mount point and a local server's folder", DefaultText: "the system's temporary folder",
+		},
+		&cli.BoolFlag{
+			Name: "json", Category: benchGroup, EnvVars: environment("bench-json"), Destination: &o.json,
+			Usage: "print the report as JSON",
+		},
+	}
+	return append(own, o.store.flags()...)
+}
+
+func benchCommand() *cli.Command {
+	var o benchOptions
+	return &cli.Command{
+		Name:      "bench",
+		Usage:     "compare reads through a mount with the same reads by a raw S3 client",
+		ArgsUsage: "[s3://BUCKET[/PREFIX]]",
+		Description: "Reads the same bytes by a raw client and through a mount, in one run, and prints both, their ratio, and what it cost. " +
+			"Without a bucket it starts a local S3 server over a temporary folder. With one it makes objects of its own below the prefix and removes " +
+			"them afterwards; with --read-only it reads the objects given by --key and writes nothing.",
+		Flags: o.flags(),
+		Action: func(c *cli.Context) error {
+			options, err := o.resolve(c)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			options.Progress = c.App.ErrWriter
+			report, err := bench.Run(ctx, options)
+			if err != nil {
+				return explainStore(err, options.Bucket, o.store)
+			}
+			if o.json {
+				return report.WriteJSON(c.App.Writer)
+			}
+			return report.WriteTable(c.App.Writer)
+		},
+	}
+}
+
+// resolve checks what was given and puts it into the benchmark's own terms.
+func (o *benchOptions) resolve(c *cli.Context) (bench.Options, error) {
+	if err := o.store.resolve(c); err != nil {
+		return bench.Options{}, err
+	}
+	options := bench.Options{
+		Endpoint: o.store.endpoint, Region: o.store.region, Profile: o.store.profile, PathStyle: o.store.pathStyle,
+		NoSignRequest: o.store.noSignRequest, RequesterPays: o.store.requesterPays,
+		Keys: o.keys.Value(), ReadOnly: o.readOnly, Workloads: o.workloads.Value(), MountArgs: o.mountArgs.Value(),
+		Size: int64(o.objects), SmallFiles: o.files, Duration: time.Duration(o.duration), Dir: o.dir,
+	}
+	switch c.NArg() {
+	case 0:
+		if o.store.endpoint != "" || o.readOnly {
+			return options, usage("--endpoint and --read-only need a bucket: headrace bench s3://BUCKET")
+		}
+	case 1:
+		src, err := parseSource(c.Args().First())
+		if err != nil {
+			return options, err
+		}
+		if src.all() {
+			return options, usage("bench needs one bucket: headrace bench s3://BUCKET")
+		}
+		options.Bucket, options.Prefix = src.bucket, src.prefix
+	default:
+		return options, usage("bench takes one bucket at most: headrace bench s3://BUCKET[/PREFIX]")
+	}
+	if o.readOnly && len(options.Keys) == 0 {
+		return options, usage("--read-only needs --key: say which objects to read")
+	}
+	var err error
+	options.FirstByte, options.Rate, err = parseShape(o.shape)
+	return options, err
+}
+
+// parseShape reads LATENCY,RATE, as 20ms,80MiB. "" is no shape.
+func parseShape(text string) (firstByte time.Duration, rate int64, err error) {
+	if text == "" {
+		return 0, 0, nil
+	}
+	latency, perSecond, _ := strings.Cut(text, ",")
+	var d interval
+	var s size
+	if d.Set(latency) != nil || s.Set(perSecond) != nil {
+		return 0, 0, usage("--shape %q: write it as LATENCY,RATE, as in 20ms,80MiB", text)
+	}
+	return time.Duration(d), int64(s), nil
+}

@@ -1,0 +1,107 @@
+// Command headrace mounts S3-compatible buckets as directories.
+//
+// This package knows every layer once and decides nothing that a layer could: it turns flags into configuration, puts the
+// layers together (stack.go is the architecture on one page), carries signals, exports what the layers count, and says in
+// one line what went wrong and what to do. Its parts:
+//
+//   - main.go, arguments.go, options.go, values.go, size.go, help.go: the command line; fstab.go: that of mount(8).
+//   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, holders.go: the life of a mount as seen from outside.
+//   - stack.go, layers.go, volumes.go: the layers, put together.
+//   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
+//   - explain.go, exit.go: failures as the user sees them.
+//   - demo.go, dataset.go, bench.go, version.go: the other commands.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	boundHeap(os.Getenv)
+	os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr))
+}
+
+// run is the program: args as in os.Args, the exit code as the result.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	name := filepath.Base(args[0])
+	helper := name == mountHelper
+	var err error
+	if helper {
+		if args, err = helperArguments(args[1:]); err == nil {
+			args = append([]string{"headrace", "mount"}, args...)
+		}
+	}
+	app := newApp(stdout, stderr)
+	if err == nil {
+		args, err = arrange(app, args)
+	}
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", name, redactText(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	switch code := exitCode(err); {
+	case helper && code == exitUsage:
+		return 1 // mount(8): incorrect invocation
+	case helper:
+		return exitMountHelper
+	default:
+		return code
+	}
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:            "headrace",
+		Usage:           "mount S3-compatible buckets as directories",
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		HideHelpCommand: true,
+		// A key or a bucket given by a repeated flag is taken as it is, commas included.
+		DisableSliceFlagSeparator: true,
+		HideVersion:               true, // the command says it; --version is made to mean the same
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), versionCommand()},
+	}
+	for _, command := range app.Commands {
+		command.HideHelpCommand = true
+		command.CustomHelpTemplate = commandHelp(command)
+		command.OnUsageError = func(_ *cli.Context, err error, _ bool) error {
+			return usage("%v: `headrace %s --help` explains the flags", err, command.Name)
+		}
+	}
+	app.CustomAppHelpTemplate = appHelp(app)
+	return app
+}
+
+// arrange puts the flags of args' command in front and refuses what the program does not have.
+func arrange(app *cli.App, args []string) ([]string, error) {
+	if len(args) < 2 {
+		return []string{args[0], "--help"}, nil
+	}
+	switch name := args[1]; name {
+	case "--help", "-h", "help":
+		return []string{args[0], "--help"}, nil
+	case "--version", "-v":
+		return []string{args[0], "version"}, nil
+	default:
+		command := app.Command(name)
+		if command == nil && strings.HasPrefix(name, "-") {
+			return nil, usage("flags go after the command: headrace mount %s ...", name)
+		}
+		if command == nil {
+			return nil, usage("unknown command %q: `headrace --help` lists the commands", name)
+		}
+		rest, err := flagsFirst(name, args[2:], command.Flags)
+		return append([]string{args[0], name}, rest...), err
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"github.com/headrace/headrace/cache"
+	"github.com/headrace/headrace/fs"
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/prefetch"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// snapshot is what every layer of a stack counts, taken at one time.
+type snapshot struct {
+	meter objstore.MeterStats
+	gate  objstore.GateStats
+	cache cache.Stats
+	files prefetch.Stats
+	mount fs.Stats
+}
+
+func (s *stack) snapshot() snapshot {
+	return snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
+}
+
+// metric is one number of a snapshot as Prometheus shows it.
+type metric struct {
+	name  string // without the "headrace_" in front
+	help  string
+	kind  prometheus.ValueType
+	value func(*snapshot) int64
+}
+
+// collector turns snapshots into metrics. It holds no state: the layers count, and what they count is read when asked.
+type collector struct {
+	take    func() snapshot
+	metrics []metric
+	descs   []*prometheus.Desc // of metrics, in their order
+}
+
+func newCollector(take func() snapshot) *collector {
+	c := &collector{take: take, metrics: layerMetrics()}
+	for _, m := range c.metrics {
+		c.descs = append(c.descs, prometheus.NewDesc("headrace_"+m.name, m.help, nil, nil))
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.take()
+	for i, m := range c.metrics {
+		out <- prometheus.MustNewConstMetric(c.descs[i], m.kind, float64(m.value(&s)))
+	}
+}
+
+// layerMetrics are the numbers without labels, by layer from the kernel down.
+func layerMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
+		{"fs_nodes", "Node ids the kernel may use.", gauge, func(s *snapshot) int64 { return int64(s.mount.Nodes) }},
+		{"fs_open_files", "Open file handles.", gauge, func(s *snapshot) int64 { return int64(s.mount.Files) }},
+		{"fs_open_directories", "Open directory handles.", gauge, func(s *snapshot) int64 { return int64(s.mount.Dirs) }},
+		{"fs_locked_paths", "Paths on which somebody holds a lock.", gauge, func(s *snapshot) int64 { return int64(s.mount.Locks) }},
+		{"fs_lookups_total", "Names the kernel asked for.", counter, func(s *snapshot) int64 { return s.mount.Lookups }},
+		{"fs_opens_total", "Files opened.", counter, func(s *snapshot) int64 { return s.mount.Opens }},
+		{"fs_reads_total", "Read requests answered, which the kernel's page cache did not answer.", counter, func(s *snapshot) int64 { return s.mount.Reads }},
+		{"fs_read_bytes_total", "Bytes they returned.", counter, func(s *snapshot) int64 { return s.mount.ReadBytes }},
+		{"fs_directory_entries_total", "Names returned by readdir.", counter, func(s *snapshot) int64 { return s.mount.DirEntries }},
+		{"fs_stale_total", "Times a version was found replaced.", counter, func(s *snapshot) int64 { return s.mount.Stale }},
+		{"fs_interrupted_total", "Requests given up because the caller was killed.", counter, func(s *snapshot) int64 { return s.mount.Interrupted }},
+		{"fs_errors_total", "Requests answered with an errno that is logged.", counter, func(s *snapshot) int64 { return s.mount.Errors }},
+
+		{"prefetch_reads_total", "Reads of open files.", counter, func(s *snapshot) int64 { return s.files.Reads }},
+		{"prefetch_read_bytes_total", "Bytes they returned.", counter, func(s *snapshot) int64 { return s.files.ReadBytes }},
+		{"prefetch_demand_bytes_total", "Bytes asked from the store because a reader waited.", counter, func(s *snapshot) int64 { return s.files.DemandBytes }},
+		{"prefetch_ahead_bytes_total", "Bytes asked from the store ahead of a reader.", counter, func(s *snapshot) int64 { return s.files.PrefetchBytes }},
+		{"prefetch_sequential_reads_total", "Reads that belonged to a sequential lane.", counter, func(s *snapshot) int64 { return s.files.SequentialReads }},
+		{"prefetch_random_reads_total", "Reads for which requests were shrunk to blocks.", counter, func(s *snapshot) int64 { return s.files.RandomReads }},
+		{"prefetch_completed_chunks_total", "Chunks of randomly read files that were completed.", counter, func(s *snapshot) int64 { return s.files.CompletedChunks }},
+		{"prefetch_short_answers_total", "Times the cache took less than it was asked to: memory was short.", counter, func(s *snapshot) int64 { return s.files.ShortAnswers }},
+		{"prefetch_lanes_dropped_total", "Lanes that gave way to newer ones or were idle.", counter, func(s *snapshot) int64 { return s.files.LanesDropped }},
+		{"prefetch_active_lanes", "Lanes that share the budget.", gauge, func(s *snapshot) int64 { return s.files.ActiveLanes }},
+
+		{"cache_memory_limit_bytes", "The limit given by --memory.", gauge, func(s *snapshot) int64 { return s.cache.MemoryLimit }},
+		{"cache_memory_used_bytes", "Bytes of it that are committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryUsed }},
+	}
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// busyGrace is how long a mount that is asked to end waits for those who still use it: long enough for a job that got
+	// the same signal to close its files, and well within the 30 s after which Kubernetes kills.
+	busyGrace = 10 * time.Second
+	// busyRetry is how often it is tried to unmount in that time.
+	busyRetry = 200 * time.Millisecond
+)
+
+// server is how a mount is served: in the background or not, with what on stderr, and whom to tell that it answers.
+type server struct {
+	background bool
+	stderr     io.Writer
+	live       func()
+}
+
+// run builds the stack, mounts, calls live, and returns when the mount is gone: because somebody unmounted it, or by
+// a signal.
+func (v server) run(ctx context.Context, dir string, o mountOptions) (err error) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	if dir, err = checkMountpoint(dir); err != nil {
+		return err
+	}
+	if err := o.daemon.absolute(); err != nil {
+		return err
+	}
+	log, closeLog, err := newLog(o.daemon, v.background, v.stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+
+	s, err := start(ctx, signals, dir, o, log)
+	if err != nil {
+		log.Error("mount failed", "source", o.source.String(), "dir", dir, "error", err)
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	exporter, err := startExporter(o.daemon, s)
+	if err != nil {
+		s.mount.Abort()
+		return err
+	}
+	defer exporter.close()
+	log.Info("mounted", "source", o.source.String(), "dir", dir, "endpoint", o.store.endpoint,
+		"memory", o.read.memory.String(), "version", versionText())
+	if v.background {
+		// The directory the command was called from must not stay busy because of this process.
+		if err := os.Chdir("/"); err != nil {
+			log.Warn("cannot leave the working directory", "error", err)
+		}
+	}
+	v.live()
+	return s.waitUnmounted(dir, signals, log)
+}
+
+// start builds the stack and mounts; a signal meanwhile ends it.
+func start(ctx context.Context, signals <-chan os.Signal, dir string, o mountOptions, log *slog.Logger) (*stack, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-signals:
+			cancel()
+		case <-done:
+		}
+	}()
+	defer func() { close(done); <-watched; cancel() }()
+
+	s, err := newStack(ctx, o, log)
+	if err != nil {
+		return nil, explainStore(err, o.source.bucket, o.store)
+	}
+	if err := s.attach(ctx, dir, o); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// waitUnmounted returns when the mount is gone. The first signal unmounts; while the mount is busy it says who holds it
+// and tries again, for busyGrace or until a second signal, and then takes the mount away from its users: their reads
+// fail, but no dead mount is left.
+func (s *stack) waitUnmounted(dir string, signals <-chan os.Signal, log *slog.Logger) error {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.mount.Wait()
+	}()
+	select {
+	case <-gone:
+		log.Info("unmounted", "dir", dir)
+		return nil
+	case sig := <-signals:
+		log.Info("unmounting", "dir", dir, "signal", sig.String())
+	}
+	err := s.mount.Unmount()
+	if err == nil {
+		<-gone
+		log.Info("unmounted", "dir", dir)
+		return nil
+	}
+	holders := "unknown"
+	if mounted, tableErr := mountAt(dir); tableErr == nil && mounted != nil {
+		holders = describeHolders(os.DirFS("/proc"), mounted)
+	}
+	log.Warn("cannot unmount yet", "dir", dir, "error", err, "holders", holders, "grace", busyGrace.String())
+
+	grace, retry := time.NewTimer(busyGrace), time.NewTicker(busyRetry)
+	defer grace.Stop()
+	defer retry.Stop()
+	for {
+		select {
+		case <-gone:
+			log.Info("unmounted", "dir", dir)
+			return nil
+		case <-retry.C:
+			if s.mount.Unmount() == nil {
+				<-gone
+				log.Info("unmounted", "dir", dir)
+				return nil
+			}
+			continue
+		case <-grace.C:
+		case <-signals:
+		}
+		s.mount.Abort()
+		<-gone
+		log.Warn("unmounted while in use", "dir", dir, "holders", holders)
+		return fail(exitBusy, err, "%s was in use and has been taken away from: %s", dir, holders)
+	}
+}
+
+// absolute makes the paths among the flags independent of the working directory, which a background process leaves.
+func (o *daemonOptions) absolute() (err error) {
+	if o.logFile != "" {
+		if o.logFile, err = filepath.Abs(o.logFile); err != nil {
+			return fmt.Errorf("cannot find the log's directory: %w", err)
+		}
+	}
+	if socket, ok := strings.CutPrefix(o.metrics, unixScheme); ok {
+		if socket, err = filepath.Abs(socket); err != nil {
+			return fmt.Errorf("cannot find the socket's directory: %w", err)
+		}
+		o.metrics = unixScheme + socket
+	}
+	return nil
+}

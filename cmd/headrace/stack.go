@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/headrace/headrace/cache"
+	"github.com/headrace/headrace/fs"
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/s3store"
+	"github.com/headrace/headrace/prefetch"
+)
+
+// stack is everything one mount is made of, from the network up:
+//
+//	client    speaks S3                                   objstore/s3store
+//	meter     counts what the store is asked and answers  objstore
+//	gate      bounds how much it is asked at once         objstore
+//	          (retry, around both, asks again)            objstore
+//	router    finds the bucket a version lives in         objstore
+//	cache     keeps bytes, fetches each missing one once  cache
+//	files     foresees what will be read                  prefetch
+//	mount     answers the kernel                          fs
+//
+// A read goes down this list until somebody has the bytes. Each layer knows the one below it through a small interface
+// and none above it.
+type stack struct {
+	client *s3store.Client
+	meter  *objstore.Meter
+	gate   *objstore.Gate
+	router *objstore.Router
+	cache  *cache.Cache
+	files  *prefetch.Prefetcher
+	mount  *fs.Server
+
+	log *slog.Logger
+}
+
+// answerDeadline is how long the store may take to answer at start. A wrong endpoint is a typing error more often than
+// an outage, so nobody should wait for the retries' full minute to hear of it.
+const answerDeadline = 20 * time.Second
+
+// newStack builds the layers of a mount, from the network up to prefetch, and makes sure that the store can be used. What is mounted comes
+// last, by attach. The caller ends the stack with close.
+func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, err error) {
+	s = &stack{log: log, meter: objstore.NewMeter(), router: objstore.NewRouter()}
+	defer func() {
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	if s.client, err = s3store.New(ctx, o.store.config(log)); err != nil {
+		return s, err
+	}
+	s.gate = objstore.NewGate(objstore.GateConfig{Max: o.store.maxConcurrency, OnLimit: s.client.SetMaxConns})
+	if s.cache, err = cache.New(cache.Config{Opener: s.router, Memory: int64(o.read.memory), Log: log}); err != nil {
+		return s, err
+	}
+	s.files, err = prefetch.New(prefetch.Config{Source: s.cache, Budget: int64(o.read.memory) / aheadShare})
+	return s, err
+}
+
+// aheadShare is the part of the memory that may hold what nobody has asked for yet: half. The other half is what readers
+// are in the middle of, and what was read and may be read again.
+const aheadShare = 2
+
+// bucket opens a bucket of the store and puts the decorators around it. Retry is outermost, so a request that sleeps
+// between attempts holds no slot of the gate; the meter is innermost, so it counts attempts.
+func (s *stack) bucket(ctx context.Context, name string) (objstore.Bucket, error) {
+	raw, err := s.client.Bucket(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	b := objstore.NewRetry(s.gate.Wrap(s.meter.Wrap(raw)), objstore.RetryPolicy{})
+	s.router.Add(b)
+	return b, nil
+}
+
+// attach mounts what o names at dir and returns once the mount answers.
+func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, answerDeadline)
+	defer cancel()
+	config := o.files.config(o.read)
+	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
+	if o.source.all() {
+		v := &volumes{stack: s, named: o.files.names}
+		if _, err := v.List(ctx); err != nil {
+			return explainStore(err, "the list of buckets", o.store)
+		}
+		config.Volumes = v
+	} else {
+		b, err := s.bucket(ctx, o.source.bucket)
+		if err != nil {
+			return explainStore(err, o.source.bucket, o.store)
+		}
+		config.Bucket, config.Prefix = b, o.source.prefix
+	}
+	mount, err := fs.Mount(dir, config, fs.MountOptions{AllowOther: o.files.allowOther, FSName: o.source.String()})
+	if err != nil {
+		return explainMount(err, dir, o.files.allowOther)
+	}
+	s.mount = mount
+	return nil
+}
+
+// close ends the layers from the top down. The mount must be gone, by Unmount or Abort.
+func (s *stack) close() error {
+	var err error
+	if s.cache != nil {
+		err = errors.Join(err, s.cache.Close())
+	}
+	if s.client != nil {
+		s.client.Close()
+	}
+	return err
+}

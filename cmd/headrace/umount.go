@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/headrace/headrace/fs"
+	"github.com/urfave/cli/v2"
+)
+
+func umountCommand() *cli.Command {
+	var lazy bool
+	return &cli.Command{
+		Name:      "umount",
+		Usage:     "unmount a directory, also one whose process is dead",
+		ArgsUsage: "DIR",
+		Description: "Unmounts DIR and returns once it is gone from the list of mounts. When something still uses the mount, it says who. " +
+			"A mount whose process is dead (\"Transport endpoint is not connected\") is removed in the same way.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{
+				Name: "lazy", Aliases: []string{"l"}, EnvVars: environment("lazy"), Destination: &lazy,
+				Usage: "take the directory away now and let those who still use the mount finish",
+			},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usage("umount takes one directory: headrace umount DIR")
+			}
+			return umount(c.Args().First(), lazy)
+		},
+	}
+}
+
+// umount removes the mount at dir. Lazily means: the name goes at once, the file system when its last user does.
+func umount(dir string, lazy bool) error {
+	resolved, err := resolveMountpoint(dir)
+	if err != nil {
+		return fail(exitMountpoint, err, "cannot use %s: %v", dir, err)
+	}
+	mounted, err := mountAt(resolved)
+	switch {
+	case err != nil:
+		return fail(exitFailure, err, "cannot read the list of mounts: %v", err)
+	case mounted == nil:
+		return fail(exitMountpoint, nil, "nothing is mounted at %s: `grep headrace /proc/mounts` shows what is", dir)
+	case mounted.FSType != fuseType:
+		return fail(exitMountpoint, nil, "%s is a mount of type %s, not one of headrace: use umount", dir, mounted.FSType)
+	}
+	switch err := fs.Unmount(resolved, lazy); {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EBUSY):
+		return fail(exitBusy, err, "%s is in use: %s. End them, or use --lazy", dir, describeHolders(os.DirFS("/proc"), mounted))
+	case errors.Is(err, os.ErrPermission):
+		return fail(exitFailure, err, "not allowed to unmount %s: only root and who mounted it may", dir)
+	default:
+		return fail(exitFailure, err, "cannot unmount %s: %v", dir, err)
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// volumes are the buckets shown by a mount of s3://: those named with --bucket, else all that can be listed. A bucket is
+// opened when somebody first enters it, and once.
+type volumes struct {
+	stack *stack
+	named []string
+
+	mu     sync.Mutex // guards opened; not held while the store is asked
+	opened map[string]objstore.Bucket
+}
+
+// List implements fs.Volumes.
+func (v *volumes) List(ctx context.Context) ([]string, error) {
+	if len(v.named) > 0 {
+		return v.named, nil
+	}
+	return v.stack.client.Buckets(ctx)
+}
+
+// Open implements fs.Volumes. Two callers that open one bucket at the same time may both ask the store; the first to be
+// answered wins.
+func (v *volumes) Open(ctx context.Context, name string) (objstore.Bucket, error) {
+	if len(v.named) > 0 && !slices.Contains(v.named, name) {
+		return nil, &objstore.Error{Op: "HeadBucket", Bucket: name, Err: objstore.ErrNoBucket}
+	}
+	v.mu.Lock()
+	b := v.opened[name]
+	v.mu.Unlock()
+	if b != nil {
+		return b, nil
+	}
+	b, err := v.stack.bucket(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if first := v.opened[name]; first != nil {
+		return first, nil
+	}
+	if v.opened == nil {
+		v.opened = map[string]objstore.Bucket{}
+	}
+	v.opened[name] = b
+	return b, nil
+}
