@@ -39,6 +39,8 @@ type mount struct {
 	cmd       *exec.Cmd
 	gone      chan struct{}         // closed when the process has ended
 	provoked  slog.Level            // the worst level the log may have
+	exitCode  int                   // what the process must end with
+	says      string                // what its stderr must contain; "" for nothing at all
 	files     map[string]int        // what the process had open when the mount was new
 	inspect   func(lines []logLine) // looks at the log at the end; may be nil
 }
@@ -168,10 +170,10 @@ func (m *mount) cleanUp() {
 		}
 		m.stop()
 	}
-	if code := m.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("the daemon ended with %v, should be exit code 0", m.cmd.ProcessState)
+	if code := m.cmd.ProcessState.ExitCode(); code != m.exitCode {
+		t.Errorf("the daemon ended with %v, should be exit code %d", m.cmd.ProcessState, m.exitCode)
 	}
-	if text := m.stderr.String(); text != "" {
+	if text := m.stderr.String(); m.says == "" && text != "" || !strings.Contains(text, m.says) {
 		t.Errorf("the daemon wrote to stderr:\n%s", text)
 	}
 	if isMounted(m.dir) {

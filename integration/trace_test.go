@@ -118,7 +118,7 @@ func (r *tracer) command(command string) []string {
 		r.mount = mountThrough(r.t, r.bucket, r.proxy, r.flags...)
 		r.proxy.take(r.t) // what mounting costs is not the command's
 	}
-	r.mount.shell(command)
+	r.mount.shell("{ " + command + "; } >/dev/null")
 	return r.proxy.take(r.t)
 }
 
