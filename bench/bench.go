@@ -1,10 +1,12 @@
-// Package bench measures reads through a mount against the same reads by a raw client.
 package bench
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"time"
 )
 
@@ -12,10 +14,10 @@ import (
 type Options struct {
 	// Bucket to use; "" starts a versitygw over a temporary folder and takes it down afterwards.
 	Bucket string
-	// Prefix below which objects are made and removed. "" means a fresh one of its own.
+	// Prefix below which a fresh one is made for the objects of this run, which are removed afterwards.
 	Prefix string
-	// Keys of objects to read instead of making any: the largest is read sequentially and at random, all of them as small
-	// files. Required with ReadOnly.
+	// Keys of objects to read instead of making any: the largest is read sequentially and at random, the four largest as
+	// streams, and all of them as files. Required with ReadOnly.
 	Keys []string
 	// ReadOnly writes nothing and removes nothing.
 	ReadOnly bool
@@ -24,27 +26,28 @@ type Options struct {
 	Endpoint      string
 	Region        string
 	Profile       string
-	PathStyle     bool
+	PathStyle     bool // false leaves the choice to s3store
 	NoSignRequest bool
 	RequesterPays bool
 
 	// Binary is the headrace to mount with. "" means the running program.
 	Binary string
-	// MountArgs are further flags for `headrace mount`, for instance "--memory", "1GiB".
+	// MountArgs are further flags for `headrace mount`, for instance "--memory=1GiB".
 	MountArgs []string
 
-	// FirstByte and Rate shape the traffic of raw client and mount alike, as a real store would: so long to the first byte
-	// of each response, and so many bytes a second on each connection. Zero means unshaped.
+	// FirstByte and Rate shape the traffic of raw client and mount alike, as a distant store would: so long to the first
+	// byte of each response, and so many bytes a second on each connection. Zero means unshaped. Plain HTTP only.
 	FirstByte time.Duration
 	Rate      int64
 
-	// Workloads by name; empty means all. See Workloads.
+	// Workloads by name or by the beginning of names; empty means all. See Workloads.
 	Workloads []string
 	// Size of the large object in bytes; 0 means 2 GiB.
 	Size int64
 	// SmallFiles is how many files of 100 KiB are read; 0 means 2000.
 	SmallFiles int
-	// Duration of each random workload and the bound of each other one; 0 means 8 s.
+	// Duration of each random workload; 0 means 8 s. The others end when they are through, and after ten times as long at
+	// the latest.
 	Duration time.Duration
 
 	// Dir for the server's folder and the mount point; "" means the system's temporary folder.
@@ -53,24 +56,134 @@ type Options struct {
 	Progress io.Writer
 }
 
+const (
+	defaultSize     = 2 * gib
+	defaultFiles    = 2000
+	defaultDuration = 8 * time.Second
+	// boundFactor times the duration is when a workload that should end by itself is cut off.
+	boundFactor = 10
+	// cleanDeadline bounds the removal of what the run has made.
+	cleanDeadline = 2 * time.Minute
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.ReadOnly && len(o.Keys) == 0 {
+		return o, errors.New("bench: read-only needs keys of objects to read")
+	}
+	if len(o.Keys) > 0 && o.Bucket == "" {
+		return o, errors.New("bench: keys need a bucket")
+	}
+	if o.Size < 0 || o.SmallFiles < 0 || o.Duration < 0 || o.FirstByte < 0 || o.Rate < 0 {
+		return o, errors.New("bench: sizes and times cannot be negative")
+	}
+	if o.Binary == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("bench: %w", err)
+		}
+		o.Binary = self
+	}
+	if o.Size == 0 {
+		o.Size = defaultSize
+	}
+	if o.SmallFiles == 0 {
+		o.SmallFiles = defaultFiles
+	}
+	if o.Duration == 0 {
+		o.Duration = defaultDuration
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	o.Prefix = joinPrefix(o.Prefix)
+	return o, nil
+}
+
 // Run measures what opts name and returns the report. When ctx ends it stops what is under way, takes down mounts and
 // server, removes its objects, and returns what was measured so far together with the context's error.
-func Run(ctx context.Context, opts Options) (*Report, error) {
-	return nil, errors.ErrUnsupported
+func Run(ctx context.Context, opts Options) (report *Report, err error) {
+	opts, err = opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(opts.Workloads)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(opts.Dir, "headrace-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	t, err := openTarget(ctx, opts, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.close(context.WithoutCancel(ctx))) }()
+	fmt.Fprintln(opts.Progress, "preparing objects")
+	if err := t.prepare(ctx, opts, chosen); err != nil {
+		return nil, err
+	}
+	report = &Report{
+		Endpoint: t.endpoint, CPUs: runtime.NumCPU(), Size: t.objects.large.version.Size, FirstByte: opts.FirstByte, Rate: opts.Rate,
+		MountArgs: opts.MountArgs, Started: time.Now(),
+	}
+	for i, w := range chosen {
+		row, err := t.measure(ctx, opts, w, mountpoint(dir, i))
+		if err != nil {
+			return report, fmt.Errorf("%s: %w", w.name, err)
+		}
+		report.Rows = append(report.Rows, row)
+	}
+	return report, nil
 }
 
-// Report is what was measured.
-type Report struct {
-	Rows []Row `json:"rows"`
+// measure runs a workload on both sides, each with a bound in time.
+func (t *target) measure(ctx context.Context, opts Options, w workload, dir string) (Row, error) {
+	fmt.Fprintf(opts.Progress, "%s: raw\n", w.name)
+	limited, cancel := bounded(ctx, opts, w)
+	raw, err := w.raw(limited, rawSide{t.raw}, t.objects, t.check)
+	cancel()
+	if err != nil {
+		return Row{}, err
+	}
+	if !t.shape.none() {
+		raw.cpu = 0
+	}
+	fmt.Fprintf(opts.Progress, "%s: mount\n", w.name)
+	mount, daemon, err := t.mounted(ctx, opts, w, dir)
+	if err != nil {
+		return Row{}, err
+	}
+	return row(w, raw, mount, daemon), nil
 }
 
-// Row is one workload, read by a raw client and through a mount.
-type Row struct {
-	Workload string `json:"workload"`
+// mounted runs a workload on a fresh mount.
+func (t *target) mounted(ctx context.Context, opts Options, w workload, dir string) (m measured, used spent, err error) {
+	c, err := startMount(ctx, opts.Binary, dir, t.env, append(t.mountArgs(opts), opts.MountArgs...))
+	if err != nil {
+		return m, used, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	defer context.AfterFunc(ctx, c.abort)()
+	before, err := c.spent(ctx)
+	if err != nil {
+		return m, used, err
+	}
+	limited, cancel := bounded(ctx, opts, w)
+	defer cancel()
+	if m, err = w.mounted(limited, mountSide{dir}, t.objects, t.check); err != nil {
+		return m, used, err
+	}
+	after, err := c.spent(ctx)
+	return m, after.since(before), err
 }
 
-// WriteTable writes the report for people, one line a workload.
-func (r *Report) WriteTable(w io.Writer) error { return errors.ErrUnsupported }
-
-// WriteJSON writes the report for programs.
-func (r *Report) WriteJSON(w io.Writer) error { return errors.ErrUnsupported }
+// bounded ends when the workload's time is up.
+func bounded(ctx context.Context, opts Options, w workload) (context.Context, context.CancelFunc) {
+	d := opts.Duration
+	if w.kind != kindRandom {
+		d *= boundFactor
+	}
+	return context.WithTimeout(ctx, d)
+}

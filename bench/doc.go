@@ -1,0 +1,19 @@
+// Package bench measures reads through a mount against the same reads by a raw client, in one run, so that what is kept
+// are ratios: they say more about the mount than figures of one machine do.
+//
+// It relies on a store that is either given or a versitygw of its own (package s3server), on the headrace binary, which
+// it mounts with as a user would, a fresh mount for each workload so that neither its cache nor the kernel's page cache
+// knows anything, and on s3store as the raw client.
+//
+// The raw client is what a careful program without a file system would do: for sequential workloads 16 connections that
+// each fetch 16 MiB ranges into a buffer, for all others one GET of exactly the bytes wanted for each read, with as many
+// threads as the mount has readers.
+//
+// Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (reader.go, sequential.go,
+// random.go, small.go); target, which has the store and the objects; child, the mount; shaper, a proxy that makes a near store
+// look far away; [Report].
+//
+// Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this
+// process, measured by it; the daemon is measured by /proc, and its requests by its own metrics. The store's own page cache is warm.
+// Workloads end when they are through or their time is up, whichever comes first.
+package bench

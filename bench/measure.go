@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// measured is what one side of a workload came to.
+type measured struct {
+	bytes     int64 // that were read
+	reads     int64 // or files, where a workload reads files
+	elapsed   time.Duration
+	cpu       time.Duration   // of the reading threads, or of the whole process for the raw client
+	latencies []time.Duration // to the first byte of each read, sorted
+}
+
+// percentile is the latency that q of all reads stay below; zero without reads.
+func (m measured) percentile(q float64) time.Duration {
+	if len(m.latencies) == 0 {
+		return 0
+	}
+	return m.latencies[min(int(q*float64(len(m.latencies))), len(m.latencies)-1)]
+}
+
+// tally is one worker's part.
+type tally struct {
+	bytes, reads int64
+	latencies    []time.Duration
+}
+
+func (t *tally) note(n int, latency time.Duration) {
+	t.bytes += int64(n)
+	t.reads++
+	t.latencies = append(t.latencies, latency)
+}
+
+// crew runs so many workers at the same time and adds up what they did and took. Each works until ctx ends, which says
+// that time is up and is no error, or until it is through. The first error ends all.
+func crew(ctx context.Context, workers int, side side, work func(ctx context.Context, worker int, t *tally) error) (measured, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		wg      sync.WaitGroup
+		tallies = make([]tally, workers)
+		cpus    = make([]time.Duration, workers)
+	)
+	start, before := time.Now(), side.cpu()
+	for i := range workers {
+		wg.Go(func() {
+			cpus[i] = side.thread(func() {
+				if err := work(ctx, i, &tallies[i]); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					cancel(err)
+				}
+			})
+		})
+	}
+	wg.Wait()
+	m := measured{elapsed: time.Since(start), cpu: side.cpu() - before}
+	for i, t := range tallies {
+		m.bytes += t.bytes
+		m.reads += t.reads
+		m.cpu += cpus[i]
+		m.latencies = append(m.latencies, t.latencies...)
+	}
+	slices.Sort(m.latencies)
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return m, err
+	}
+	return m, nil
+}
+
+// usage is the CPU time of this thread (unix.RUSAGE_THREAD) or process (unix.RUSAGE_SELF).
+func usage(who int) time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(who, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

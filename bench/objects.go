@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+const (
+	smallSize = 100 * kib // of the small files: an image of a training set
+	smallDir  = "small"
+	largePath = "large"
+	streams   = 4
+	// partSize and partsAtOnce are how the large objects are stored: parts of what the stores like, and 256 MiB of memory.
+	partSize    = 64 * mib
+	partsAtOnce = 4
+	// smallAtOnce is how many small objects are stored or removed at a time.
+	smallAtOnce = 16
+)
+
+// objects are what is read. Each list has at least one.
+type objects struct {
+	large   object
+	streams []object // one for each of several readers
+	small   []object
+	dirs    []string // that hold the small ones
+}
+
+// find makes objects of those that are in the store: the largest is read at random and so on, all of them as files.
+func find(ctx context.Context, bucket objstore.Bucket, keys []string) (objects, error) {
+	var all []object
+	for _, key := range keys {
+		entry, err := bucket.Stat(ctx, key)
+		if err != nil {
+			return objects{}, err
+		}
+		if entry.Size == 0 {
+			return objects{}, fmt.Errorf("bench: %s is empty: nothing to read", key)
+		}
+		all = append(all, object{path: key, version: versionOf(bucket, entry)})
+	}
+	if len(all) == 0 {
+		return objects{}, errors.New("bench: no keys given")
+	}
+	bySize := slices.SortedFunc(slices.Values(all), func(a, b object) int { return cmp.Compare(b.version.Size, a.version.Size) })
+	o := objects{large: bySize[0], streams: bySize[:min(streams, len(bySize))], small: all}
+	for _, s := range all {
+		if dir := path.Dir(s.path); !slices.Contains(o.dirs, dir) {
+			o.dirs = append(o.dirs, dir)
+		}
+	}
+	return o, nil
+}
+
+// maker stores objects below a prefix, and removes what it stored.
+type maker struct {
+	bucket  objstore.Bucket
+	prefix  string
+	content *content
+	made    []string // keys, those included whose storing failed or is under way
+}
+
+// make stores a large object of size bytes, one for each stream that together have as many, and so many small ones.
+func (m *maker) make(ctx context.Context, size int64, files int, need func(kinds ...kind) bool) (o objects, err error) {
+	if need(kindSequential, kindThreads, kindMapped, kindRandom) {
+		if o.large, err = m.putLarge(ctx, largePath, size); err != nil {
+			return o, err
+		}
+	}
+	if need(kindStreams) {
+		for i := range streams {
+			s, err := m.putLarge(ctx, fmt.Sprintf("stream-%d", i), max(size/streams, 1))
+			if err != nil {
+				return o, err
+			}
+			o.streams = append(o.streams, s)
+		}
+	}
+	if need(kindFiles, kindFirstByte) {
+		o.dirs = []string{smallDir}
+		o.small, err = m.putSmall(ctx, files)
+	}
+	return o, err
+}
+
+// putLarge stores an object in parts.
+func (m *maker) putLarge(ctx context.Context, name string, size int64) (object, error) {
+	key := m.prefix + name
+	m.made = append(m.made, key)
+	if size <= partSize {
+		return m.put(ctx, name, size)
+	}
+	id, err := m.bucket.CreateUpload(ctx, key, objstore.Attributes{})
+	if err != nil {
+		return object{}, err
+	}
+	parts := make([]objstore.Part, (size+partSize-1)/partSize)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(partsAtOnce)
+	for i := range parts {
+		g.Go(func() (err error) {
+			off := int64(i) * partSize
+			body := make([]byte, min(partSize, size-off))
+			m.content.fill(body, key, off)
+			parts[i], err = m.bucket.UploadPart(gctx, key, id, i+1, bytes.NewReader(body), int64(len(body)))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return object{}, errors.Join(err, m.bucket.AbortUpload(context.WithoutCancel(ctx), key, id))
+	}
+	entry, err := m.bucket.CompleteUpload(ctx, key, id, parts, objstore.Condition{})
+	if err != nil {
+		return object{}, err
+	}
+	entry.Key, entry.Size = key, size
+	return object{path: name, version: versionOf(m.bucket, entry)}, nil
+}
+
+// put stores an object with one request. The caller has noted its key.
+func (m *maker) put(ctx context.Context, name string, size int64) (object, error) {
+	key, body := m.prefix+name, make([]byte, size)
+	m.content.fill(body, key, 0)
+	entry, err := m.bucket.Put(ctx, key, bytes.NewReader(body), size, objstore.Condition{}, objstore.Attributes{})
+	if err != nil {
+		return object{}, err
+	}
+	entry.Key, entry.Size = key, size
+	return object{path: name, version: versionOf(m.bucket, entry)}, nil
+}
+
+func (m *maker) putSmall(ctx context.Context, n int) ([]object, error) {
+	out := make([]object, n)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(smallAtOnce)
+	for i := range out {
+		name := fmt.Sprintf("%s/%05d", smallDir, i)
+		m.made = append(m.made, m.prefix+name)
+		g.Go(func() (err error) {
+			out[i], err = m.put(ctx, name, smallSize)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// remove deletes what was made.
+func (m *maker) remove(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(smallAtOnce)
+	for _, key := range m.made {
+		g.Go(func() error { return m.bucket.Delete(ctx, key) })
+	}
+	return g.Wait()
+}
+
+func versionOf(b objstore.Bucket, e objstore.Entry) objstore.Version {
+	return objstore.Version{Endpoint: b.Endpoint(), Bucket: b.Name(), Key: e.Key, ETag: e.ETag, Size: e.Size}
+}
+
+// checker looks at bytes that were read.
+type checker func(p []byte, o object, off int64) error
+
+func noCheck([]byte, object, int64) error { return nil }
+
+// checker is for the objects that m has made.
+func (m *maker) checker() checker {
+	return func(p []byte, o object, off int64) error { return m.content.check(p, o.version.Key, off) }
+}
+
+// joinPrefix makes a prefix end in a slash, and the empty one stay empty.
+func joinPrefix(prefix string) string {
+	if prefix == "" || strings.HasSuffix(prefix, "/") {
+		return prefix
+	}
+	return prefix + "/"
+}
