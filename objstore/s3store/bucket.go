@@ -1,0 +1,105 @@
+package s3store
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Bucket is one bucket of a store. See [objstore.Bucket] for its methods.
+type Bucket struct {
+	client   *Client
+	name     string
+	identity string
+	region   string
+	api      *s3.Client // signs for the bucket's region
+	endpoint endpoint
+}
+
+// Bucket finds the bucket's region and checks that its keys may be listed. ErrNoBucket, ErrPermission, ErrCredentials and
+// ErrClockSkew say why not; any other error, that the store was not reached.
+func (c *Client) Bucket(ctx context.Context, name string) (*Bucket, error) {
+	return c.BucketBelow(ctx, name, "")
+}
+
+// BucketBelow is Bucket for somebody who may list only what is below prefix.
+func (c *Client) BucketBelow(ctx context.Context, name, prefix string) (*Bucket, error) {
+	b, err := c.bucketIn(ctx, name, c.options.Region)
+	if err != nil {
+		return nil, err
+	}
+	region, err := b.probe(ctx, prefix)
+	if region == "" || region == b.region {
+		return b, err
+	}
+	c.config.Log.Debug("bucket is in another region", "bucket", name, "region", region, "configured", b.region)
+	if b, err = c.bucketIn(ctx, name, region); err != nil {
+		return nil, err
+	}
+	_, err = b.probe(ctx, prefix)
+	return b, err
+}
+
+func (c *Client) bucketIn(ctx context.Context, name, region string) (*Bucket, error) {
+	t := target{op: "ListObjectsV2", bucket: name}
+	if name == "" {
+		return nil, t.error(objstore.ErrInvalid)
+	}
+	id, err := identity(ctx, c.options)
+	if err != nil {
+		return nil, t.error(err)
+	}
+	e, err := resolveEndpoint(ctx, c.options, name, region)
+	if err != nil {
+		return nil, t.error(err)
+	}
+	return &Bucket{client: c, name: name, identity: id, region: region, api: c.inRegion(region), endpoint: e}, nil
+}
+
+// probe lists at most one key, to learn whether listing is allowed and, if not, why. region is where the bucket is, when
+// a store says so: in a header of any answer, or in the document that says for which region to sign. A HEAD of the bucket
+// would tell neither of two stores' reasons: its answer has no body.
+func (b *Bucket) probe(ctx context.Context, prefix string) (region string, err error) {
+	t := b.target("ListObjectsV2", prefix)
+	u := b.endpoint.object("")
+	u.RawQuery = url.Values{"list-type": {"2"}, "max-keys": {"1"}, "prefix": {prefix}}.Encode()
+	resp, err := b.sendURL(ctx, http.MethodGet, u, make(http.Header, 8))
+	if err != nil {
+		return "", b.client.fail(ctx, t, err)
+	}
+	region = resp.Header.Get("X-Amz-Bucket-Region")
+	if resp.StatusCode == http.StatusOK {
+		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)) // so that the connection can be used again
+		resp.Body.Close()
+		if err != nil {
+			return region, b.client.fail(ctx, t, err)
+		}
+		return region, nil
+	}
+	a := readAnswer(resp)
+	if region == "" {
+		region = a.region
+	}
+	return region, b.client.refusal(t, a)
+}
+
+// Name is the bucket's name.
+func (b *Bucket) Name() string { return b.name }
+
+// Endpoint is the store's identity: its URL without the bucket.
+func (b *Bucket) Endpoint() string { return b.identity }
+
+// Region is where the bucket is, as the store says.
+func (b *Bucket) Region() string { return b.region }
+
+func (b *Bucket) target(op, key string) target { return target{op: op, bucket: b.name, key: key} }
+
+// error is for a request that was not sent.
+func (t target) error(err error) error {
+	return &objstore.Error{Op: t.op, Bucket: t.bucket, Key: t.key, Err: err}
+}

@@ -1,0 +1,154 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// serverWork is how long a store may stay silent over what it does by itself: copying 5 GiB, putting parts together.
+// AWS sends spaces in the meantime; other stores do not.
+const serverWork = 5 * time.Minute
+
+// maxCopy, in bytes, is the most that S3 copies with one request.
+const maxCopy = 5 << 30
+
+// Put stores body with one request. See [objstore.Putter].
+func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
+	ifMatch, ifNoneMatch := headersOf(cond)
+	out, err := b.api.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, Body: body, ContentLength: &size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
+		ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
+	})
+	if err != nil {
+		return objstore.Entry{}, writeError(b.client.fail(ctx, b.target("PutObject", key), err), cond)
+	}
+	return objstore.Entry{Key: key, Size: size, ETag: normaliseETag(aws.ToString(out.ETag)), StorageClass: storageClass(attrs.StorageClass)}, nil
+}
+
+// Copy copies on the store's side. See [objstore.Copier].
+func (b *Bucket) Copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) (objstore.Entry, error) {
+	t := b.target("CopyObject", key)
+	if src.Size > maxCopy {
+		return objstore.Entry{}, t.error(fmt.Errorf("%w: more than 5 GiB in one copy", objstore.ErrInvalid))
+	}
+	ifMatch, ifNoneMatch := headersOf(cond)
+	out, err := b.api.CopyObject(withPatience(ctx, serverWork), &s3.CopyObjectInput{
+		Bucket: &b.name, Key: &key, CopySource: b.copySource(src), CopySourceIfMatch: sourceCondition(src),
+		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
+	})
+	if err != nil {
+		return objstore.Entry{}, b.copyError(ctx, b.client.fail(ctx, t, err), key, cond)
+	}
+	e := objstore.Entry{Key: key, Size: src.Size}
+	if out.CopyObjectResult != nil {
+		e.ETag, e.ModTime = normaliseETag(aws.ToString(out.CopyObjectResult.ETag)), seconds(out.CopyObjectResult.LastModified)
+	}
+	return e, nil
+}
+
+// Delete removes key. See [objstore.Deleter].
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	_, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	return ignoreNotExist(b.client.fail(ctx, b.target("DeleteObject", key), err))
+}
+
+// copyError tells a lost source from a lost condition: one status stands for both.
+func (b *Bucket) copyError(ctx context.Context, err error, key string, cond objstore.Condition) error {
+	if isMissing(err) {
+		return replaceSentinel(err, objstore.ErrChanged) // the source, or what IfMatch names
+	}
+	if cond.IfNew && errors.Is(err, objstore.ErrChanged) {
+		if _, statErr := b.Stat(ctx, key); statErr == nil {
+			return replaceSentinel(err, objstore.ErrExists)
+		}
+	}
+	return err
+}
+
+// writeError says in the terms of cond why a write did not happen.
+func writeError(err error, cond objstore.Condition) error {
+	switch {
+	case cond.IfNew && errors.Is(err, objstore.ErrChanged):
+		return replaceSentinel(err, objstore.ErrExists)
+	case cond.IfMatch != "" && isMissing(err):
+		return replaceSentinel(err, objstore.ErrChanged)
+	}
+	return err
+}
+
+// completeError is writeError for the end of a multipart upload, where NoSuchUpload is missing too, and stays what it is.
+func completeError(err error, cond objstore.Condition) error {
+	if codeOf(err) == codeNoUpload {
+		return err
+	}
+	return writeError(err, cond)
+}
+
+// copyPartError tells a lost source, which is a changed version, from a lost upload.
+func copyPartError(err error) error {
+	if isMissing(err) && codeOf(err) != codeNoUpload {
+		return replaceSentinel(err, objstore.ErrChanged)
+	}
+	return err
+}
+
+const codeNoUpload = "NoSuchUpload"
+
+// codeOf is the store's code for err.
+func codeOf(err error) string {
+	var e *objstore.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// isMissing tells that a key does not exist, in a bucket that does.
+func isMissing(err error) bool {
+	return errors.Is(err, objstore.ErrNotExist) && !errors.Is(err, objstore.ErrNoBucket)
+}
+
+func replaceSentinel(err, sentinel error) error {
+	var e *objstore.Error
+	if errors.As(err, &e) {
+		e.Err = sentinel
+	}
+	return err
+}
+
+func ignoreNotExist(err error) error {
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
+
+func headersOf(cond objstore.Condition) (ifMatch, ifNoneMatch *string) {
+	switch {
+	case cond.IfNew:
+		return nil, aws.String("*")
+	case cond.IfMatch != "":
+		return aws.String(quoteETag(cond.IfMatch)), nil
+	}
+	return nil, nil
+}
+
+func (b *Bucket) copySource(src objstore.Version) *string {
+	return aws.String(b.name + "/" + escapeKey(src.Key))
+}
+
+func sourceCondition(src objstore.Version) *string {
+	if src.ETag == "" {
+		return nil
+	}
+	return aws.String(quoteETag(src.ETag))
+}
