@@ -1,0 +1,186 @@
+package names
+
+import (
+	"context"
+	"sort"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// looseBlocks is how many blocks a listing keeps that is not remembered: the one its reader is in, the next, and two to
+// seek back to.
+const looseBlocks = 4
+
+// listing is one pass over a directory, under way or complete. Its readers share the requests: the pass is at most one
+// page ahead of the fastest. It ends when the directory ends, a request fails, or the last reader leaves.
+//
+// INVARIANT: names is the sum of the blocks' records, and each block's base that of all before it, dropped ones included.
+type listing struct {
+	dir    string
+	began  moment
+	cancel context.CancelFunc
+	demand chan struct{} // wakes the pass after wanted has grown; holds one
+
+	// Guarded by Tree.mu.
+	blocks  []*block
+	dropped int           // blocks that were before blocks[0]
+	names   int           // in blocks
+	total   uint64        // in blocks and in the dropped ones
+	wanted  int           // blocks, dropped ones included, that readers have asked for
+	readers int           // streams
+	done    bool          // no block will follow
+	err     error         // why, unless the directory has ended
+	kept    bool          // in memory.listings
+	spoiled bool          // a name in it has been forgotten
+	changed chan struct{} // closed when a block or the end has come, and then replaced
+}
+
+func newListing(dir string, began moment) *listing {
+	return &listing{dir: dir, began: began, wanted: 1, demand: make(chan struct{}, 1), changed: make(chan struct{})}
+}
+
+// weight is what the listing counts against the limit of names; an empty one is not free either.
+func (l *listing) weight() int { return l.names + 1 }
+
+// whole tells whether a reader that begins now can get every name from it.
+func (l *listing) whole() bool { return l.dropped == 0 && l.err == nil && (l.done || l.readers > 0) }
+
+// latest is the moment at which the youngest answer in it was asked for.
+func (l *listing) latest() moment {
+	if len(l.blocks) == 0 {
+		return l.began
+	}
+	return l.blocks[len(l.blocks)-1].asked
+}
+
+// lookup is what the listing says of a name; ok is false when it does not say.
+func (l *listing) lookup(name string) (ans answer, ok bool) {
+	for i := len(l.blocks) - 1; i >= 0; i-- {
+		b := l.blocks[i]
+		if r := b.find(name); r != nil {
+			return answer{item: r.item(b.asked.at), found: true, asked: b.asked}, true
+		}
+	}
+	return answer{asked: l.began}, l.done && l.whole()
+}
+
+// blockOf is the index in blocks of the block that has the n-th record, from 0.
+func (l *listing) blockOf(n uint64) (int, bool) {
+	i := sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].base > n }) - 1
+	return i, i >= 0 && n < l.total
+}
+
+// want asks for so many blocks.
+func (l *listing) want(blocks int) {
+	if blocks <= l.wanted {
+		return
+	}
+	l.wanted = blocks
+	select {
+	case l.demand <- struct{}{}:
+	default:
+	}
+}
+
+// trim drops the oldest blocks while too holds, and tells how many names they had.
+func (l *listing) trim(too func() bool) (names int) {
+	for len(l.blocks) > 0 && too() {
+		n := len(l.blocks[0].records)
+		l.blocks[0] = nil
+		l.blocks = l.blocks[1:]
+		l.dropped++
+		l.names -= n
+		names += n
+	}
+	return names
+}
+
+func (l *listing) wake() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// join finds or begins a listing of dir for one more reader, who calls leave.
+func (t *Tree) join(dir string) *listing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l, ok := t.memory.listing(dir); ok {
+		l.readers++
+		return l
+	}
+	l := newListing(dir, t.memory.stamp())
+	l.readers = 1
+	ctx, cancel := context.WithCancel(t.ctx)
+	l.cancel = cancel
+	if !t.start(func() { t.pass(ctx, l) }) {
+		cancel()
+		l.done, l.err = true, context.Canceled
+		return l
+	}
+	t.memory.keep(l)
+	return l
+}
+
+// leave ends what join began. A pass that nobody reads any more ends; what it has found is still known to Lookup. The
+// caller holds Tree.mu.
+func (l *listing) leave() {
+	if l.readers--; l.readers == 0 {
+		l.cancel()
+	}
+}
+
+// pass lists the directory, page by page as they are wanted.
+func (t *Tree) pass(ctx context.Context, l *listing) {
+	defer l.cancel()
+	c := classifier{dir: l.dir}
+	asked, failed := l.began, error(nil)
+	for page, err := range t.store.List(metadata(ctx), objstore.ListOptions{Prefix: l.dir, Delimiter: "/"}) {
+		if err != nil {
+			failed = err
+			break
+		}
+		c.add(page, asked)
+		if failed = t.publish(ctx, l, &c); failed != nil {
+			break
+		}
+		asked = t.stamp()
+	}
+	if failed == nil {
+		c.finish()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.extend(l, &c)
+	l.done, l.err = true, failed
+	l.wake()
+}
+
+// publish gives readers what a page has brought and waits until they want more. Its error is ctx's.
+func (t *Tree) publish(ctx context.Context, l *listing, c *classifier) error {
+	t.mu.Lock()
+	t.extend(l, c)
+	for l.dropped+len(l.blocks) >= l.wanted {
+		t.mu.Unlock()
+		select {
+		case <-l.demand:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		t.mu.Lock()
+	}
+	t.mu.Unlock()
+	return ctx.Err()
+}
+
+// extend appends the records the classifier has made, if any. The caller holds t.mu.
+func (t *Tree) extend(l *listing, c *classifier) {
+	records, asked := c.take()
+	if len(records) == 0 {
+		return
+	}
+	l.blocks = append(l.blocks, newBlock(records, l.total, asked))
+	l.names += len(records)
+	l.total += uint64(len(records))
+	t.memory.grown(l, len(records))
+	l.wake()
+}
