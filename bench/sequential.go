@@ -29,12 +29,13 @@ type span struct {
 // whole is all of an object.
 func whole(o object) span { return span{o, objstore.Range{Len: o.version.Size}} }
 
-// quarters are an object's, on page boundaries.
+// quarters are n parts of an object, on page boundaries; fewer where it is that small.
 func quarters(o object, n int64) []span {
 	var spans []span
-	step := (o.version.Size/n + pageSize - 1) &^ (pageSize - 1)
-	for off := int64(0); off < o.version.Size; off += step {
-		spans = append(spans, span{o, objstore.Range{Off: off, Len: min(step, o.version.Size-off)}})
+	size := o.version.Size
+	step := max(((size+n-1)/n+pageSize-1)&^(pageSize-1), pageSize)
+	for off := int64(0); off < size; off += step {
+		spans = append(spans, span{o, objstore.Range{Off: off, Len: min(step, size-off)}})
 	}
 	return spans
 }
