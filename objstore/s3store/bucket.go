@@ -35,14 +35,22 @@ func (c *Client) BucketBelow(ctx context.Context, name, prefix string) (*Bucket,
 	}
 	region, err := b.probe(ctx, prefix)
 	if region == "" || region == b.region {
-		return b, err
+		return b.unless(err)
 	}
 	c.config.Log.Debug("bucket is in another region", "bucket", name, "region", region, "configured", b.region)
 	if b, err = c.bucketIn(ctx, name, region); err != nil {
 		return nil, err
 	}
 	_, err = b.probe(ctx, prefix)
-	return b, err
+	return b.unless(err)
+}
+
+// unless is b where err is nil.
+func (b *Bucket) unless(err error) (*Bucket, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 func (c *Client) bucketIn(ctx context.Context, name, region string) (*Bucket, error) {
