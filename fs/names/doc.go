@@ -56,7 +56,10 @@
 //
 // # Limits
 //
-// On a store that lists in no order at all (neither of bytes nor of names level by level) no name is lost or doubled
-// either, except where a file and a directory share their name: both may then be listed under that name, while looking
-// it up and looking up its escape still tell them apart. Keys above 1,024 bytes are taken not to exist: S3 has none.
+// A store that lists in another order than that of bytes loses and doubles no name either, with two exceptions. Where a
+// file and a directory share their name, both may be listed under it; looking up the name and its escape still tells
+// them apart. (Stores that list level by level keep objects in folders, and have no such pairs.) And where there is no
+// order at all, a %part= directory may be listed more than once.
+//
+// Keys above 1,024 bytes are taken not to exist: S3 has none.
 package names
