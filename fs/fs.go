@@ -1,27 +1,103 @@
 package fs
 
 import (
+	"context"
+	"sync"
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/fs/names"
 )
 
-// fileSystem answers the kernel's requests.
+// fileSystem answers the kernel's requests. Each comes in a goroutine of its own.
+//
+// LOCK ORDER: nodeTable.mu, then node.mu. No other two locks of this package are ever held together, and none while
+// anything waits.
 type fileSystem struct {
 	fuse.RawFileSystem // for the requests that have no method here: ENOSYS, after which the kernel asks no more
 
-	cfg  Config
-	dead func() bool // tells whether the kernel has ended the connection
+	// Dependencies.
+	cfg     Config
+	dead    func() bool                  // tells whether the kernel has ended the connection
+	signals func(tid uint32) signalState // looks at the signals of a caller
+
+	// What is known between requests; each guards itself.
+	nodes   *nodeTable
+	buckets *bucketTable // nil when one bucket is shown
+	files   handles[*fileHandle]
+	dirs    handles[*dirHandle]
+	locks   lockTable
 
 	counters counters
+
+	started  int64           // Unix seconds: the time of what has none of its own
+	life     context.Context // the mount's: what goes on between requests
+	stopped  <-chan struct{} // life's Done
+	stop     context.CancelFunc
+	watchers sync.WaitGroup // of requests that wait
 }
 
 func newFileSystem(cfg Config, dead func() bool) *fileSystem {
-	return &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), cfg: cfg, dead: dead}
+	life, stop := context.WithCancel(context.Background())
+	f := &fileSystem{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		cfg:           cfg, dead: dead, signals: threadSignals,
+		started: cfg.Now().Unix(), life: life, stopped: life.Done(), stop: stop,
+	}
+	root := &node{dir: true, key: cfg.Prefix}
+	if cfg.Volumes != nil {
+		f.buckets = &bucketTable{source: cfg.Volumes}
+	} else {
+		root.volume = f.newVolume(cfg.Bucket, names.DefaultMaxCached)
+	}
+	f.nodes = newNodeTable(root)
+	return f
 }
 
-// stop ends all waiting, now and from now on.
-func (f *fileSystem) stop() {}
+// close gives everything back. No request may be under way or come. A kernel that ended the connection by force has closed nothing itself.
+func (f *fileSystem) close() {
+	f.stop()
+	f.watchers.Wait()
+	for _, v := range f.volumes() {
+		v.tree.Close()
+	}
+	for _, h := range f.files.removeAll() {
+		h.node.close()
+	}
+	for _, h := range f.dirs.removeAll() {
+		h.Close()
+	}
+}
 
-// close gives everything back. No request may be under way or come.
-func (f *fileSystem) close() { f.stop() }
+// volumes are the buckets in use.
+func (f *fileSystem) volumes() []*volume {
+	if f.buckets == nil {
+		return []*volume{f.nodes.get(fuse.FUSE_ROOT_ID).volume}
+	}
+	return f.buckets.volumes()
+}
 
-func (f *fileSystem) stats() Stats { return Stats{} }
+// fresh tells whether what the store said at a time still needs no asking.
+func (f *fileSystem) fresh(at time.Time) bool { return f.validity(at) > 0 }
+
+// forever is what the kernel is told of things that do not change: longer than machines run.
+const forever = 10 * 365 * 24 * time.Hour
+
+// validity is how much longer what the store said at a time is believed.
+func (f *fileSystem) validity(at time.Time) time.Duration {
+	if f.cfg.Immutable {
+		return forever
+	}
+	return max(0, f.cfg.MetadataTTL-f.cfg.Now().Sub(at))
+}
+
+// stats is a snapshot; its fields may be a request apart.
+func (f *fileSystem) stats() Stats {
+	c := &f.counters
+	return Stats{
+		Nodes: f.nodes.len(), Files: f.files.len(), Dirs: f.dirs.len(), Locks: f.locks.len(),
+		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
+		DirEntries: c.dirEntries.Load(), Stale: c.stale.Load(), Interrupted: c.interrupted.Load(), Errors: c.errors.Load(),
+	}
+}

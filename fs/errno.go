@@ -1,0 +1,73 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// errStale is a version that its name does not mean any more.
+var errStale = errors.New("the name means another version now")
+
+// errnoTable is the one place where an error becomes an errno. The first line that matches counts: the finer errors of
+// objstore also match the broader ones they belong to, and have no line of their own unless they differ.
+var errnoTable = []struct {
+	err   error
+	errno syscall.Errno
+}{
+	{objstore.ErrNotExist, syscall.ENOENT},
+	{objstore.ErrPermission, syscall.EACCES}, // credentials, clock skew and archived objects too
+	{errStale, syscall.ESTALE},
+	{objstore.ErrChanged, syscall.ESTALE},
+	{objstore.ErrExists, syscall.EEXIST},
+	{objstore.ErrQuota, syscall.EDQUOT},
+	{objstore.ErrInvalid, syscall.EINVAL},
+	{objstore.ErrUnsupported, syscall.ENOTSUP},
+	{objstore.ErrTimeout, syscall.ETIMEDOUT},
+	{context.DeadlineExceeded, syscall.ETIMEDOUT},
+	{context.Canceled, syscall.EINTR},
+	{objstore.ErrThrottled, syscall.EIO}, // after all retries
+	{objstore.ErrConflict, syscall.EIO},  // after all retries
+	{objstore.ErrCorrupt, syscall.EIO},
+}
+
+// errnoOf is what the kernel is told of err. What the table does not have is a failure of the transport or the server: EIO.
+func errnoOf(err error) syscall.Errno {
+	for _, line := range errnoTable {
+		if errors.Is(err, line.err) {
+			return line.errno
+		}
+	}
+	return syscall.EIO
+}
+
+// readErrno is errnoOf for bytes of an open file: its version was there when it was opened, so not to find it means that
+// it was replaced or deleted since.
+func readErrno(err error) syscall.Errno {
+	if errno := errnoOf(err); errno != syscall.ENOENT {
+		return errno
+	}
+	return syscall.ESTALE
+}
+
+// answer counts an errno, and logs err when the errno alone would leave the user guessing. what is the request, as in
+// "open"; name what it was about.
+func (f *fileSystem) answer(what, name string, err error, errno syscall.Errno) fuse.Status {
+	switch errno {
+	case syscall.ENOENT:
+	case syscall.EINTR:
+		f.counters.interrupted.Add(1)
+		f.cfg.Log.Debug("given up", "operation", what, "name", name)
+	case syscall.ESTALE:
+		f.counters.stale.Add(1)
+		f.cfg.Log.Debug("changed in the store", "operation", what, "name", name, "error", err)
+	default:
+		f.counters.errors.Add(1)
+		f.cfg.Log.Warn("failed", "operation", what, "name", name, "errno", errno.Error(), "error", err)
+	}
+	return fuse.Status(errno)
+}

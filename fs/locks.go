@@ -1,0 +1,220 @@
+package fs
+
+import (
+	"context"
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// releaseFlockUnlock, in RELEASE's flags, says that the handle had a flock: FUSE_RELEASE_FLOCK_UNLOCK of the kernel's
+// fuse.h, which the protocol library does not name.
+const releaseFlockUnlock = 1 << 1
+
+// lockPath names what locks are on: a path, whatever version or node id it has now.
+type lockPath struct {
+	volume *volume
+	key    string
+}
+
+// pathLocks are the locks on one path. flock and fcntl locks do not see each other, as on every Linux file system.
+type pathLocks struct {
+	flocks, ranges lockSet
+
+	waiting int           // how many wait for changed
+	changed chan struct{} // closed, and made anew, when something was given back
+}
+
+func (p *pathLocks) set(flock bool) *lockSet {
+	if flock {
+		return &p.flocks
+	}
+	return &p.ranges
+}
+
+// lockTable holds the locks of a mount. Deadlocks between waiting owners are not looked for: a wait ends with a signal.
+//
+// INVARIANT: a path is in the table only while somebody holds or waits for a lock on it.
+type lockTable struct {
+	mu    sync.Mutex // guards everything below
+	paths map[lockPath]*pathLocks
+}
+
+// at is the locks on a path, for use within mu; tidy ends the use.
+func (t *lockTable) at(path lockPath) *pathLocks {
+	p := t.paths[path]
+	if p == nil {
+		p = &pathLocks{changed: make(chan struct{})}
+		if t.paths == nil {
+			t.paths = make(map[lockPath]*pathLocks)
+		}
+		t.paths[path] = p
+	}
+	return p
+}
+
+func (t *lockTable) tidy(path lockPath, p *pathLocks) {
+	if len(p.flocks)+len(p.ranges)+p.waiting == 0 {
+		delete(t.paths, path)
+	}
+}
+
+// test finds what is in the way of l.
+func (t *lockTable) test(path lockPath, flock bool, l lock) (lock, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.at(path)
+	defer t.tidy(path, p)
+	return p.set(flock).conflict(l)
+}
+
+// try takes l if nothing is in the way, and else says what to wait for before trying again; done ends the waiting.
+// A flock that changes its kind is given back first, as the kernel does: two who both want to go from shared to
+// exclusive get there one after the other.
+func (t *lockTable) try(path lockPath, flock bool, l lock) (taken bool, changed <-chan struct{}, done func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.at(path)
+	defer t.tidy(path, p)
+	set := p.set(flock)
+	if _, blocked := set.conflict(l); !blocked {
+		shrinks := !l.exclusive // what was exclusive may now be shared
+		*set = set.lock(l)
+		if shrinks {
+			p.wake()
+		}
+		return true, nil, nil
+	}
+	if flock {
+		*set = set.unlock(l)
+		p.wake()
+	}
+	p.waiting++
+	return false, p.changed, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		p.waiting--
+		t.tidy(path, p)
+	}
+}
+
+// unlock gives l's range back.
+func (t *lockTable) unlock(path lockPath, flock bool, l lock) {
+	t.give(path, func(p *pathLocks) { *p.set(flock) = p.set(flock).unlock(l) })
+}
+
+// release gives back all that owner holds on a path.
+func (t *lockTable) release(path lockPath, flock bool, owner uint64) {
+	t.give(path, func(p *pathLocks) { *p.set(flock) = p.set(flock).release(owner) })
+}
+
+func (t *lockTable) give(path lockPath, change func(*pathLocks)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.paths[path]
+	if p == nil {
+		return
+	}
+	change(p)
+	p.wake()
+	t.tidy(path, p)
+}
+
+// wake has all who wait try again. There are few, and the first to come wins, as with the kernel's own locks.
+func (p *pathLocks) wake() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// lock waits until l is taken or ctx ends.
+func (t *lockTable) lock(ctx context.Context, path lockPath, flock bool, l lock) error {
+	for {
+		taken, changed, done := t.try(path, flock, l)
+		if taken {
+			return nil
+		}
+		select {
+		case <-changed:
+			done()
+		case <-ctx.Done():
+			done()
+			return ctx.Err()
+		}
+	}
+}
+
+// len is on how many paths there are locks.
+func (t *lockTable) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.paths)
+}
+
+// lockOf translates the kernel's description of a lock.
+func lockOf(in *fuse.LkIn) (l lock, flock bool) {
+	l = lock{first: in.Lk.Start, last: in.Lk.End, exclusive: in.Lk.Typ == syscall.F_WRLCK, owner: in.Owner, pid: in.Lk.Pid}
+	flock = in.LkFlags&fuse.LK_FLOCK != 0
+	if flock {
+		l.first, l.last = 0, lockEnd
+	}
+	return l, flock
+}
+
+// GetLk answers fcntl(F_GETLK): what is in the way of a lock.
+func (f *fileSystem) GetLk(_ <-chan struct{}, in *fuse.LkIn, out *fuse.LkOut) fuse.Status {
+	n := f.nodes.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	l, flock := lockOf(in)
+	out.Lk = in.Lk
+	blocking, blocked := f.locks.test(n.lockPath(), flock, l)
+	if !blocked {
+		out.Lk.Typ = syscall.F_UNLCK
+		return fuse.OK
+	}
+	out.Lk = fuse.FileLock{Start: blocking.first, End: blocking.last, Typ: syscall.F_RDLCK, Pid: blocking.pid}
+	if blocking.exclusive {
+		out.Lk.Typ = syscall.F_WRLCK
+	}
+	return fuse.OK
+}
+
+// SetLk answers requests for locks that do not wait, and gives locks back.
+func (f *fileSystem) SetLk(_ <-chan struct{}, in *fuse.LkIn) fuse.Status {
+	n := f.nodes.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	l, flock := lockOf(in)
+	if in.Lk.Typ == syscall.F_UNLCK {
+		f.locks.unlock(n.lockPath(), flock, l)
+		return fuse.OK
+	}
+	taken, _, done := f.locks.try(n.lockPath(), flock, l)
+	if !taken {
+		done()
+		return fuse.EAGAIN
+	}
+	return fuse.OK
+}
+
+// SetLkw answers requests for locks that wait. Any signal ends the wait; the kernel restarts it where that is the custom.
+func (f *fileSystem) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
+	if in.Lk.Typ == syscall.F_UNLCK {
+		return f.SetLk(cancel, in)
+	}
+	n := f.nodes.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	r := f.begin(cancel, in.Pid)
+	r.anySignal = true
+	defer r.end()
+	l, flock := lockOf(in)
+	if err := f.locks.lock(r, n.lockPath(), flock, l); err != nil {
+		return fuse.EINTR
+	}
+	return fuse.OK
+}

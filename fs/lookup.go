@@ -1,0 +1,100 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/fs/names"
+)
+
+// maxName is the longest name of a directory entry, in bytes: NAME_MAX of Linux. Newer kernels pass on longer ones.
+const maxName = 255
+
+// Lookup answers what a name in a directory means. "Not found" is not given to the kernel to remember: package names
+// remembers it, and knows since when.
+func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	f.counters.lookups.Add(1)
+	parent := f.nodes.get(header.NodeId)
+	switch {
+	case parent == nil:
+		return fuse.Status(syscall.ESTALE)
+	case !parent.dir:
+		return fuse.ENOTDIR
+	case len(name) > maxName:
+		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	if n, validity := f.recall(parent, name); n != nil {
+		f.fillEntry(n, validity, out)
+		return fuse.OK
+	}
+	r := f.begin(cancel, header.Pid)
+	defer r.end()
+	v, item, err := f.find(r, parent, name)
+	if err != nil {
+		return f.answer("lookup", parent.path()+" "+name, err, errnoOf(err))
+	}
+	n := f.nodes.enter(parent, v, item)
+	f.fillEntry(n, f.validity(n.confirmedAt()), out)
+	return fuse.OK
+}
+
+// Forget takes back what lookups and readdirplus have given.
+func (f *fileSystem) Forget(id, lookups uint64) { f.nodes.forget(id, lookups) }
+
+// recall answers a lookup from the nodes, and counts it: when the name was confirmed lately, or when whatever the kernel asks next will
+// find out. That is so for a file: its attributes are given for no time at all, so that stat asks for them again (and
+// [fileSystem.GetAttr] asks the store), and open checks the version in any case. It saves what is most of the cost of a small file: without it,
+// opening one whose name was last confirmed longer ago than the TTL takes a HEAD and a LIST before its GET.
+func (f *fileSystem) recall(parent *node, name string) (n *node, validity time.Duration) {
+	n = f.nodes.known(parent, name)
+	if n == nil {
+		return nil, 0
+	}
+	validity = f.validity(n.confirmedAt())
+	if validity <= 0 && !n.deferCheck() {
+		return nil, 0
+	}
+	if !f.nodes.again(n) {
+		return nil, 0
+	}
+	return n, validity
+}
+
+// find asks what a name in a directory means.
+func (f *fileSystem) find(ctx context.Context, parent *node, name string) (*volume, names.Item, error) {
+	if parent.volume == nil {
+		at := f.cfg.Now()
+		v, err := f.openBucket(ctx, name)
+		return v, bucketItem(name, at), err
+	}
+	item, err := parent.volume.tree.Lookup(ctx, parent.key, name)
+	return parent.volume, item, err
+}
+
+// check asks the store whether a file's name still means this version. errStale when it does not; then the name is asked
+// for anew when the kernel looks it up.
+func (f *fileSystem) check(ctx context.Context, n *node) error {
+	item, err := n.volume.tree.Stat(ctx, n.item())
+	if err != nil {
+		return f.staleness(n, err)
+	}
+	if !n.means(item) {
+		f.nodes.retire(n)
+		return errStale
+	}
+	n.update(item)
+	return nil
+}
+
+// staleness is errStale, and the name is forgotten, when err says that a file's version is gone; else it is err.
+func (f *fileSystem) staleness(n *node, err error) error {
+	if readErrno(err) != syscall.ESTALE {
+		return err
+	}
+	f.nodes.retire(n)
+	n.volume.tree.Forget(n.parent.key, n.name)
+	return errStale
+}

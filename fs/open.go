@@ -1,0 +1,88 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/prefetch"
+)
+
+// fileHandle is one open file.
+type fileHandle struct {
+	node *node
+	file *prefetch.File // shared by all handles of the node
+}
+
+// Open opens one version of a file, after making sure that its name still means it. ESTALE when it does not: the kernel looks
+// the name up again and opens what it means now, and the caller of open(2) sees nothing of it.
+func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := f.nodes.get(in.NodeId)
+	switch {
+	case n == nil:
+		return fuse.Status(syscall.ESTALE)
+	case n.dir:
+		return fuse.EISDIR
+	case in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY, in.Flags&syscall.O_TRUNC != 0:
+		return fuse.EROFS
+	}
+	r := f.begin(cancel, in.Pid)
+	defer r.end()
+	file := n.open(f.cfg.Files)
+	direct := in.Flags&syscall.O_DIRECT != 0
+	if err := f.checkOpen(r, n, file, direct); err != nil {
+		n.close()
+		return f.answer("open", n.path(), err, errnoOf(err))
+	}
+	f.counters.opens.Add(1)
+	out.Fh = f.files.add(&fileHandle{node: n, file: file})
+	// A node is one version, so whatever pages the kernel has of it are right.
+	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+	if direct || f.cfg.ReadMode == ReadDirect {
+		out.OpenFlags = fuse.FOPEN_DIRECT_IO
+	}
+	return fuse.OK
+}
+
+// checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
+// confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
+// for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT always asks.
+func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, direct bool) error {
+	due := direct || !f.fresh(n.confirmedAt())
+	asked := f.cfg.Now()
+	confirmed, err := file.Preload(ctx)
+	switch {
+	case err != nil:
+		return f.staleness(n, err)
+	case confirmed:
+		n.confirm(asked)
+		return nil
+	case due:
+		return f.check(ctx, n)
+	}
+	return nil
+}
+
+// Flush answers each close(2) of a file. There is nothing to write; fcntl locks of the closing process go, as POSIX has it.
+func (f *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	if n := f.nodes.get(in.NodeId); n != nil {
+		f.locks.release(n.lockPath(), false, in.LockOwner)
+	}
+	return fuse.OK
+}
+
+// Fsync has nothing to do.
+func (f *fileSystem) Fsync(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+
+// Release closes a handle, once its last descriptor, map and read are gone.
+func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	h, ok := f.files.remove(in.Fh)
+	if !ok {
+		return
+	}
+	if in.ReleaseFlags&releaseFlockUnlock != 0 {
+		f.locks.release(h.node.lockPath(), true, in.LockOwner)
+	}
+	h.node.close()
+}

@@ -1,0 +1,172 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/fs/names"
+)
+
+// Offsets in a directory: after "." and after "..". Those after other entries are the stream's, which are larger.
+const (
+	afterDot    = 1
+	afterDotDot = 2
+)
+
+// entries is a reader's place in a directory: a [names.Stream], or the list of buckets.
+type entries interface {
+	// Next returns the next entry, and io.EOF after the last. After another error the place is what it was.
+	Next(ctx context.Context) (names.Item, error)
+	// Offset is the place: 0 at the start, else above afterDotDot.
+	Offset() uint64
+	// Seek goes to a place that Offset gave, and to where it was in a directory that has changed; 0 is the start of a new pass.
+	Seek(offset uint64)
+	// Close ends the reading.
+	Close()
+}
+
+// maxListedNodes is how many nodes readdir may make the kernel know: 64 Ki of them take about 30 MiB here, and a directory may have
+// millions of names. Beyond it names come without attributes, and the kernel looks up those it is asked for, which costs no
+// request to the store while the listing is fresh.
+const maxListedNodes = 64 << 10
+
+// dirHandle is one open directory.
+type dirHandle struct {
+	node *node
+	turn chan struct{} // holds one token: whoever has it may use entries
+	entries
+}
+
+// OpenDir opens a directory. Nothing is listed yet.
+func (f *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := f.nodes.get(in.NodeId)
+	switch {
+	case n == nil:
+		return fuse.Status(syscall.ESTALE)
+	case !n.dir:
+		return fuse.ENOTDIR
+	}
+	h := &dirHandle{node: n, turn: make(chan struct{}, 1)}
+	h.turn <- struct{}{}
+	if n.volume == nil {
+		h.entries = &bucketEntries{fs: f}
+	} else {
+		h.entries = n.volume.tree.ReadDir(f.life, n.key)
+	}
+	out.Fh = f.dirs.add(h)
+	return fuse.OK
+}
+
+// ReleaseDir closes a directory.
+func (f *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
+	if h, ok := f.dirs.remove(in.Fh); ok {
+		h.Close()
+	}
+}
+
+// FsyncDir has nothing to do.
+func (f *fileSystem) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+
+// ReadDir lists names and kinds.
+func (f *fileSystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, func(_ *node, e fuse.DirEntry, _ *names.Item) bool { return out.AddDirEntry(e) })
+}
+
+// ReadDirPlus lists names with the answer to a lookup of each, so that `ls -l` needs no lookups.
+func (f *fileSystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, func(parent *node, e fuse.DirEntry, item *names.Item) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
+			return false
+		}
+		// A node id of 0 gives the kernel the name alone. "." and ".." are never looked up.
+		if item != nil && parent.volume != nil && f.nodes.len() < maxListedNodes {
+			n := f.nodes.enter(parent, parent.volume, *item)
+			f.fillEntry(n, f.validity(n.confirmedAt()), entry)
+			out.FixMode(entry.Mode)
+		}
+		return true
+	})
+}
+
+// readDir answers with as many entries from an offset on as fit. add tells whether one did; item is nil for "." and "..".
+func (f *fileSystem) readDir(cancel <-chan struct{}, in *fuse.ReadIn, add func(parent *node, e fuse.DirEntry, item *names.Item) bool) fuse.Status {
+	h, ok := f.dirs.get(in.Fh)
+	if !ok {
+		return fuse.EBADF
+	}
+	r := f.begin(cancel, in.Pid)
+	defer r.end()
+	select {
+	case <-h.turn:
+		defer func() { h.turn <- struct{}{} }()
+	case <-r.Done():
+		return f.answer("readdir", h.node.path(), r.Err(), syscall.EINTR)
+	}
+	added, err := f.fillDir(r, h, in.Offset, add)
+	f.counters.dirEntries.Add(int64(added))
+	if err != nil && added == 0 { // else it comes up again with the next request
+		return f.answer("readdir", h.node.path(), err, errnoOf(err))
+	}
+	return fuse.OK
+}
+
+// fillDir adds entries until one does not fit, the directory ends, or something fails.
+func (f *fileSystem) fillDir(ctx context.Context, h *dirHandle, offset uint64, add func(*node, fuse.DirEntry, *names.Item) bool) (added int, err error) {
+	for ; offset < afterDotDot; offset++ {
+		if !add(h.node, dotEntry(h.node, offset), nil) {
+			return added, nil
+		}
+		added++
+	}
+	// A place is often asked for again: the kernel asks for more than it can hand on.
+	if offset == afterDotDot {
+		offset = 0
+	}
+	h.Seek(offset)
+	for {
+		item, err := h.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return added, nil
+		}
+		if err != nil {
+			return added, err
+		}
+		if !add(h.node, dirEntry(h.node, item, h.Offset()), &item) {
+			h.Seek(offset) // one step back
+			return added, nil
+		}
+		offset = h.Offset()
+		added++
+	}
+}
+
+// dotEntry is "." or "..". The root has itself above it, as the kernel has it on every mount.
+func dotEntry(n *node, offset uint64) fuse.DirEntry {
+	e := fuse.DirEntry{Name: ".", Ino: n.ino(), Mode: syscall.S_IFDIR, Off: offset + 1}
+	if offset == afterDot {
+		e.Name = ".."
+		if n.parent != nil {
+			e.Ino = n.parent.ino()
+		}
+	}
+	return e
+}
+
+// dirEntry is the entry of what the store has; offset is the place after it.
+func dirEntry(parent *node, item names.Item, offset uint64) fuse.DirEntry {
+	e := fuse.DirEntry{Name: item.Name, Mode: syscall.S_IFREG, Off: offset}
+	if item.Dir {
+		e.Mode = syscall.S_IFDIR
+	}
+	bucket := item.Name // an entry of the root of several buckets
+	if parent.volume != nil {
+		bucket = parent.volume.bucket.Name()
+	}
+	e.Ino = inoOf(bucket, item.Dir, item.Key)
+	return e
+}

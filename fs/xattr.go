@@ -1,0 +1,95 @@
+package fs
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// The extended attributes of files, which are those of their version; directories have the key, which is their prefix.
+const (
+	attrETag   = "user.s3.etag"
+	attrKey    = "user.s3.key"
+	attrClass  = "user.s3.storage_class"
+	attrCached = "user.headrace.cached" // bytes of the version that are held locally, in decimal
+
+	// defaultClass is what a store means that names no storage class.
+	defaultClass = "STANDARD"
+)
+
+// attrNames are the attributes a node has.
+func (f *fileSystem) attrNames(n *node) []string {
+	switch {
+	case n.volume == nil:
+		return nil
+	case n.dir:
+		return []string{attrKey}
+	case f.cfg.Cached == nil:
+		return []string{attrETag, attrKey, attrClass}
+	}
+	return []string{attrETag, attrKey, attrClass, attrCached}
+}
+
+// attrValue is one attribute of a node; false when it has none of that name.
+func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
+	if n.volume == nil {
+		return "", false
+	}
+	switch {
+	case name == attrKey:
+		return n.key, true
+	case n.dir:
+		return "", false
+	case name == attrETag:
+		return n.etag, true
+	case name == attrClass:
+		class := n.item().Entry.StorageClass
+		if class == "" {
+			class = defaultClass
+		}
+		return class, true
+	case name == attrCached && f.cfg.Cached != nil:
+		return strconv.FormatInt(f.cfg.Cached(n.version()), 10), true
+	}
+	return "", false
+}
+
+// GetXAttr reads an attribute. Like GetAttr, it makes sure that the name still means this version.
+func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+	n := f.nodes.get(header.NodeId)
+	if n == nil {
+		return 0, fuse.Status(syscall.ESTALE)
+	}
+	if _, ok := f.attrValue(n, name); !ok { // the kernel asks for security.capability and the like, and needs no store for a no
+		return 0, fuse.ENODATA
+	}
+	if status := f.checkName(cancel, "getxattr", n, header.Pid); status != fuse.OK {
+		return 0, status
+	}
+	value, _ := f.attrValue(n, name)
+	return copyAttr(dest, value)
+}
+
+// ListXAttr names the attributes.
+func (f *fileSystem) ListXAttr(_ <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	n := f.nodes.get(header.NodeId)
+	if n == nil {
+		return 0, fuse.Status(syscall.ESTALE)
+	}
+	var list strings.Builder
+	for _, name := range f.attrNames(n) {
+		list.WriteString(name)
+		list.WriteByte(0)
+	}
+	return copyAttr(dest, list.String())
+}
+
+// copyAttr answers with the size alone when there is no room, as the protocol has it.
+func copyAttr(dest []byte, value string) (uint32, fuse.Status) {
+	if len(dest) < len(value) {
+		return uint32(len(value)), fuse.ERANGE
+	}
+	return uint32(copy(dest, value)), fuse.OK
+}
