@@ -43,6 +43,7 @@ type ListOptions struct {
 type Page struct {
 	Entries  []Entry
 	Prefixes []string // common prefixes, delimiter included
+	Last     bool     // the store said that nothing follows; where it is not known, false
 }
 
 // Lister lists keys.

@@ -33,6 +33,11 @@ type Entry struct {
 	Metadata    map[string]string // user metadata; keys in lower case, without "x-amz-meta-"
 }
 
+// VersionOf is the version that e describes in b.
+func VersionOf(b Bucket, e Entry) Version {
+	return Version{Endpoint: b.Endpoint(), Bucket: b.Name(), Key: e.Key, ETag: e.ETag, Size: e.Size}
+}
+
 // Range is a run of bytes: [Off, Off+Len).
 type Range struct {
 	Off int64
