@@ -71,22 +71,12 @@ func demo(ctx context.Context, dir string, o mountOptions, stdout, stderr io.Wri
 	}
 	defer s3.Stop()
 	o.store.endpoint, o.store.region = s3.Endpoint(), s3.Region()
-	if err := useCredentials(s3.AccessKey(), s3.SecretKey()); err != nil {
-		return err
-	}
+	o.store.accessKey, o.store.secretKey = s3.AccessKey(), s3.SecretKey()
 	if err := makeDataset(preparing, folder, o); err != nil {
 		return err
 	}
 	stop()
 	return server{stderr: stderr, live: func() { invite(stdout, dir, s3) }}.run(ctx, dir, o)
-}
-
-// useCredentials makes this process's S3 client find the demo server's credentials first, where it would look for the
-// user's own.
-func useCredentials(access, secret string) error {
-	return errors.Join(
-		os.Setenv("AWS_ACCESS_KEY_ID", access), os.Setenv("AWS_SECRET_ACCESS_KEY", secret),
-		os.Unsetenv("AWS_SESSION_TOKEN"), os.Unsetenv("AWS_PROFILE"))
 }
 
 // makeDataset stores the dataset through the same layers that the mount will read it with.
@@ -104,7 +94,7 @@ func makeDataset(ctx context.Context, folder string, o mountOptions) error {
 	if err != nil {
 		return explainStore(err, demoBucket, o.store)
 	}
-	b, err := s.bucket(ctx, demoBucket)
+	b, err := s.bucket(ctx, demoBucket, "")
 	if err == nil {
 		err = storeDataset(ctx, b)
 	}

@@ -20,7 +20,7 @@ func explainStore(err error, what string, o storeOptions) error {
 	}
 	where := o.endpoint
 	if where == "" {
-		where = "AWS"
+		where = "the store"
 	}
 	reason := storeReason(err)
 	switch {

@@ -16,9 +16,12 @@ func (o storeOptions) config(log *slog.Logger) s3store.Config {
 		Endpoint:      o.endpoint,
 		Region:        o.region,
 		Profile:       o.profile,
+		AccessKey:     o.accessKey,
+		SecretKey:     o.secretKey,
 		PathStyle:     o.addressing,
 		NoSignRequest: o.noSignRequest,
 		RequesterPays: o.requesterPays,
+		MaxConns:      o.maxConcurrency,
 		UserAgent:     "headrace/" + versionText(),
 		Log:           log,
 	}

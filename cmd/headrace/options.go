@@ -28,8 +28,11 @@ type storeOptions struct {
 	requesterPays  bool
 	maxConcurrency int
 
-	// set by resolve: nil when the flag was not given and the endpoint decides
+	// addressing is set by resolve: nil when --path-style was not given and the endpoint decides.
 	addressing *bool
+
+	// accessKey and secretKey are no flags: the demo has a server of its own, and its credentials.
+	accessKey, secretKey string
 }
 
 const storeGroup = "Store"
@@ -42,7 +45,7 @@ func (o *storeOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "endpoint", Category: storeGroup, EnvVars: environment("endpoint"), Destination: &o.endpoint,
-			Usage: "`URL` of the S3 service, as https://cwobject.com; AWS when not given",
+			Usage: "`URL` of the S3 service, as https://cwobject.com; without it, what the AWS configuration says, else AWS",
 		},
 		&cli.StringFlag{
 			Name: "region", Category: storeGroup, EnvVars: environment("region"), Destination: &o.region,
@@ -113,7 +116,7 @@ func (o *readOptions) flags() []cli.Flag {
 		},
 		&cli.GenericFlag{
 			Name: "read-mode", Category: readGroup, EnvVars: environment("read-mode"), Value: &o.readMode,
-			Usage: "`cached` keeps what was read in the kernel's page cache; direct bypasses it, for large reads that happen once",
+			Usage: "`MODE` cached keeps what was read in the kernel's page cache; direct bypasses it, for large reads that happen once",
 		},
 		&cli.GenericFlag{
 			Name: "metadata-ttl", Category: readGroup, EnvVars: environment("metadata-ttl"), Value: &o.metadataTTL,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/cache"
@@ -35,7 +36,8 @@ type stack struct {
 	files  *prefetch.Prefetcher
 	mount  *fs.Server
 
-	log *slog.Logger
+	log     *slog.Logger
+	retries [objstore.NumOps]atomic.Uint64 // by operation
 }
 
 // answerDeadline is how long the store may take to answer at start. A wrong endpoint is a typing error more often than
@@ -55,7 +57,8 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 	if s.client, err = s3store.New(ctx, o.store.config(log)); err != nil {
 		return s, err
 	}
-	s.gate = objstore.NewGate(objstore.GateConfig{Max: o.store.maxConcurrency, OnLimit: s.client.SetMaxConns})
+	s.gate = objstore.NewGate(objstore.GateConfig{Max: o.store.maxConcurrency})
+	s.gate.OnLimit(s.client.SetMaxConns) // the pool follows
 	if s.cache, err = cache.New(cache.Config{Opener: s.router, Memory: int64(o.read.memory), Log: log}); err != nil {
 		return s, err
 	}
@@ -67,16 +70,25 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 // are in the middle of, and what was read and may be read again.
 const aheadShare = 2
 
-// bucket opens a bucket of the store and puts the decorators around it. Retry is outermost, so a request that sleeps
-// between attempts holds no slot of the gate; the meter is innermost, so it counts attempts.
-func (s *stack) bucket(ctx context.Context, name string) (objstore.Bucket, error) {
-	raw, err := s.client.Bucket(ctx, name)
+// bucket opens a bucket of the store, of which only what is below prefix need be allowed, and puts the decorators around
+// it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the meter is innermost, so
+// it counts attempts.
+func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucket, error) {
+	raw, err := s.client.BucketBelow(ctx, name, prefix)
 	if err != nil {
 		return nil, err
 	}
-	b := objstore.NewRetry(s.gate.Wrap(s.meter.Wrap(raw)), objstore.RetryPolicy{})
+	b := objstore.NewRetry(s.gate.Wrap(s.meter.Wrap(raw)), objstore.RetryPolicy{OnRetry: s.noteRetry})
 	s.router.Add(b)
 	return b, nil
+}
+
+// noteRetry counts an attempt that failed and will be made again. It is logged for those who look closely only: a store
+// that throttles makes many, and what finally fails is logged by whoever has to give up.
+func (s *stack) noteRetry(e objstore.RetryEvent) {
+	s.retries[e.Op].Add(1)
+	s.log.Debug("retry", "operation", e.Op.String(), "bucket", e.Bucket, "key", e.Key, "attempt", e.Attempt,
+		"delay", e.Delay, "reached", e.Reached, "error", e.Err)
 }
 
 // attach mounts what o names at dir and returns once the mount answers.
@@ -92,7 +104,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 		}
 		config.Volumes = v
 	} else {
-		b, err := s.bucket(ctx, o.source.bucket)
+		b, err := s.bucket(ctx, o.source.bucket, o.source.prefix)
 		if err != nil {
 			return explainStore(err, o.source.bucket, o.store)
 		}

@@ -38,7 +38,7 @@ func (v *volumes) Open(ctx context.Context, name string) (objstore.Bucket, error
 	if b != nil {
 		return b, nil
 	}
-	b, err := v.stack.bucket(ctx, name)
+	b, err := v.stack.bucket(ctx, name, "")
 	if err != nil {
 		return nil, err
 	}
