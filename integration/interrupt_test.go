@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Any wait for the store ends within a second when the process that waits is told to die.
+// Any wait for the store ends within a second when the process that waits gets a signal that is to kill it: one for which it has no handler.
 //
 // The store stalls here: it takes the request and never answers.
 func TestInterruptWhileTheStoreStalls(t *testing.T) {
@@ -20,7 +20,7 @@ func TestInterruptWhileTheStoreStalls(t *testing.T) {
 	p := newProxy(t, b.server.Endpoint())
 	m := mountFaulty(t, b, p.endpoint(), "--metadata-ttl", "0s", "--memory", "32MiB")
 	checkNames(t, m.names(), "small", "large")
-	for _, wait := range waits(t, m) {
+	for _, wait := range waits(m) {
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 			t.Run(fmt.Sprint(wait.name, " ", sig), func(t *testing.T) {
 				var stalled []*fault
@@ -52,7 +52,7 @@ func TestInterruptWhileTheStoreIsDead(t *testing.T) {
 	m := mountFaulty(t, b, server.Endpoint(), "--metadata-ttl", "0s", "--memory", "32MiB")
 	checkNames(t, m.names(), "small", "large")
 	server.Kill()
-	for _, wait := range waits(t, m) {
+	for _, wait := range waits(m) {
 		t.Run(wait.name, func(t *testing.T) {
 			waiting := start(t, wait.command())
 			eventually(t, patience, "the program to wait", func() bool {
@@ -77,7 +77,12 @@ type wait struct {
 	command    func() *exec.Cmd
 }
 
-func waits(t *testing.T, m *mount) []wait {
+// plainSignals makes a Python program die of SIGINT like one in C.
+const plainSignals = `
+import mmap, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)`
+
+func waits(m *mount) []wait {
 	run := func(name string, args ...string) func() *exec.Cmd {
 		return func() *exec.Cmd {
 			cmd := exec.Command(name, args...)
@@ -90,8 +95,12 @@ func waits(t *testing.T, m *mount) []wait {
 		{"read", []string{"GET"}, run("cat", m.path("large"))},
 		{"stat", []string{"HEAD", "LIST"}, run("stat", m.path("no", "such", "name"))},
 		{"readdir", []string{"LIST"}, run("ls", m.dir)},
-		{"mmap", []string{"GET"}, func() *exec.Cmd { return helperCommand(t, "mmap", m.path("large")) }},
-		{"O_DIRECT", []string{"GET"}, func() *exec.Cmd { return helperCommand(t, "direct", m.path("large")) }},
+		{"mmap", []string{"GET"}, run("python3", "-c", plainSignals+`
+mapped = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)
+print(sum(mapped[::4096]))`, m.path("large"))},
+		{"O_DIRECT", []string{"GET"}, run("python3", "-c", plainSignals+`
+fd, buf = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT), mmap.mmap(-1, 1 << 20)
+while os.readv(fd, [buf]): pass`, m.path("large"))},
 	}
 }
 

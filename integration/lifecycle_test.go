@@ -138,7 +138,7 @@ func TestUmountDead(t *testing.T) {
 	m.exitCode = -1
 	m.cmd.Process.Kill()
 	eventually(t, patience, "the daemon to be gone", m.ended)
-	if _, err := os.Stat(m.dir); !isErrno(err, syscall.ENOTCONN) {
+	if _, err := os.Open(m.dir); !isErrno(err, syscall.ENOTCONN) {
 		t.Errorf("the dead mount: %v, should be ENOTCONN", err)
 	}
 	// Mounting there says what to do.

@@ -32,6 +32,7 @@ const (
 type mount struct {
 	t         *testing.T
 	dir       string // where it is mounted
+	endpoint  string // of its store
 	temporary string // its TMPDIR
 	metrics   string // its metrics socket
 	logPath   string
@@ -82,7 +83,7 @@ func startMount(t *testing.T, spec mountSpec) *mount {
 	binary := must[string](t)(build())
 	home := filepath.Join(shared.dir, shared.names("mount"))
 	m := &mount{
-		t: t, dir: filepath.Join(home, "mnt"), temporary: filepath.Join(home, "tmp"), metrics: filepath.Join(home, "metrics"),
+		t: t, endpoint: spec.endpoint, dir: filepath.Join(home, "mnt"), temporary: filepath.Join(home, "tmp"), metrics: filepath.Join(home, "metrics"),
 		logPath: filepath.Join(home, "log"), gone: make(chan struct{}), provoked: spec.provoked,
 	}
 	for _, dir := range []string{m.dir, m.temporary} {
@@ -196,6 +197,9 @@ func (m *mount) checkLog() {
 		m.t.Errorf("the log: %v", err)
 	}
 	for _, line := range lines {
+		if strings.Contains(line.text, secretKey) || strings.Contains(line.text, "Signature=") {
+			m.t.Errorf("the daemon logged a secret: %s", line.text)
+		}
 		if line.level >= slog.LevelWarn && line.level > m.provoked {
 			m.t.Errorf("the daemon logged: %s", line.text)
 		}
@@ -227,7 +231,7 @@ func (m *mount) checkOpenFiles() {
 	}
 }
 
-// openFiles counts the daemon's open files by name.
+// openFiles counts the daemon's open files by name, but for those of the kernel, which the runtime opens and closes when it likes.
 func (m *mount) openFiles() map[string]int {
 	dir := fmt.Sprintf("/proc/%d/fd", m.cmd.Process.Pid)
 	entries, err := os.ReadDir(dir)
@@ -237,7 +241,7 @@ func (m *mount) openFiles() map[string]int {
 	files := make(map[string]int)
 	for _, entry := range entries {
 		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
-		if err == nil && strings.HasPrefix(target, "/") {
+		if err == nil && strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "/proc/") && !strings.HasPrefix(target, "/sys/") {
 			files[target]++
 		}
 	}

@@ -60,10 +60,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	s := newSuite(dir)
-	shared = s
+	if err := os.Chmod(dir, 0o755); err != nil { // the tests of --allow-other come as other users
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared = newSuite(dir)
 	code := m.Run()
-	if server, err := s.server(); err == nil {
+	if server, err := shared.server(); err == nil {
 		server.Stop()
 	}
 	if left := mountsBelow(dir); len(left) > 0 {
