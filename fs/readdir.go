@@ -17,7 +17,7 @@ const (
 	afterDotDot = 2
 )
 
-// entries is a reader's place in a directory: a [names.Stream], or the list of buckets.
+// entries is a reader's place in a directory of a bucket, or in the list of buckets.
 type entries interface {
 	// Next returns the next entry, and io.EOF after the last. After another error the place is what it was.
 	Next(ctx context.Context) (names.Item, error)
@@ -55,7 +55,7 @@ func (f *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenO
 	if n.volume == nil {
 		h.entries = &bucketEntries{fs: f}
 	} else {
-		h.entries = n.volume.tree.ReadDir(f.life, n.key)
+		h.entries = &place{open: func() *names.Stream { return n.volume.tree.ReadDir(f.life, n.key) }}
 	}
 	out.Fh = f.dirs.add(h)
 	return fuse.OK
