@@ -34,6 +34,8 @@ func explainStore(err error, what string, o storeOptions) error {
 		return fail(exitDenied, err, "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or use --no-sign-request for a public bucket")
 	case errors.Is(err, objstore.ErrNoBucket):
 		return fail(exitNoBucket, err, "there is no bucket %s at %s: check the name and --endpoint", what, where)
+	case errors.Is(err, objstore.ErrInvalid) && answered(err):
+		return fail(exitNoBucket, err, "%s does not take %s for the name of a bucket (%s): check it", where, what, reason)
 	case errors.Is(err, objstore.ErrPermission):
 		return fail(exitDenied, err, "%s denies access to %s (%s): the credentials need s3:ListBucket and s3:GetObject; for a public bucket try --no-sign-request", where, what, reason)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, objstore.ErrTimeout):

@@ -10,15 +10,20 @@ import (
 
 // snapshot is what every layer of a stack counts, taken at one time.
 type snapshot struct {
-	meter objstore.MeterStats
-	gate  objstore.GateStats
-	cache cache.Stats
-	files prefetch.Stats
-	mount fs.Stats
+	meter   objstore.MeterStats
+	gate    objstore.GateStats
+	retries [objstore.NumOps]uint64
+	cache   cache.Stats
+	files   prefetch.Stats
+	mount   fs.Stats
 }
 
 func (s *stack) snapshot() snapshot {
-	return snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
+	now := snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
+	for op := range s.retries {
+		now.retries[op] = s.retries[op].Load()
+	}
+	return now
 }
 
 // metric is one number of a snapshot as Prometheus shows it.
@@ -31,15 +36,20 @@ type metric struct {
 
 // collector turns snapshots into metrics. It holds no state: the layers count, and what they count is read when asked.
 type collector struct {
-	take    func() snapshot
-	metrics []metric
-	descs   []*prometheus.Desc // of metrics, in their order
+	take      func() snapshot
+	metrics   []metric
+	families  []family
+	descs     []*prometheus.Desc // of metrics and then families, in their order
+	firstByte *prometheus.Desc
 }
 
 func newCollector(take func() snapshot) *collector {
-	c := &collector{take: take, metrics: layerMetrics()}
+	c := &collector{take: take, metrics: layerMetrics(), families: append(storeFamilies(), gateFamilies()...), firstByte: firstByte()}
 	for _, m := range c.metrics {
 		c.descs = append(c.descs, prometheus.NewDesc("headrace_"+m.name, m.help, nil, nil))
+	}
+	for _, f := range c.families {
+		c.descs = append(c.descs, prometheus.NewDesc("headrace_"+f.name, f.help, f.labels, nil))
 	}
 	return c
 }
@@ -49,6 +59,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		descs <- d
 	}
+	descs <- c.firstByte
 }
 
 // Collect implements prometheus.Collector.
@@ -57,6 +68,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i, m := range c.metrics {
 		out <- prometheus.MustNewConstMetric(c.descs[i], m.kind, float64(m.value(&s)))
 	}
+	for i, f := range c.families {
+		desc := c.descs[len(c.metrics)+i]
+		f.each(&s, func(value float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(desc, f.kind, value, labels...)
+		})
+	}
+	collectFirstByte(c.firstByte, &s, out)
 }
 
 // layerMetrics are the numbers without labels, by layer from the kernel down.
@@ -89,5 +107,25 @@ func layerMetrics() []metric {
 
 		{"cache_memory_limit_bytes", "The limit given by --memory.", gauge, func(s *snapshot) int64 { return s.cache.MemoryLimit }},
 		{"cache_memory_used_bytes", "Bytes of it that are committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryUsed }},
+		{"cache_memory_peak_bytes", "The most that were committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryPeak }},
+		{"cache_held_bytes", "Bytes that can be read without waiting.", gauge, func(s *snapshot) int64 { return s.cache.BytesHeld }},
+		{"cache_chunks", "Chunks of which something is held.", gauge, func(s *snapshot) int64 { return s.cache.Chunks }},
+		{"cache_fills", "GETs under way.", gauge, func(s *snapshot) int64 { return s.cache.Fills }},
+		{"cache_hits_total", "Reads answered at once.", counter, func(s *snapshot) int64 { return s.cache.Hits }},
+		{"cache_misses_total", "Reads that had to wait.", counter, func(s *snapshot) int64 { return s.cache.Misses }},
+		{"cache_read_bytes_total", "Bytes given to readers.", counter, func(s *snapshot) int64 { return s.cache.BytesRead }},
+		{"cache_fills_started_total", "GETs asked of the store.", counter, func(s *snapshot) int64 { return s.cache.FillsStarted }},
+		{"cache_fills_failed_total", "GETs that failed for good.", counter, func(s *snapshot) int64 { return s.cache.FillsFailed }},
+		{"cache_fills_cancelled_total", "GETs ended because nobody wanted them any more.", counter, func(s *snapshot) int64 { return s.cache.FillsCancelled }},
+		{"cache_fetched_bytes_total", "Bytes that came from the store.", counter, func(s *snapshot) int64 { return s.cache.BytesFetched }},
+		{"cache_raised_total", "Fills made ahead that a reader caught up with.", counter, func(s *snapshot) int64 { return s.cache.Raised }},
+		{"cache_evictions_total", "Chunks evicted.", counter, func(s *snapshot) int64 { return s.cache.Evictions }},
+		{"cache_evicted_unread_total", "Of these, chunks nobody had read.", counter, func(s *snapshot) int64 { return s.cache.EvictedUnread }},
+		{"cache_memory_waits_total", "Reads that had to wait for memory.", counter, func(s *snapshot) int64 { return s.cache.MemoryWaits }},
+		{"cache_short_fetches_total", "Times less was accepted than was asked for.", counter, func(s *snapshot) int64 { return s.cache.FetchesShort }},
+
+		{"gate_limit", "Requests that may be under way at once, now.", gauge, func(s *snapshot) int64 { return int64(s.gate.Limit) }},
+		{"gate_limit_max", "The most that may be, by --max-concurrency.", gauge, func(s *snapshot) int64 { return int64(s.gate.Max) }},
+		{"gate_throttled_total", "Answers by which the store asked for less.", counter, func(s *snapshot) int64 { return int64(s.gate.Throttled) }},
 	}
 }

@@ -50,7 +50,6 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 
 	s, err := start(ctx, signals, dir, o, log)
 	if err != nil {
-		log.Error("mount failed", "source", o.source.String(), "dir", dir, "error", err)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
