@@ -1,63 +1,132 @@
-// Package cache keeps clean bytes of object versions in a bounded memory.
 package cache
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/objstore"
 )
 
+// MinMemory is the least memory a cache works with: two whole chunks, in bytes.
+const MinMemory = 2 * chunkSize
+
 // Config says where bytes come from and how much memory may hold them.
 type Config struct {
-	Opener objstore.Opener
-	Memory int64 // bytes, a hard limit; at least 32 MiB
-	Log    *slog.Logger
+	Opener objstore.Opener // where missing bytes come from; retries are its business
+	Memory int64           // bytes, a hard limit; at least MinMemory
+	Log    *slog.Logger    // nil for none
 }
 
-// Stats is a snapshot of what the cache holds and has done.
-type Stats struct {
-	MemoryLimit int64 // bytes
-	MemoryUsed  int64 // bytes
+func (cfg *Config) validate() error {
+	if cfg.Opener == nil {
+		return fmt.Errorf("cache: no opener: %w", objstore.ErrInvalid)
+	}
+	if cfg.Memory < MinMemory {
+		return fmt.Errorf("cache: %d bytes of memory are fewer than %d: %w", cfg.Memory, int64(MinMemory), objstore.ErrInvalid)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
 }
 
-// Cache is the memory tier.
-type Cache struct{ cfg Config }
+// Cache holds bytes of versions in memory. Its methods may be called at the same time from many goroutines.
+type Cache struct {
+	// Dependencies.
+	source objstore.Opener // what fills read from
+	log    *slog.Logger
 
-// New makes a cache.
+	// Lifetime. Goroutines are the fills, the ends of predictions, and the callers of Read that wait.
+	life       context.Context // of all fills
+	endLife    context.CancelFunc
+	goroutines sync.WaitGroup // added to under mu while closed is false
+	unmap      func() error
+
+	// Counters of the hit path.
+	hits      atomic.Int64
+	bytesRead atomic.Int64
+
+	// starving is how many readers wait for memory; changed under mu, read by those who let go of a pin.
+	starving atomic.Int32
+
+	// mu guards all below and all of the chunks. A hit takes it for reading; it is never held while anybody waits or
+	// while bytes move.
+	mu          sync.RWMutex
+	closed      bool
+	ledger      ledger
+	arena       *arena
+	slab        *slab
+	index       index
+	clock       clock
+	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
+	queue       []*turn                         // readers who wait for memory; the first is served first
+	stats       Stats
+}
+
+// New makes a cache and reserves its address space. Memory is committed as it is used.
 func New(cfg Config) (*Cache, error) {
-	if cfg.Opener == nil || cfg.Memory < 32<<20 {
-		return nil, fmt.Errorf("cache: %w: an opener and at least 32 MiB are needed", objstore.ErrInvalid)
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	return &Cache{cfg: cfg}, nil
-}
-
-// Read waits until all bytes of r are here and returns them, pinned until release is called, exactly once.
-func (c *Cache) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), err error) {
-	body, err := c.cfg.Opener.Open(ctx, v, r)
+	// Every chunk has a slot and holds at least one block, so there are never more slots in use than blocks in the limit.
+	b, err := mapped(int(cfg.Memory / blockSize * chunkSize))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	defer func() { _ = body.Close() }()
-	buf := make([]byte, r.Len)
-	if _, err := io.ReadFull(body, buf); err != nil {
-		return nil, nil, err
-	}
-	return [][]byte{buf}, func() {}, nil
+	return newCache(cfg, b), nil
 }
 
-// Fetch asks for r to be brought.
-func (c *Cache) Fetch(ctx context.Context, v objstore.Version, r objstore.Range, class objstore.Class, first int64) (accepted, started int64) {
-	return 0, 0
+func newCache(cfg Config, b backing) *Cache {
+	c := &Cache{
+		source: cfg.Opener, log: cfg.Log, unmap: b.close,
+		ledger:      ledger{limit: cfg.Memory},
+		index:       index{objects: make(map[objstore.Version]*object)},
+		clock:       clock{limit: cfg.Memory},
+		predictions: make(map[<-chan struct{}]*prediction),
+	}
+	c.life, c.endLife = context.WithCancel(context.Background())
+	c.arena = newArena(&c.ledger, b)
+	c.slab = newSlab(c.arena)
+	return c
 }
 
-// Cached is how many bytes of v are here.
-func (c *Cache) Cached(v objstore.Version) int64 { return 0 }
+// Close ends all fills, fails the reads that wait with os.ErrClosed, and gives the memory back once all have ended. Bytes
+// must not be in use any more: where a read was not released, its memory is left alone and the error says so. A second Close does nothing.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	c.endLife()
+	for done, p := range c.predictions {
+		if p.stop() {
+			delete(c.predictions, done)
+			c.goroutines.Done()
+		}
+	}
+	c.serveNext() // who leaves the queue serves the next
+	c.mu.Unlock()
+	c.goroutines.Wait()
 
-// Stats is a snapshot.
-func (c *Cache) Stats() Stats { return Stats{MemoryLimit: c.cfg.Memory} }
-
-// Close ends all fills and gives the memory back.
-func (c *Cache) Close() error { return nil }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pinned := 0
+	for _, o := range c.index.objects {
+		for _, k := range o.all() {
+			if k.pins.Load() > 0 {
+				pinned++
+				continue
+			}
+			c.discard(k)
+		}
+	}
+	if pinned > 0 {
+		return fmt.Errorf("cache: closed while reads of %d chunks are not released", pinned)
+	}
+	return c.unmap()
+}
