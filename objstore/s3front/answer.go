@@ -13,6 +13,7 @@ type errorDocument struct {
 	XMLName   xml.Name `xml:"Error"`
 	Code      string
 	Message   string
+	Region    string `xml:",omitempty"`
 	RequestId string //nolint:revive // the element's name
 }
 

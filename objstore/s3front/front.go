@@ -61,8 +61,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !f.signedForRegion(r) {
-		w.Header().Set("X-Amz-Bucket-Region", f.options.Region)
-		refuse(w, r, http.StatusBadRequest, "AuthorizationHeaderMalformed")
+		f.refuseRegion(w, r)
 		return
 	}
 	if name == "" {
@@ -100,6 +99,15 @@ func (f *Front) split(r *http.Request) (bucket, key string, err error) {
 // signedForRegion looks at the scope of the signature only.
 func (f *Front) signedForRegion(r *http.Request) bool {
 	return f.options.Region == "" || strings.Contains(r.Header.Get("Authorization"), "/"+f.options.Region+"/s3/aws4_request")
+}
+
+// refuseRegion says which region to sign for, in both of the ways in which stores do.
+func (f *Front) refuseRegion(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Amz-Bucket-Region", f.options.Region)
+	w.WriteHeader(http.StatusBadRequest)
+	if r.Method != http.MethodHead {
+		writeXML(w, errorDocument{Code: "AuthorizationHeaderMalformed", Region: f.options.Region})
+	}
 }
 
 func (f *Front) serveBucket(q *request) {

@@ -3,6 +3,7 @@ package s3store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -63,7 +64,8 @@ func New(ctx context.Context, config Config) (*Client, error) {
 
 // requestHeaders adds to the SDK's requests what the configuration asks for in each.
 func (c *Client) requestHeaders(stack *middleware.Stack) error {
-	if err := awsmiddleware.AddUserAgentKey(c.config.UserAgent)(stack); err != nil {
+	name, version, _ := strings.Cut(c.config.UserAgent, "/")
+	if err := awsmiddleware.AddUserAgentKeyValue(name, version)(stack); err != nil {
 		return err
 	}
 	if !c.config.RequesterPays {

@@ -55,7 +55,7 @@ type watchdog struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	born   time.Time    // the clock that since is read from
-	since  atomic.Int64 // nanoseconds after born at which the wait began; 0 while nobody waits
+	since  atomic.Int64 // 1 + nanoseconds after born at which the wait began; 0 while nobody waits
 
 	mu    sync.Mutex // guards timer: the first look may come before newWatchdog has it
 	timer *time.Timer
@@ -71,7 +71,7 @@ func newWatchdog(parent context.Context, limit time.Duration) (*watchdog, contex
 }
 
 // waiting says that from now on somebody waits for a byte: it begins the wait, and begins it anew after progress.
-func (d *watchdog) waiting() { d.since.Store(int64(time.Since(d.born)) + 1) } // never 0
+func (d *watchdog) waiting() { d.since.Store(1 + int64(time.Since(d.born))) }
 
 // idle says that nobody waits.
 func (d *watchdog) idle() { d.since.Store(0) }
@@ -80,7 +80,7 @@ func (d *watchdog) idle() { d.since.Store(0) }
 func (d *watchdog) look() {
 	left := d.limit
 	if since := d.since.Load(); since != 0 {
-		left -= time.Since(d.born) - time.Duration(since)
+		left -= time.Since(d.born) - time.Duration(since-1)
 	}
 	if left <= 0 {
 		d.cancel(errStalled)

@@ -1,0 +1,176 @@
+package s3store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/objstore/s3front"
+)
+
+func TestProfileGivesEndpointRegionAndCredential(t *testing.T) {
+	isolate(t)
+	var saw seen
+	server := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{memstore.New("bucket")}, Before: saw.before}))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "config")
+	text := fmt.Sprintf("[profile cw]\nregion = US-EAST-04A\nendpoint_url = %s\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+		server.URL, testAccessKey, testSecretKey)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CONFIG_FILE", file)
+	b, err := newClient(t, Config{Profile: "cw"}).Bucket(t.Context(), "bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	use(t, b)
+	saw.all(t, func(r *http.Request) {
+		if !strings.Contains(r.Header.Get("Authorization"), "Credential="+testAccessKey+"/") ||
+			!strings.Contains(r.Header.Get("Authorization"), "/US-EAST-04A/s3/") {
+			t.Errorf("%s %s is signed otherwise", r.Method, r.URL)
+		}
+	})
+	if _, err := New(t.Context(), Config{Profile: "nobody"}); !errors.Is(err, objstore.ErrCredentials) {
+		t.Errorf("a profile that does not exist: %v", err)
+	}
+}
+
+func TestNoCredentialIsSaid(t *testing.T) {
+	isolate(t)
+	config := Config{Endpoint: "http://127.0.0.1:1"}
+	config.dial = servePipes(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }).dial
+	c := newClient(t, config)
+	if _, err := c.Bucket(t.Context(), "bucket"); !errors.Is(err, objstore.ErrCredentials) {
+		t.Errorf("Bucket: %v", err)
+	}
+	if _, err := c.Buckets(t.Context()); !errors.Is(err, objstore.ErrCredentials) {
+		t.Errorf("Buckets: %v", err)
+	}
+}
+
+// credentialEndpoint hands out credentials as a container's agent does: each has a serial number, and lives for life.
+func credentialEndpoint(t *testing.T, life time.Duration) *atomic.Int64 {
+	t.Helper()
+	var given atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"AccessKeyId":"KEY%d","SecretAccessKey":"s","Token":"t","Expiration":%q}`,
+			given.Add(1), time.Now().Add(life).UTC().Format(time.RFC3339))
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.URL)
+	return &given
+}
+
+// signer is the access key that a request was signed with.
+func signer(r *http.Request) string {
+	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	key, _, _ := strings.Cut(rest, "/")
+	return key
+}
+
+func TestExpiredCredentialsAreRenewed(t *testing.T) {
+	isolate(t)
+	given := credentialEndpoint(t, 0) // expired when it arrives: each request needs another
+	var last atomic.Value
+	config := Config{Endpoint: "http://127.0.0.1:1"}
+	config.dial = servePipes(t, func(_ http.ResponseWriter, r *http.Request) { last.Store(signer(r)) }).dial
+	c := newClient(t, config)
+	for i := 1; i <= 3; i++ {
+		if _, err := c.Bucket(t.Context(), "bucket"); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("KEY%d", i); last.Load() != want {
+			t.Errorf("request %d was signed with %v", i, last.Load())
+		}
+	}
+	if n := given.Load(); n != 3 {
+		t.Errorf("%d credentials were given out", n)
+	}
+}
+
+func TestARefusedCredentialIsAskedForAnew(t *testing.T) {
+	isolate(t)
+	credentialEndpoint(t, time.Hour)
+	config := Config{Endpoint: "http://127.0.0.1:1"}
+	config.dial = servePipes(t, func(w http.ResponseWriter, r *http.Request) {
+		if signer(r) == "KEY1" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, "<Error><Code>ExpiredToken</Code></Error>")
+		}
+	}).dial
+	c := newClient(t, config)
+	if _, err := c.Bucket(t.Context(), "bucket"); !errors.Is(err, objstore.ErrCredentials) {
+		t.Errorf("the first credential: %v", err)
+	}
+	if _, err := c.Bucket(t.Context(), "bucket"); err != nil {
+		t.Errorf("the second credential: %v", err)
+	}
+}
+
+func TestAnExpiredTokenIsNotAMissingObject(t *testing.T) {
+	answer := ""
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, answer)
+		}
+	})
+	answer = "<Error><Code>ExpiredToken</Code></Error>"
+	if _, err := b.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrCredentials) {
+		t.Errorf("expired token: %v", err)
+	}
+	answer = "<Error><Code>InvalidRequest</Code></Error>"
+	if _, err := b.Stat(t.Context(), "prefix"); !errors.Is(err, objstore.ErrNotExist) {
+		t.Errorf("a prefix: %v", err)
+	}
+}
+
+func TestNoSecretIsTold(t *testing.T) {
+	isolate(t)
+	var log bytes.Buffer
+	config := Config{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	var signature string
+	status := http.StatusForbidden
+	b := bucketOver(t, config, func(w http.ResponseWriter, r *http.Request) {
+		_, signature, _ = strings.Cut(r.Header.Get("Authorization"), "Signature=")
+		if status == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("X-Amz-Bucket-Region", "elsewhere")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>%s</AWSAccessKeyId><StringToSign>%s</StringToSign></Error>",
+			testAccessKey, signature)
+	})
+	for _, status = range []int{http.StatusForbidden, http.StatusInternalServerError, 0} {
+		_, openErr := b.Open(t.Context(), testVersion, objstore.Range{Len: 10})
+		_, statErr := b.Stat(t.Context(), "key")
+		_, putErr := b.Put(t.Context(), "key", bytes.NewReader(nil), 0, objstore.Condition{}, objstore.Attributes{})
+		_, bucketErr := b.client.Bucket(t.Context(), "bucket")
+		for _, err := range []error{openErr, statErr, putErr, bucketErr} {
+			if err == nil {
+				t.Fatal("a refused request has no error")
+			}
+			for _, secret := range []string{testAccessKey, testSecretKey, signature, "Authorization"} {
+				if strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v", err), secret) {
+					t.Errorf("an error tells %q: %v", secret, err)
+				}
+			}
+		}
+	}
+	if text := log.String(); text == "" || strings.Contains(text, testSecretKey) || strings.Contains(text, testAccessKey) {
+		t.Errorf("the log: %q", text)
+	}
+}
