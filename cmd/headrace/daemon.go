@@ -19,6 +19,9 @@ import (
 // readyVariable tells the child the number of the pipe's descriptor.
 const readyVariable = "HEADRACE_READY_FD"
 
+// firstDescriptor is the first after stdin, stdout and stderr.
+const firstDescriptor = 3
+
 // readyMessage is what goes through the pipe, once, as JSON.
 type readyMessage struct {
 	Code  int    // exit code; exitOK when the mount answers
@@ -73,9 +76,12 @@ func runInBackground(ctx context.Context, args []string, crashLog string) error 
 	}
 	defer reader.Close()
 
+	if err := keepDescriptors(); err != nil {
+		return fmt.Errorf("cannot keep descriptors from the background process: %w", err)
+	}
 	child := exec.Command(executable)
-	child.Args = args                                    // its own name included, which may be mount.headrace
-	child.Env = append(os.Environ(), readyVariable+"=3") // ExtraFiles begin at 3
+	child.Args = args                                                                 // its own name included, which may be mount.headrace
+	child.Env = append(os.Environ(), readyVariable+"="+strconv.Itoa(firstDescriptor)) // where ExtraFiles begin
 	child.ExtraFiles = []*os.File{writer}
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if crashLog != "" {
@@ -95,6 +101,21 @@ func runInBackground(ctx context.Context, args []string, crashLog string) error 
 	stopped := context.AfterFunc(ctx, func() { child.Process.Signal(syscall.SIGTERM) })
 	defer stopped()
 	return awaitReady(reader, child)
+}
+
+// keepDescriptors makes sure that what whoever called us left open (a lock, a pipe that somebody reads to its end) does
+// not live as long as the mount. What is meant for the child is passed on all the same.
+func keepDescriptors() error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= firstDescriptor {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 // awaitReady reads the child's message. A child that failed has ended when it returns.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -33,8 +34,8 @@ func findHolders(proc fs.FS, mounted *mountinfo.Info) (holders []holder, hidden 
 	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
+		if err != nil || pid == os.Getpid() {
+			continue // whoever asks may have inherited a descriptor, and goes on without it
 		}
 		h, looked := inspect(proc, entry.Name(), mounted)
 		if !looked {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/headrace/headrace/fs"
+	"github.com/headrace/headrace/objstore"
+)
+
+func TestStoreRefusalsSayWhatToDo(t *testing.T) {
+	answer := func(status int, code string, err error) error {
+		return fmt.Errorf("wrapped: %w", &objstore.Error{Op: "ListObjectsV2", Bucket: "b", Status: status, Code: code, Err: err})
+	}
+	for _, c := range []struct {
+		err  error
+		code int
+		says string
+	}{
+		{answer(404, "NoSuchBucket", objstore.ErrNoBucket), exitNoBucket, "check the name"},
+		{answer(403, "AccessDenied", objstore.ErrPermission), exitDenied, "s3:ListBucket"},
+		{answer(403, "InvalidAccessKeyId", objstore.ErrCredentials), exitDenied, "InvalidAccessKeyId"},
+		{answer(0, "", objstore.ErrCredentials), exitDenied, "AWS_ACCESS_KEY_ID"},
+		{answer(403, "RequestTimeTooSkewed", objstore.ErrClockSkew), exitDenied, "set the clock"},
+		{answer(400, "InvalidBucketName", objstore.ErrInvalid), exitNoBucket, "name of a bucket"},
+		{answer(0, "", objstore.ErrTimeout), exitUnreachable, "in time"},
+		{answer(0, "", syscall.ECONNREFUSED), exitUnreachable, "connection refused"},
+		{answer(503, "SlowDown", objstore.ErrThrottled), exitUnreachable, "SlowDown"},
+		{context.DeadlineExceeded, exitUnreachable, "in time"},
+		{context.Canceled, exitFailure, "interrupted"},
+	} {
+		got := explainStore(c.err, "b", storeOptions{endpoint: "http://h"})
+		if exitCode(got) != c.code || !strings.Contains(got.Error(), c.says) || !errors.Is(got, c.err) {
+			t.Errorf("%v: %d %v; want %d and %q", c.err, exitCode(got), got, c.code, c.says)
+		}
+	}
+	if explainStore(nil, "b", storeOptions{}) != nil || explainMount(nil, "/d", false) != nil {
+		t.Error("success was explained")
+	}
+}
+
+func TestMountRefusalsSayWhatToDo(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{fmt.Errorf("fs: %w", fs.ErrNoFUSE), "modprobe fuse"},
+		{fmt.Errorf("fs: %w", fs.ErrNoFusermount), "package fuse3"},
+		{fmt.Errorf("fs: %w", syscall.EPERM), "CAP_SYS_ADMIN"},
+		{fmt.Errorf("fs: %w", syscall.EIO), "cannot mount on /d"},
+	} {
+		if got := explainMount(c.err, "/d", false); exitCode(got) != exitFUSE || !strings.Contains(got.Error(), c.says) {
+			t.Errorf("%v: %d %v; want %q", c.err, exitCode(got), got, c.says)
+		}
+	}
+}
+
+func TestCheckFUSE(t *testing.T) {
+	device := filepath.Join(t.TempDir(), "fuse")
+	found := func(string) (string, error) { return "/bin/fusermount3", nil }
+	missing := func(string) (string, error) { return "", os.ErrNotExist }
+	if err := checkFUSE(device, 0, found); exitCode(err) != exitFUSE || !strings.Contains(err.Error(), "--device /dev/fuse") {
+		t.Errorf("no device: %v", err)
+	}
+	writeFile(t, device)
+	if err := checkFUSE(device, 1000, missing); exitCode(err) != exitFUSE || !strings.Contains(err.Error(), "fuse3") {
+		t.Errorf("no fusermount3: %v", err)
+	}
+	if err := errors.Join(checkFUSE(device, 0, missing), checkFUSE(device, 1000, found)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMountpointIsNamedAsTheKernelNamesIt(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/real", 0o755), os.Symlink("real", dir+"/link"), os.Symlink(dir, dir+"/real/up")); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{"real", "link", "real/../link", "real/up/link/."} {
+		if got, err := resolveMountpoint(filepath.Join(dir, given)); err != nil || got != dir+"/real" {
+			t.Errorf("%s: %s, %v", given, got, err)
+		}
+	}
+	if _, err := checkMountpoint(dir + "/none/deeper"); exitCode(err) != exitMountpoint || !strings.Contains(err.Error(), "mkdir -p") {
+		t.Errorf("missing: %v", err)
+	}
+}
