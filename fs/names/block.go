@@ -29,16 +29,23 @@ func (r *record) item(confirmed time.Time) Item {
 	return item
 }
 
+// rank is what the records of a stream are in the order of, where the store lists in the order of bytes.
+func (r *record) rank() string {
+	if r.dir {
+		return r.key
+	}
+	return r.key + "/"
+}
+
 // block is what one page of a listing brought, in the order in which readers get it. It never changes.
 type block struct {
-	base    uint64 // how many records the blocks before it have
 	asked   moment // when the first of the requests that told of these records began
 	records []record
 	byName  []int32 // the indices of records in the order of names; nil when that is the order they are in
 }
 
-func newBlock(records []record, base uint64, asked moment) *block {
-	b := &block{base: base, asked: asked, records: records}
+func newBlock(records []record, asked moment) *block {
+	b := &block{asked: asked, records: records}
 	byName := func(x, y record) int { return strings.Compare(x.name, y.name) }
 	if slices.IsSortedFunc(records, byName) {
 		return b

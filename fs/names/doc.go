@@ -50,7 +50,7 @@
 //     prefixes of one key.
 //   - listing.go, block.go: one pass over a directory, under way or complete, shared by all who read that directory at
 //     the time. It is at most one page ahead of its fastest reader.
-//   - stream.go: one reader's place in a directory, with offsets that last.
+//   - stream.go: one reader's place in a directory.
 //   - lookup.go, flight.go: the two requests a name costs, and one such pair for all who ask for it at once.
 //   - memory.go: listings and single answers, both bounded in names, and what makes an answer too old.
 //

@@ -2,19 +2,19 @@ package names
 
 import (
 	"context"
-	"sort"
 
 	"github.com/headrace/headrace/objstore"
 )
 
-// looseBlocks is how many blocks a listing keeps that is not remembered: the one its reader is in, the next, and two to
-// seek back to.
+// looseBlocks is how many blocks a listing keeps that is not remembered: the one its fastest reader is in, the next, and
+// two for readers that are not quite as fast.
 const looseBlocks = 4
 
 // listing is one pass over a directory, under way or complete. Its readers share the requests: the pass is at most one
 // page ahead of the fastest. It ends when the directory ends, a request fails, or the last reader leaves.
 //
-// INVARIANT: names is the sum of the blocks' records, and each block's base that of all before it, dropped ones included.
+// INVARIANT: names is the sum of the blocks' records, and no block is empty.
+// INVARIANT: there are never more blocks than wanted.
 type listing struct {
 	dir    string
 	began  moment
@@ -25,7 +25,6 @@ type listing struct {
 	blocks  []*block
 	dropped int           // blocks that were before blocks[0]
 	names   int           // in blocks
-	total   uint64        // in blocks and in the dropped ones
 	wanted  int           // blocks, dropped ones included, that readers have asked for
 	readers int           // streams
 	done    bool          // no block will follow
@@ -62,12 +61,6 @@ func (l *listing) lookup(name string) (ans answer, ok bool) {
 		}
 	}
 	return answer{asked: l.began}, l.done && l.whole()
-}
-
-// blockOf is the index in blocks of the block that has the n-th record, from 0.
-func (l *listing) blockOf(n uint64) (int, bool) {
-	i := sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].base > n }) - 1
-	return i, i >= 0 && n < l.total
 }
 
 // want asks for so many blocks.
@@ -178,9 +171,8 @@ func (t *Tree) extend(l *listing, c *classifier) {
 	if len(records) == 0 {
 		return
 	}
-	l.blocks = append(l.blocks, newBlock(records, l.total, asked))
+	l.blocks = append(l.blocks, newBlock(records, asked))
 	l.names += len(records)
-	l.total += uint64(len(records))
 	t.memory.grown(l, len(records))
 	l.wake()
 }

@@ -51,6 +51,12 @@ func (f *fake) remove(key string) {
 	delete(f.objects, key)
 }
 
+func (f *fake) setHook(hook func(ctx context.Context, request string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hook = hook
+}
+
 // take is the requests since it was last called, sorted.
 func (f *fake) take() []string {
 	f.mu.Lock()
@@ -230,12 +236,15 @@ func (t *Tree) check(tb testing.TB) {
 
 func (l *listing) check(tb testing.TB) {
 	tb.Helper()
-	names, base := 0, l.total-uint64(l.names)
+	names := 0
 	for i, b := range l.blocks {
-		if b.base != base+uint64(names) {
-			tb.Errorf("listing %q: block %d begins at %d, not %d", l.dir, i, b.base, base+uint64(names))
+		if len(b.records) == 0 {
+			tb.Errorf("listing %q: block %d is empty", l.dir, i)
 		}
 		names += len(b.records)
+	}
+	if published := l.dropped + len(l.blocks); published > l.wanted {
+		tb.Errorf("listing %q has %d blocks where %d are wanted", l.dir, published, l.wanted)
 	}
 	if names != l.names || l.readers < 0 {
 		tb.Errorf("listing %q counts %d names, has %d, and %d readers", l.dir, l.names, names, l.readers)

@@ -3,7 +3,6 @@ package names
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +46,6 @@ type Config struct {
 // Tree finds names. All methods may be called at the same time from many goroutines.
 type Tree struct {
 	store Store
-	seed  maphash.Seed // of the hashes in stream offsets
 
 	ctx    context.Context // of the requests that several callers share
 	cancel context.CancelFunc
@@ -73,7 +71,6 @@ func New(store Store, cfg Config) *Tree {
 	cfg.MaxCached = max(cfg.MaxCached, 2)
 	t := &Tree{
 		store:   store,
-		seed:    maphash.MakeSeed(),
 		memory:  newMemory(cfg),
 		flights: make(map[address]*flight),
 	}

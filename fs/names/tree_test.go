@@ -97,7 +97,7 @@ func checkReachable(t *testing.T, f *fake) {
 func TestEveryKeyHasOnePath(t *testing.T) {
 	odd := oddComponents()
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for range 80 {
 		f := newFake()
 		f.page = 1 + r.IntN(6)
 		for range 1 + r.IntN(40) {
@@ -120,7 +120,7 @@ func TestEveryKeyHasOnePathInOtherOrders(t *testing.T) {
 	for name, order := range map[string]func(x, y string) int{"level": byLevel, "none": byHash} {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, 4))
-			for range 100 {
+			for range 80 {
 				f := newFake()
 				f.order, f.page = order, 1+r.IntN(6)
 				for range 1 + r.IntN(40) {
@@ -147,7 +147,7 @@ func FuzzTree(f *testing.F) {
 		store := newFake()
 		store.page = 1 + int(page%8)
 		for i, key := range strings.Split(keys, "\n") {
-			if key != "" && len(key) < maxKey && i < 50 && strings.Count(key, "/") < 20 {
+			if key != "" && len(key) < maxKey && i < 12 && strings.Count(key, "/") < 8 {
 				store.put(key, []string{"etag", "full"}[i%2])
 			}
 		}
@@ -182,7 +182,7 @@ func TestExamplesOfPaths(t *testing.T) {
 func TestClassifierHoldsAChain(t *testing.T) {
 	odd := oddComponents()
 	r := rand.New(rand.NewPCG(5, 6))
-	for range 200 {
+	for range 80 {
 		var rows []string
 		for range 60 {
 			rows = append(rows, odd[r.IntN(len(odd))]+[]string{"", "/"}[r.IntN(2)])
