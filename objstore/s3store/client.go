@@ -42,7 +42,13 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{config: config, credentials: &credentialSource{inner: sdk.Credentials}, userAgent: []string{config.UserAgent}}
-	c.anonymous = c.credentials.anonymous()
+	c.anonymous = anonymous(sdk.Credentials)
+	if config.AccessKey == "" {
+		c.credentials.load = func(ctx context.Context) (aws.CredentialsProvider, error) {
+			again, err := config.sdkConfig(ctx)
+			return again.Credentials, err
+		}
+	}
 	c.transport = newTransport(config, authorities(sdk))
 	c.signer = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // S3 signs paths as they are sent
 	if !c.anonymous {

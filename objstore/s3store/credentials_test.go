@@ -74,6 +74,17 @@ func credentialEndpoint(t *testing.T, life time.Duration) *atomic.Int64 {
 	return &given
 }
 
+// bucketOverChain is bucketOver with the SDK's chain of credentials.
+func bucketOverChain(t *testing.T, handler http.HandlerFunc) *Bucket {
+	t.Helper()
+	config := Config{Endpoint: "http://127.0.0.1:1", dial: servePipes(t, handler).dial}
+	b, err := newClient(t, config).bucketIn(t.Context(), "bucket", "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // signer is the access key that a request was signed with.
 func signer(r *http.Request) string {
 	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
@@ -104,19 +115,61 @@ func TestExpiredCredentialsAreRenewed(t *testing.T) {
 func TestARefusedCredentialIsAskedForAnew(t *testing.T) {
 	isolate(t)
 	credentialEndpoint(t, time.Hour)
-	config := Config{Endpoint: "http://127.0.0.1:1"}
-	config.dial = servePipes(t, func(w http.ResponseWriter, r *http.Request) {
+	b := bucketOverChain(t, func(w http.ResponseWriter, r *http.Request) {
 		if signer(r) == "KEY1" {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, "<Error><Code>ExpiredToken</Code></Error>")
 		}
-	}).dial
-	c := newClient(t, config)
-	if _, err := c.Bucket(t.Context(), "bucket"); !errors.Is(err, objstore.ErrCredentials) {
+	})
+	if _, err := b.client.Bucket(t.Context(), "bucket"); !errors.Is(err, objstore.ErrCredentials) {
 		t.Errorf("the first credential: %v", err)
 	}
-	if _, err := c.Bucket(t.Context(), "bucket"); err != nil {
+	if _, err := b.client.Bucket(t.Context(), "bucket"); err != nil {
 		t.Errorf("the second credential: %v", err)
+	}
+}
+
+func TestARotatedFileIsRead(t *testing.T) {
+	isolate(t)
+	file := filepath.Join(t.TempDir(), "credentials")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	write := func(key string) {
+		text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = s\n", key)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("OLD")
+	good := "OLD"
+	b := bucketOverChain(t, func(w http.ResponseWriter, r *http.Request) {
+		if signer(r) != good {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	if _, err := b.Stat(t.Context(), "key"); err != nil {
+		t.Fatal(err)
+	}
+	write("NEW")
+	good = "NEW"
+	if _, err := b.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrPermission) {
+		t.Errorf("the old credential: %v", err)
+	}
+	if _, err := b.Stat(t.Context(), "key"); err != nil {
+		t.Errorf("the new credential: %v", err)
+	}
+}
+
+func TestRefusalsAreNoStormOfRequestsForCredentials(t *testing.T) {
+	isolate(t)
+	given := credentialEndpoint(t, time.Hour)
+	b := bucketOverChain(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	for range 20 {
+		if _, err := b.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrPermission) {
+			t.Fatal(err)
+		}
+	}
+	if n := given.Load(); n != 2 {
+		t.Errorf("%d credentials were asked for", n)
 	}
 }
 

@@ -120,7 +120,7 @@ func (c *Client) refusal(t target, a answer) error {
 		e.Err = errors.New(a.message)
 	case e.Err == nil:
 		e.Err = fmt.Errorf("unexpected answer %q", http.StatusText(a.status))
-	case errors.Is(e.Err, objstore.ErrCredentials):
+	case e.Err == objstore.ErrCredentials, a.status == http.StatusForbidden && a.code == "": // a HEAD does not say which
 		c.credentials.refused()
 	}
 	return e
