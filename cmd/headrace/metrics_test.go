@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -93,7 +94,7 @@ func get(t *testing.T, socket, path string, status int) string {
 	t.Helper()
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) },
 	}
 	response, err := (&http.Client{Transport: transport}).Get("http://headrace" + path)
 	if err != nil {
