@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/headrace/headrace/objstore"
@@ -49,7 +50,11 @@ func testList(s *suite) {
 		if key == "c/" && s.quirks.NoFileBesideDirectory != "" {
 			key = "c2/"
 		}
-		s.put(key, []byte(key))
+		content := []byte(key)
+		if s.quirks.NoMarkerContent != "" && strings.HasSuffix(key, "/") {
+			content = nil
+		}
+		s.put(key, content)
 	}
 	marker := "c/"
 	if s.quirks.NoFileBesideDirectory != "" {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/headrace/headrace/objstore"
@@ -23,8 +24,11 @@ import (
 type Quirks struct {
 	// RefusesKey returns the reason why the store does not take key, "" if it does.
 	RefusesKey func(key string) string
-	// NoFileBesideDirectory: "a" and "a/b" cannot both exist.
+	// MisplacesKey returns the reason why the store takes key, but lists it under another name; "" if it does not.
+	MisplacesKey func(key string) string
+	// NoFileBesideDirectory: "a" and "a/b" cannot both exist, or not both be listed.
 	NoFileBesideDirectory string
+	NoMarkerContent       string // a key that ends in "/" holds no bytes
 
 	NoIfNewPut        string // Put ignores Condition.IfNew or does not know it
 	NoIfMatchPut      string
@@ -43,6 +47,9 @@ func Run(t *testing.T, open func(t *testing.T) objstore.Bucket, quirks Quirks) {
 	t.Helper()
 	if quirks.RefusesKey == nil {
 		quirks.RefusesKey = func(string) string { return "" }
+	}
+	if quirks.MisplacesKey == nil {
+		quirks.MisplacesKey = func(string) string { return "" }
 	}
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -170,11 +177,9 @@ func (s *suite) cancelled(err error) {
 	}
 }
 
-// pattern is n bytes whose value tells their place.
+// pattern is n bytes, of which no two runs are alike; of two patterns the shorter begins the longer.
 func pattern(n int) []byte {
 	data := make([]byte, n)
-	for i := range data {
-		data[i] = byte(i ^ i>>8*31 ^ i>>16*17)
-	}
+	rand.NewChaCha8([32]byte{}).Read(data)
 	return data
 }

@@ -36,7 +36,7 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 				yield(objstore.Page{}, t.error(err))
 				return
 			}
-			if !yield(page, nil) || !aws.ToBool(out.IsTruncated) {
+			if !yield(page, nil) || page.Last {
 				return
 			}
 			if aws.ToString(out.NextContinuationToken) == "" {
@@ -50,7 +50,7 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 
 func pageOf(out *s3.ListObjectsV2Output) (objstore.Page, error) {
 	decode := decoder(out.EncodingType)
-	page := objstore.Page{}
+	page := objstore.Page{Last: !aws.ToBool(out.IsTruncated)}
 	for i := range out.Contents {
 		o := &out.Contents[i]
 		key, err := decode(aws.ToString(o.Key))

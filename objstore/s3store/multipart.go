@@ -47,7 +47,7 @@ func (b *Bucket) CopyPart(ctx context.Context, key, uploadID string, number int,
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", r.Off, r.End()-1)),
 	})
 	if err != nil {
-		return objstore.Part{}, copyPartError(b.client.fail(ctx, t, err))
+		return objstore.Part{}, b.copyPartError(ctx, b.client.fail(ctx, t, err), src)
 	}
 	part := objstore.Part{Number: number, Size: r.Len}
 	if out.CopyPartResult != nil {

@@ -93,10 +93,17 @@ func completeError(err error, cond objstore.Condition) error {
 	return writeError(err, cond)
 }
 
-// copyPartError tells a lost source, which is a changed version, from a lost upload.
-func copyPartError(err error) error {
-	if isMissing(err) && codeOf(err) != codeNoUpload {
+// copyPartError tells a lost source, which is a changed version, from a lost upload. Some stores look at the range before
+// they look at the condition: a range that the source does not have any more is a changed version, too.
+func (b *Bucket) copyPartError(ctx context.Context, err error, src objstore.Version) error {
+	switch {
+	case isMissing(err) && codeOf(err) != codeNoUpload:
 		return replaceSentinel(err, objstore.ErrChanged)
+	case errors.Is(err, objstore.ErrInvalid):
+		now, statErr := b.Stat(ctx, src.Key)
+		if isMissing(statErr) || (statErr == nil && objstore.VersionOf(b, now) != src) {
+			return replaceSentinel(err, objstore.ErrChanged)
+		}
 	}
 	return err
 }
