@@ -131,7 +131,8 @@ func onHeap(memory int64) backing {
 			}
 			return nil
 		},
-		close: func() error { return nil },
+		advise: func([]byte, bool) bool { return true },
+		close:  func() error { return nil },
 	}
 }
 
