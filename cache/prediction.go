@@ -52,20 +52,20 @@ func (c *Cache) expire(done <-chan struct{}, p *prediction) {
 	c.serveNext()
 }
 
-// claim notes that p expects blocks of k to be read.
+// claim notes that p expects blocks of k to be read. What p asked for before it expects no second time: a stream asks again
+// for the chunk it is in with each read, and what it has passed must be free to go.
 func (p *prediction) claim(k *chunk, blocks blockMask) {
 	if blocks == 0 {
 		return
 	}
-	k.unread.Or(uint32(blocks))
 	if _, has := p.chunks[k]; !has {
 		p.chunks[k] = struct{}{}
-		k.claims = append(k.claims, claim{p, blocks})
-		return
+		k.claims = append(k.claims, claim{prediction: p})
 	}
 	for i := range k.claims {
-		if k.claims[i].prediction == p {
-			k.claims[i].asked |= blocks
+		if cl := &k.claims[i]; cl.prediction == p {
+			k.unread.Or(uint32(blocks &^ cl.asked))
+			cl.asked |= blocks
 		}
 	}
 }
