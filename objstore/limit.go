@@ -1,6 +1,9 @@
 package objstore
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // How the limit moves. The store's own advice is to begin, watch throughput and adjust; what follows is how fast.
 const (
@@ -84,7 +87,7 @@ func newLimitFollower(start, highest int) limitFollower {
 	if start <= 0 {
 		start = defaultStartLimit
 	}
-	return limitFollower{max: highest, limit: min(start, highest), fell: -1}
+	return limitFollower{max: highest, limit: min(start, highest), fell: math.MinInt64}
 }
 
 // due tells whether the present window has seen enough.
@@ -97,12 +100,13 @@ func (l *limitFollower) due(now time.Duration, answers int) bool {
 func (l *limitFollower) look(now time.Duration, w window) {
 	elapsed := now - l.opened
 	l.opened = now
-	slow := l.latency(w)
+	latency := l.latency(w)
 	if !w.waiting || elapsed <= 0 {
 		l.trial, l.baseWork = noTrial, 0 // too little was asked to learn anything
 		return
 	}
 	work := (float64(w.bytes) + float64(w.answers)*requestWorth) / elapsed.Seconds()
+	slow := l.slow(latency)
 	switch l.trial {
 	case climbing:
 		if work < l.baseWork*(1+climbGain*(float64(l.limit)/float64(l.base)-1)) {
@@ -115,6 +119,7 @@ func (l *limitFollower) look(now time.Duration, w window) {
 		if work < l.baseWork*(1-fallLoss) {
 			l.takeBack()
 			l.fallRest = now + restTime
+			l.calm = max(l.calm, latency) // it is not our requests that make the store slow
 			return
 		}
 	case noTrial:
@@ -124,15 +129,15 @@ func (l *limitFollower) look(now time.Duration, w window) {
 	switch {
 	case slow && now >= l.fallRest && l.limit > slownessFloor:
 		l.try(falling, max(slownessFloor, l.limit-l.limit/steepStep))
-	case !slow && now >= l.climbRest && l.limit < l.max:
+	case now >= l.climbRest && l.limit < l.max:
 		l.try(climbing, min(l.max, l.limit+max(1, l.limit/l.step(now))))
 	}
 }
 
-// latency takes the window's first bytes into account and tells whether they were slow.
-func (l *limitFollower) latency(w window) bool {
+// latency is the window's mean time to the first byte, 0 when there were too few; the calm time follows it.
+func (l *limitFollower) latency(w window) time.Duration {
 	if w.reads < calmAnswers {
-		return false
+		return 0
 	}
 	mean := w.firstByte / time.Duration(w.reads)
 	if l.calm == 0 || mean < l.calm {
@@ -140,7 +145,11 @@ func (l *limitFollower) latency(w window) bool {
 	} else {
 		l.calm += (mean - l.calm) / calmDrift
 	}
-	return mean > time.Duration(slowFactor*float64(l.calm))+slowSlack
+	return mean
+}
+
+func (l *limitFollower) slow(latency time.Duration) bool {
+	return latency > time.Duration(slowFactor*float64(l.calm))+slowSlack
 }
 
 func (l *limitFollower) try(t trial, limit int) {

@@ -26,8 +26,8 @@ func (s *Store) Open(ctx context.Context, v objstore.Version, r objstore.Range) 
 		return nil, s.wrap(f.Lost, objstore.OpOpen, v.Key)
 	}
 	fail := s.wrap(f.Body.Err, objstore.OpOpen, v.Key)
-	if f.Body.Err == io.ErrUnexpectedEOF {
-		fail = f.Body.Err // as the interface promises for a body that ends early
+	if f.Body.Err == io.ErrUnexpectedEOF || f.Body.Err == io.EOF {
+		fail = f.Body.Err // as a truncated body fails, and as a store that breaks its promise does
 	}
 	return &body{ctx: ctx, inner: inner, fault: f.Body, left: f.Body.After, fail: fail, closed: make(chan struct{})}, nil
 }

@@ -1,8 +1,8 @@
 // Package faultstore breaks a store on purpose, by a script.
 //
 // A [Store] decorates a bucket and passes every request on, except where a [Fault] says otherwise: fail it, hold it back, lose its
-// answer, cut or stall or spoil its body, tell a wrong ETag. Each fault applies to the requests of one operation and key, from one to another of
-// them in the order they arrive; the first fault in the script that applies is the one. All requests are recorded.
+// answer, cut or stall or spoil its body, tell a wrong ETag. The lines of the script are tried in order, and the first that applies takes the request:
+// it does not count for the lines after it. So two faults of one operation, each for one request, break the first and the second. All requests are recorded.
 //
 // Time is left to the caller: a fault holds a request by a function of the test's, which may wait for a channel or sleep in a
 // synctest bubble.
@@ -23,7 +23,7 @@ import (
 type Fault struct {
 	Op   objstore.Op // OpAny for all
 	Key  string      // "" for all; of a listing, its prefix
-	Skip int         // let so many of these requests pass first
+	Skip int         // let so many of the requests that come to this line pass first
 	// Times is how many of the requests after those it applies to; 0 for all.
 	Times int
 
@@ -70,7 +70,7 @@ type Store struct {
 	calls  []Call
 }
 
-// line is a fault and how often it could have applied.
+// line is a fault and how many requests of its operation and key have come to it.
 type line struct {
 	Fault
 	seen int
@@ -125,9 +125,9 @@ func (s *Store) arrive(ctx context.Context, op objstore.Op, key string, r objsto
 			continue
 		}
 		l.seen++
-		nth := l.seen - l.Skip
-		if !hit && nth > 0 && (l.Times == 0 || nth <= l.Times) {
+		if nth := l.seen - l.Skip; nth > 0 && (l.Times == 0 || nth <= l.Times) {
 			found, hit = l.Fault, true
+			break
 		}
 	}
 	s.calls = append(s.calls, Call{Op: op, Key: key, Range: r, Class: class, Fault: hit})
