@@ -54,7 +54,13 @@ func TestNamesOfComponents(t *testing.T) {
 func TestNamesThatNoKeyHas(t *testing.T) {
 	x := strings.Repeat("x", 260)
 	for _, test := range []struct{ dir, name string }{
-		{"", ""}, {"", "."}, {"", ".."}, {"", "a/b"}, {"", "a\x00"}, {"", "\xff"}, {"", x[:256]},
+		{"", ""},
+		{"", "."},
+		{"", ".."},
+		{"", "a/b"},
+		{"", "a\x00"},
+		{"", "\xff"},
+		{"", x[:256]},
 		{"", "%name=a"},     // needs no escape
 		{"", "%name=%"},     // not encoded
 		{"", "%name=%2"},    // not encoded

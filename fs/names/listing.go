@@ -44,14 +44,6 @@ func (l *listing) weight() int { return l.names + 1 }
 // whole tells whether a reader that begins now can get every name from it.
 func (l *listing) whole() bool { return l.dropped == 0 && l.err == nil && (l.done || l.readers > 0) }
 
-// latest is the moment at which the youngest answer in it was asked for.
-func (l *listing) latest() moment {
-	if len(l.blocks) == 0 {
-		return l.began
-	}
-	return l.blocks[len(l.blocks)-1].asked
-}
-
 // lookup is what the listing says of a name; ok is false when it does not say.
 func (l *listing) lookup(name string) (ans answer, ok bool) {
 	for i := len(l.blocks) - 1; i >= 0; i-- {

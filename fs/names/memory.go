@@ -152,14 +152,11 @@ func (m *memory) grown(l *listing, by int) {
 	m.shrink()
 }
 
-// shrink removes the listings used longest ago while there are too many names, and those at that end which are too old
-// to be of use.
+// shrink removes the listings used longest ago while there are too many names. Age alone removes nothing: what is too old
+// to be given as an answer is still worth recalling.
 func (m *memory) shrink() {
-	for {
-		_, l, ok := m.listings.GetOldest()
-		if !ok || m.names <= m.limit && (!l.done || m.young(l.latest(), true)) {
-			return
-		}
+	for m.names > m.limit {
+		_, l, _ := m.listings.GetOldest()
 		m.drop(l)
 	}
 }

@@ -339,10 +339,4 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		tree.check(t)
 	}
-	// What is too old to be given does not stay for long.
-	clock.advance(time.Hour)
-	all(t, tree.ReadDir(t.Context(), "01/"))
-	if n := tree.memory.names; n > 4+1 {
-		t.Errorf("%d names are kept though they are too old", n)
-	}
 }

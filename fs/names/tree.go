@@ -25,9 +25,9 @@ type Store interface {
 	objstore.Lister
 }
 
-// DefaultMaxCached is how many names a tree remembers by default: about 40 MB of them at most, and enough to keep the
+// DefaultMaxCached is how many names a tree remembers by default: about 50 MB of them at most, and enough to keep the
 // listing of a directory of 100,000.
-const DefaultMaxCached = 200_000
+const DefaultMaxCached = 220_000
 
 // Config says how long and how much a tree remembers.
 type Config struct {
