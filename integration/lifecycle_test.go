@@ -20,9 +20,12 @@ func TestBackground(t *testing.T) {
 	b.putText("file", "content")
 	dir := newMountpoint(t)
 	// Flags may stand before the arguments, after them, and in the environment.
-	code, stderr := headrace(t, "mount", "--metadata-ttl", "5s", b.source(), dir, "--endpoint", b.server.Endpoint(), "--log-file", dir+".log")
-	if code != 0 || stderr != "" {
-		t.Fatalf("exit code %d: %s", code, stderr)
+	cmd := exec.Command(must[string](t)(shared.raced()), "mount", "--metadata-ttl", "5s", b.source(), dir, "--log-file", dir+".log")
+	cmd.Env = append(os.Environ(), "HEADRACE_ENDPOINT="+b.server.Endpoint())
+	command := start(t, cmd)
+	command.await(patience)
+	if code := cmd.ProcessState.ExitCode(); code != 0 || command.stderr.Len() > 0 {
+		t.Fatalf("exit code %d: %s", code, command.stderr.String())
 	}
 	if !isMounted(dir) {
 		t.Error("the command returned before the mount was there")
@@ -34,8 +37,7 @@ func TestBackground(t *testing.T) {
 	if len(daemons) != 1 {
 		t.Fatalf("%d processes serve the mount", len(daemons))
 	}
-	code, stderr = headrace(t, "umount", dir)
-	if code != 0 || stderr != "" {
+	if code, stderr := headrace(t, "umount", dir); code != 0 || stderr != "" {
 		t.Errorf("umount: exit code %d: %s", code, stderr)
 	}
 	if isMounted(dir) {
@@ -136,8 +138,13 @@ func TestUmountDead(t *testing.T) {
 	b.putText("file", "x")
 	m := mountBucket(t, b)
 	m.exitCode = -1
+	f := m.open("file")
 	m.cmd.Process.Kill()
 	eventually(t, patience, "the daemon to be gone", m.ended)
+	if _, err := f.ReadAt(make([]byte, 1), 0); !isErrno(err, syscall.ENOTCONN) {
+		t.Errorf("reading an open file of a dead mount: %v, should be ENOTCONN", err)
+	}
+	f.Close()
 	if _, err := os.Open(m.dir); !isErrno(err, syscall.ENOTCONN) {
 		t.Errorf("the dead mount: %v, should be ENOTCONN", err)
 	}

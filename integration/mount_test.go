@@ -229,6 +229,14 @@ func (m *mount) checkOpenFiles() {
 	if !same {
 		m.t.Errorf("the daemon has these files open: %v, had at the start: %v", now, m.files)
 	}
+	var counts map[string]float64
+	closed := holdsWithin(patience, func() bool {
+		counts = m.counters("headrace_fs_open_files", "headrace_fs_open_directories", "headrace_fs_locked_paths")
+		return maps.Equal(counts, map[string]float64{"headrace_fs_open_files": 0, "headrace_fs_open_directories": 0, "headrace_fs_locked_paths": 0})
+	})
+	if !closed {
+		m.t.Errorf("all was closed, but the daemon counts %v", counts)
+	}
 }
 
 // openFiles counts the daemon's open files by name, but for those of the kernel, which the runtime opens and closes when it likes.

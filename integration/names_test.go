@@ -98,6 +98,28 @@ func TestDirectories(t *testing.T) {
 	checkMissing(t, m.path("full", "empty"))
 }
 
+// Characters that mean something in URLs, in XML or to a shell mean nothing in a key.
+func TestSpecialCharacters(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	names := []string{
+		"a b", "a+b", "a%20b", "a&b", "<a>", "a;b", "a?b=c", "#a", "'a'", `"a"`, `a\b`, "a\nb", "a\tb", "~a", "a*", "$a", "[a]", "a:b@c", "=a", "-a",
+		"ünïcödé", "日本語", "\U0001f600", " a", "a ", ".a", "a.", "...",
+	}
+	for _, name := range names {
+		b.putText("dir/"+name+"/"+name, name)
+	}
+	m, fresh := mountBucket(t, b), mountBucket(t, b)
+	checkNames(t, m.names("dir"), names...)
+	for _, name := range names {
+		checkNames(t, m.names("dir", name), name)
+		// By a listing, and by asking for the name alone.
+		if listed, alone := m.read("dir", name, name), fresh.read("dir", name, name); listed != name || alone != name {
+			t.Errorf("%q holds %q and %q", name, listed, alone)
+		}
+	}
+}
+
 // A name that does not exist is ENOENT.
 func TestMissingNames(t *testing.T) {
 	t.Parallel()

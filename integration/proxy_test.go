@@ -137,13 +137,13 @@ func (p *proxy) take(t testing.TB) []string {
 	return lines
 }
 
-// count is how many requests of the operation were begun since the last take.
+// count is how many requests of the operation, or of any when it is "", were begun since the last take.
 func (p *proxy) count(operation string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
 	for _, r := range p.log {
-		if r.operation == operation {
+		if operation == "" || r.operation == operation {
 			n++
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // refusal is a mount that must not come about.
@@ -61,12 +63,34 @@ func TestStoreRefusals(t *testing.T) {
 			t.Parallel()
 			b := newBucket(t)
 			p := newProxy(t, b.server.Endpoint())
-			// A HEAD has no body to tell the code, as with every store.
-			p.inject(&fault{operation: "HEADBUCKET", act: answer(http.StatusForbidden, code)})
-			p.inject(&fault{operation: "LIST", act: answer(http.StatusForbidden, code)})
+			p.inject(&fault{act: answer(http.StatusForbidden, code)})
 			dir := newMountpoint(t)
 			refusal{args: []string{b.source(), dir}, code: 6, says: says}.check(t, p.endpoint(), dir)
 		})
+	}
+}
+
+// TestStoreNeverAnswers mounts from a store that takes requests and gives no answer.
+func TestStoreNeverAnswers(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	p.inject(&fault{act: hold()})
+	dir := newMountpoint(t)
+	refusal{args: []string{b.source(), dir}, code: 7, says: "did not answer"}.check(t, p.endpoint(), dir)
+
+	// And nobody needs to wait for that.
+	asked := p.count("")
+	impatient := start(t, exec.Command(must[string](t)(shared.raced()), "mount", b.source(), dir, "--endpoint", p.endpoint()))
+	eventually(t, patience, "the store to be asked", func() bool { return p.count("") > asked })
+	begun := time.Now()
+	impatient.cmd.Process.Signal(syscall.SIGINT)
+	impatient.await(patience)
+	if took := time.Since(begun); took > 5*time.Second || impatient.cmd.ProcessState.Success() || !isOneLine(impatient.stderr.String()) {
+		t.Errorf("%v after %v: %s", impatient.cmd.ProcessState, took, impatient.stderr.String())
+	}
+	if isMounted(dir) || len(processesWith(dir)) > 0 {
+		t.Error("something was left behind")
 	}
 }
 
