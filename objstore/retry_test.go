@@ -16,13 +16,15 @@ import (
 // retryTest is a store with faults under a retry whose jitter is the whole delay.
 type retryTest struct {
 	*testing.T
+	store  *memstore.Store
 	faults *faultstore.Store
 	bucket objstore.Bucket
 	events []objstore.RetryEvent
 }
 
 func newRetryTest(t *testing.T, policy objstore.RetryPolicy) *retryTest {
-	r := &retryTest{T: t, faults: faultstore.New(memstore.New("bucket"))}
+	store := memstore.New("bucket")
+	r := &retryTest{T: t, store: store, faults: faultstore.New(store)}
 	policy.Random = func() float64 { return 1 }
 	policy.OnRetry = func(e objstore.RetryEvent) { r.events = append(r.events, e) }
 	r.bucket = objstore.NewRetry(r.faults, policy)

@@ -18,11 +18,11 @@ func refused(err error) bool {
 func (r *retry) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, cond Condition, attrs Attributes) (e Entry, err error) {
 	rewind, err := rewinder(body)
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, r.unreadable(OpPut, key, err)
 	}
 	put := func() error {
 		if err := rewind(); err != nil {
-			return unreadable(err)
+			return r.unreadable(OpPut, key, err)
 		}
 		e, err = r.inner.Put(ctx, key, body, size, cond, attrs)
 		return err
@@ -45,11 +45,11 @@ func (r *retry) Put(ctx context.Context, key string, body io.ReadSeeker, size in
 func (r *retry) UploadPart(ctx context.Context, key, uploadID string, number int, body io.ReadSeeker, size int64) (p Part, err error) {
 	rewind, err := rewinder(body)
 	if err != nil {
-		return Part{}, err
+		return Part{}, r.unreadable(OpUploadPart, key, err)
 	}
 	err = r.again(ctx, request{op: OpUploadPart, key: key}, func(ctx context.Context) (err error) {
 		if err := rewind(); err != nil {
-			return unreadable(err)
+			return r.unreadable(OpUploadPart, key, err)
 		}
 		p, err = r.inner.UploadPart(ctx, key, uploadID, number, body, size)
 		return err
@@ -125,7 +125,7 @@ func multipartETag(parts []Part) (etag string, size int64, ok bool) {
 	return fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts)), size, true
 }
 
-// unreadable marks an error of the caller's own body: no further attempt can cure it.
-func unreadable(err error) error {
-	return fmt.Errorf("%w: cannot rewind the body: %w", ErrInvalid, err)
+// unreadable is the error for a body of the caller's that cannot be rewound: no further attempt can cure it.
+func (r *retry) unreadable(op Op, key string, err error) error {
+	return &Error{Op: op.String(), Bucket: r.inner.Name(), Key: key, Err: fmt.Errorf("%w: cannot rewind the body: %w", ErrInvalid, err)}
 }
