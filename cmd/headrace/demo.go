@@ -109,7 +109,7 @@ s3://%[1]s at %[2]s is mounted at %[3]s. In another terminal, try:
   ls -l %[3]s/images/train | head        names and sizes, from one listing
   cat %[3]s/images/labels.csv | tail -3  one file, one GET
   sha256sum %[3]s/models/weights.bin     64 MiB, in four GETs of 16 MiB, ahead of the reader
-  tar cf /dev/null %[3]s                 everything
+  tar cf - %[3]s | wc -c                 everything
   python3 -c "import mmap; f = open('%[3]s/models/weights.bin', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); print(m[:16].hex())"
 
 The objects are ordinary ones, with any S3 tool: endpoint %[2]s, access key %[4]s, secret key %[5]s.
