@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -74,9 +73,7 @@ func (c *Client) bucketIn(ctx context.Context, name, region string) (*Bucket, er
 // would tell neither of two stores' reasons: its answer has no body.
 func (b *Bucket) probe(ctx context.Context, prefix string) (region string, err error) {
 	t := b.target("ListObjectsV2", prefix)
-	u := b.endpoint.object("")
-	u.RawQuery = url.Values{"list-type": {"2"}, "max-keys": {"1"}, "prefix": {prefix}}.Encode()
-	resp, err := b.sendURL(ctx, http.MethodGet, u, make(http.Header, 8))
+	resp, err := b.sendURL(ctx, http.MethodGet, b.listURL(objstore.ListOptions{Prefix: prefix, PageSize: 1}, ""), make(http.Header, 8))
 	if err != nil {
 		return "", b.client.fail(ctx, t, err)
 	}

@@ -108,6 +108,15 @@ func (e *endpoint) object(key string) *url.URL {
 	return u
 }
 
+// bucket is the URL of the bucket itself.
+func (e *endpoint) bucket() *url.URL {
+	u := e.object("")
+	if e.path != "" {
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+	}
+	return u
+}
+
 const upperHex = "0123456789ABCDEF"
 
 // escapeKey escapes all but the characters that a signature leaves alone, and slashes.

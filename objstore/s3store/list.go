@@ -3,8 +3,12 @@ package s3store
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
+	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,24 +18,27 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
+const (
+	// maxPage is S3's own limit for a page, in names.
+	maxPage = 1000
+	// maxListing bounds a page's document, in bytes: 1000 keys of 1024 bytes, each escaped to three, with room to spare.
+	maxListing = 16 << 20
+)
+
 // List yields the pages of a ListObjectsV2. See [objstore.Lister].
 func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[objstore.Page, error] {
 	return func(yield func(objstore.Page, error) bool) {
 		t := b.target("ListObjectsV2", opts.Prefix)
-		in := &s3.ListObjectsV2Input{
-			Bucket: &b.name, EncodingType: types.EncodingTypeUrl, Prefix: optional(opts.Prefix),
-			Delimiter: optional(opts.Delimiter), StartAfter: optional(opts.StartAfter),
-		}
-		if opts.PageSize > 0 {
-			in.MaxKeys = aws.Int32(int32(min(opts.PageSize, 1000)))
-		}
-		for {
-			out, err := b.api.ListObjectsV2(ctx, in)
+		for token := ""; ; {
+			l, err := b.listOnce(ctx, t, opts, token)
 			if err != nil {
-				yield(objstore.Page{}, b.client.fail(ctx, t, err))
+				yield(objstore.Page{}, err)
 				return
 			}
-			page, err := pageOf(out)
+			page, err := l.page()
+			if err == nil && l.IsTruncated && l.NextContinuationToken == "" {
+				err = fmt.Errorf("%w: a listing that goes on without saying where", objstore.ErrCorrupt)
+			}
 			if err != nil {
 				yield(objstore.Page{}, t.error(err))
 				return
@@ -39,52 +46,48 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 			if !yield(page, nil) || page.Last {
 				return
 			}
-			if aws.ToString(out.NextContinuationToken) == "" {
-				yield(objstore.Page{}, t.error(fmt.Errorf("%w: a listing that goes on without saying where", objstore.ErrCorrupt)))
-				return
-			}
-			in.ContinuationToken = out.NextContinuationToken
+			token = l.NextContinuationToken
 		}
 	}
 }
 
-func pageOf(out *s3.ListObjectsV2Output) (objstore.Page, error) {
-	decode := decoder(out.EncodingType)
-	page := objstore.Page{Last: !aws.ToBool(out.IsTruncated)}
-	for i := range out.Contents {
-		o := &out.Contents[i]
-		key, err := decode(aws.ToString(o.Key))
-		if err != nil {
-			return page, err
-		}
-		page.Entries = append(page.Entries, objstore.Entry{
-			Key: key, Size: aws.ToInt64(o.Size), ETag: normaliseETag(aws.ToString(o.ETag)),
-			ModTime: seconds(o.LastModified), StorageClass: storageClass(string(o.StorageClass)),
-		})
+// listOnce asks for one page; token is where it starts, "" for the beginning.
+func (b *Bucket) listOnce(ctx context.Context, t target, opts objstore.ListOptions, token string) (listing, error) {
+	resp, err := b.sendURL(ctx, http.MethodGet, b.listURL(opts, token), make(http.Header, 8))
+	if err != nil {
+		return listing{}, b.client.fail(ctx, t, err)
 	}
-	for _, p := range out.CommonPrefixes {
-		prefix, err := decode(aws.ToString(p.Prefix))
-		if err != nil {
-			return page, err
-		}
-		page.Prefixes = append(page.Prefixes, prefix)
+	if resp.StatusCode != http.StatusOK {
+		return listing{}, b.client.refusal(t, readAnswer(resp))
 	}
-	return page, nil
+	defer resp.Body.Close()
+	document, err := io.ReadAll(io.LimitReader(resp.Body, maxListing))
+	if err != nil {
+		return listing{}, b.client.fail(ctx, t, err)
+	}
+	l, err := parseListing(document)
+	if err != nil {
+		return listing{}, t.error(err)
+	}
+	return l, nil
 }
 
-// decoder undoes what the store says it did to the keys. Asked to escape them, as XML cannot hold every key, S3 does so
-// in the way of forms: a space is a plus sign.
-func decoder(encoding types.EncodingType) func(string) (string, error) {
-	if encoding != types.EncodingTypeUrl {
-		return func(s string) (string, error) { return s, nil }
-	}
-	return func(s string) (string, error) {
-		key, err := url.QueryUnescape(s)
-		if err != nil {
-			return "", fmt.Errorf("%w: a key that is not escaped as the listing says", objstore.ErrCorrupt)
+// listURL is the request for a page. Spaces are escaped as %20: signatures know no plus signs.
+func (b *Bucket) listURL(opts objstore.ListOptions, token string) *url.URL {
+	query := url.Values{"list-type": {"2"}, "encoding-type": {"url"}}
+	for name, value := range map[string]string{
+		"prefix": opts.Prefix, "delimiter": opts.Delimiter, "start-after": opts.StartAfter, "continuation-token": token,
+	} {
+		if value != "" {
+			query.Set(name, value)
 		}
-		return key, nil
 	}
+	if opts.PageSize > 0 {
+		query.Set("max-keys", strconv.Itoa(min(opts.PageSize, maxPage)))
+	}
+	u := b.endpoint.bucket()
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	return u
 }
 
 // ListUploads yields the uploads under way. See [objstore.Multipart].
@@ -98,10 +101,9 @@ func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[objst
 				yield(objstore.Upload{}, b.client.fail(ctx, t, err))
 				return
 			}
-			decode := decoder(out.EncodingType)
 			for i := range out.Uploads {
 				u := &out.Uploads[i]
-				key, err := decode(aws.ToString(u.Key))
+				key, err := decodeKey(string(out.EncodingType), aws.ToString(u.Key))
 				if err != nil {
 					yield(objstore.Upload{}, t.error(err))
 					return
@@ -110,12 +112,15 @@ func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[objst
 					return
 				}
 			}
-			marker, err := decode(aws.ToString(out.NextKeyMarker))
-			if err != nil {
-				yield(objstore.Upload{}, t.error(err))
+			if !aws.ToBool(out.IsTruncated) {
 				return
 			}
-			if !aws.ToBool(out.IsTruncated) || (marker == aws.ToString(in.KeyMarker) && aws.ToString(out.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker)) {
+			marker, err := decodeKey(string(out.EncodingType), aws.ToString(out.NextKeyMarker))
+			if err == nil && marker == aws.ToString(in.KeyMarker) && aws.ToString(out.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker) {
+				err = fmt.Errorf("%w: a listing that goes on where it began", objstore.ErrCorrupt)
+			}
+			if err != nil {
+				yield(objstore.Upload{}, t.error(err))
 				return
 			}
 			in.KeyMarker, in.UploadIdMarker = &marker, out.NextUploadIdMarker
