@@ -35,7 +35,7 @@ type fileSystem struct {
 	life     context.Context // the mount's: what goes on between requests
 	stopped  <-chan struct{} // life's Done
 	stop     context.CancelFunc
-	watchers sync.WaitGroup // of requests that wait
+	watchers sync.WaitGroup // goroutines: of requests that wait, and the pruner
 }
 
 func newFileSystem(cfg Config, dead func() bool) *fileSystem {
@@ -53,6 +53,12 @@ func newFileSystem(cfg Config, dead func() bool) *fileSystem {
 	}
 	f.nodes = newNodeTable(root)
 	return f
+}
+
+// Init is called by the protocol library once the kernel has agreed to it, and before any request.
+func (f *fileSystem) Init(server *fuse.Server) {
+	p := &pruner{nodes: f.nodes, kernel: server}
+	f.watchers.Go(func() { p.run(f.life) })
 }
 
 // close gives everything back. No request may be under way or come. A kernel that ended the connection by force has closed nothing itself.

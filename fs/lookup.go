@@ -44,20 +44,38 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 // Forget takes back what lookups and readdirplus have given.
 func (f *fileSystem) Forget(id, lookups uint64) { f.nodes.forget(id, lookups) }
 
-// recall answers a lookup from the nodes, and counts it: when the name was confirmed lately, or when whatever the kernel asks next will
-// find out. That is so for a file: its attributes are given for no time at all, so that stat asks for them again (and
-// [fileSystem.GetAttr] asks the store), and open checks the version in any case. It saves what is most of the cost of a small file: without it,
-// opening one whose name was last confirmed longer ago than the TTL takes a HEAD and a LIST before its GET.
+// recall answers a lookup from what is known, and counts it: when it was confirmed lately, or when whatever the kernel asks next
+// will find out. That is so for a file: its attributes are given for no time at all, so that stat asks for them again
+// (and [fileSystem.GetAttr] asks the store), and open checks the version in any case. It saves what is most of the cost of a
+// small file: without it, opening one whose name was last confirmed longer ago than the TTL takes a HEAD and a LIST
+// before its GET.
 func (f *fileSystem) recall(parent *node, name string) (n *node, validity time.Duration) {
 	n = f.nodes.known(parent, name)
+	if parent.volume != nil {
+		item, ok := parent.volume.tree.Recall(parent.key, name)
+		if ok && (n == nil || item.Confirmed.After(n.confirmedAt())) {
+			return f.recallItem(parent, item)
+		}
+	}
 	if n == nil {
 		return nil, 0
 	}
 	validity = f.validity(n.confirmedAt())
-	if validity <= 0 && !n.deferCheck() {
+	if validity <= 0 && !n.deferCheck() || !f.nodes.again(n) {
 		return nil, 0
 	}
-	if !f.nodes.again(n) {
+	return n, validity
+}
+
+// recallItem answers a lookup from what the names know, which is younger than what any node knows.
+func (f *fileSystem) recallItem(parent *node, item names.Item) (n *node, validity time.Duration) {
+	validity = f.validity(item.Confirmed)
+	if validity <= 0 && item.Dir {
+		return nil, 0
+	}
+	n = f.nodes.enter(parent, parent.volume, item)
+	if validity <= 0 && !n.deferCheck() {
+		f.nodes.forget(n.id, 1)
 		return nil, 0
 	}
 	return n, validity
@@ -74,13 +92,27 @@ func (f *fileSystem) find(ctx context.Context, parent *node, name string) (*volu
 	return parent.volume, item, err
 }
 
-// check asks the store whether a file's name still means this version. errStale when it does not; then the name is asked
-// for anew when the kernel looks it up.
+// check makes sure that a file's name still means this version: by what was heard of the name within the TTL, else by
+// asking. errStale when it does not mean it; then it is asked for anew when the kernel looks it up.
 func (f *fileSystem) check(ctx context.Context, n *node) error {
+	item, ok := n.volume.tree.Recall(n.parent.key, n.name)
+	if ok && f.fresh(item.Confirmed) {
+		return f.compare(n, item)
+	}
+	return f.ask(ctx, n)
+}
+
+// ask is check by asking the store, whatever is known.
+func (f *fileSystem) ask(ctx context.Context, n *node) error {
 	item, err := n.volume.tree.Stat(ctx, n.item())
 	if err != nil {
 		return f.staleness(n, err)
 	}
+	return f.compare(n, item)
+}
+
+// compare notes that the store said that a node's name means item: errStale when that is not the node's version.
+func (f *fileSystem) compare(n *node, item names.Item) error {
 	if !n.means(item) {
 		f.nodes.retire(n)
 		return errStale

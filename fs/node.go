@@ -165,6 +165,13 @@ func (n *node) open(files *prefetch.Prefetcher) *prefetch.File {
 	return n.file
 }
 
+// isOpen tells whether there are open file handles.
+func (n *node) isOpen() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.opens > 0
+}
+
 // close ends what one call of open began.
 func (n *node) close() {
 	n.mu.Lock()

@@ -2,6 +2,8 @@ package fs
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -21,6 +23,8 @@ type childName struct {
 // INVARIANT: a name has at most one node that is looked up by it, and that node is in the table under its id.
 // INVARIANT: ids grow and are never used again, not even after the node is gone.
 type nodeTable struct {
+	crowded chan struct{} // has a token when there are too many nodes; see pruner
+
 	mu     sync.Mutex // guards everything below, and the nodes' counts of lookups
 	last   uint64     // the highest id given
 	byID   map[uint64]*node
@@ -31,9 +35,10 @@ type nodeTable struct {
 func newNodeTable(root *node) *nodeTable {
 	root.id = fuse.FUSE_ROOT_ID
 	return &nodeTable{
-		last:   fuse.FUSE_ROOT_ID,
-		byID:   map[uint64]*node{fuse.FUSE_ROOT_ID: root},
-		byName: map[childName]*node{},
+		crowded: make(chan struct{}, 1),
+		last:    fuse.FUSE_ROOT_ID,
+		byID:    map[uint64]*node{fuse.FUSE_ROOT_ID: root},
+		byName:  map[childName]*node{},
 	}
 }
 
@@ -70,9 +75,29 @@ func (t *nodeTable) enter(parent *node, v *volume, item names.Item) *node {
 		n = newNode(t.last, parent, v, item)
 		t.byID[n.id] = n
 		t.byName[at] = n
+		// Not again and again where the kernel has a use for them all.
+		if len(t.byID) > maxNodes && t.last%pruneBatch == 0 {
+			select {
+			case t.crowded <- struct{}{}:
+			default:
+			}
+		}
 	}
 	n.lookups++
 	return n
+}
+
+// oldest is the nodes with the lowest ids, all but the newest so many, as far as nobody has them open.
+func (t *nodeTable) oldest(keep int) (victims []*node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := slices.Sorted(maps.Keys(t.byID))
+	for _, id := range ids[:max(0, len(ids)-keep)] {
+		if n := t.byID[id]; n.parent != nil && !n.isOpen() {
+			victims = append(victims, n)
+		}
+	}
+	return victims
 }
 
 // again counts one more lookup of a node that was found by known; false when it has gone meanwhile.

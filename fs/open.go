@@ -49,7 +49,7 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
 // for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT always asks.
 func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, direct bool) error {
-	due := direct || !f.fresh(n.confirmedAt())
+	due := !f.fresh(n.confirmedAt())
 	asked := f.cfg.Now()
 	confirmed, err := file.Preload(ctx)
 	switch {
@@ -58,6 +58,8 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	case confirmed:
 		n.confirm(asked)
 		return nil
+	case direct:
+		return f.ask(ctx, n)
 	case due:
 		return f.check(ctx, n)
 	}

@@ -1,18 +1,11 @@
 package fs
 
-import (
-	"os"
-	"syscall"
-	"unsafe"
-
-	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
-)
+import "github.com/hanwen/go-fuse/v2/fuse"
 
 // Read answers with bytes of the version that was opened. They stay where they are, pinned, until the kernel has copied
-// them; scratch, which the protocol library offers for them, is not used.
-func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, scratch []byte) (fuse.ReadResult, fuse.Status) {
-	giveBack(scratch)
+// them. The buffer that the protocol library offers for them, one of the request's size for each READ, is not touched: it
+// is address space and takes no memory, but the collector counts it as live.
+func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
 	h, ok := f.files.get(in.Fh)
 	if !ok {
 		return nil, fuse.EBADF
@@ -62,20 +55,3 @@ func (p *pinned) Bytes(buf []byte) ([]byte, fuse.Status) {
 
 // Done is called once the reply has been written.
 func (p *pinned) Done() { p.release() }
-
-// giveBack returns a buffer's pages to the system. The protocol library allocates one of the request's size for each READ, before anybody
-// here can say that it is not needed, and keeps it while the request waits: 256 waiting readers have 256 MiB of
-// them. They cost only address space as long as they hold no pages, and a fresh one holds none, but one that Go's heap had used before
-// was cleared and so holds all. On one without pages the call takes 0.3 µs.
-func giveBack(buf []byte) {
-	page := uintptr(os.Getpagesize())
-	if uintptr(len(buf)) < 2*page {
-		return
-	}
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(buf)))
-	skip := (page - start%page) % page
-	whole := (uintptr(len(buf)) - skip) / page * page
-	// Bytes of a buffer nobody has written to yet: that they are zero afterwards harms nobody. A failure costs memory and
-	// nothing else.
-	_ = unix.Madvise(buf[skip:skip+whole], syscall.MADV_DONTNEED)
-}

@@ -21,6 +21,8 @@ const (
 type entries interface {
 	// Next returns the next entry, and io.EOF after the last. After another error the place is what it was.
 	Next(ctx context.Context) (names.Item, error)
+	// Back undoes the last Next.
+	Back()
 	// Offset is the place: 0 at the start, else above afterDotDot.
 	Offset() uint64
 	// Seek goes to a place that Offset gave, and to where it was in a directory that has changed; 0 is the start of a new pass.
@@ -28,11 +30,6 @@ type entries interface {
 	// Close ends the reading.
 	Close()
 }
-
-// maxListedNodes is how many nodes readdir may make the kernel know: 64 Ki of them take about 30 MiB here, and a directory may have
-// millions of names. Beyond it names come without attributes, and the kernel looks up those it is asked for, which costs no
-// request to the store while the listing is fresh.
-const maxListedNodes = 64 << 10
 
 // dirHandle is one open directory.
 type dirHandle struct {
@@ -55,7 +52,7 @@ func (f *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenO
 	if n.volume == nil {
 		h.entries = &bucketEntries{fs: f}
 	} else {
-		h.entries = &place{open: func() *names.Stream { return n.volume.tree.ReadDir(f.life, n.key) }}
+		h.entries = &place{open: func() pass { return n.volume.tree.ReadDir(f.life, n.key) }}
 	}
 	out.Fh = f.dirs.add(h)
 	return fuse.OK
@@ -83,8 +80,9 @@ func (f *fileSystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *f
 		if entry == nil {
 			return false
 		}
-		// A node id of 0 gives the kernel the name alone. "." and ".." are never looked up.
-		if item != nil && parent.volume != nil && f.nodes.len() < maxListedNodes {
+		// A node id of 0 gives the kernel the name alone. "." and ".." are never looked up. Buckets are when they are
+		// entered: until then they are not opened.
+		if item != nil && parent.volume != nil {
 			n := f.nodes.enter(parent, parent.volume, *item)
 			f.fillEntry(n, f.validity(n.confirmedAt()), entry)
 			out.FixMode(entry.Mode)
@@ -137,10 +135,9 @@ func (f *fileSystem) fillDir(ctx context.Context, h *dirHandle, offset uint64, a
 			return added, err
 		}
 		if !add(h.node, dirEntry(h.node, item, h.Offset()), &item) {
-			h.Seek(offset) // one step back
+			h.Back()
 			return added, nil
 		}
-		offset = h.Offset()
 		added++
 	}
 }

@@ -128,6 +128,9 @@ func (b *bucketEntries) Next(ctx context.Context) (names.Item, error) {
 	return b.items[given], nil
 }
 
+// Back implements entries.
+func (b *bucketEntries) Back() { b.offset-- }
+
 // Offset implements entries.
 func (b *bucketEntries) Offset() uint64 { return b.offset }
 
