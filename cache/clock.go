@@ -6,9 +6,11 @@ import (
 )
 
 const (
-	// youngShare is the part of memory that newcomers pass through, as a divisor: large enough to outlive the reads of a
-	// stream (an eighth of 2 GiB is 16 chunks), small enough that a scan leaves seven eighths alone.
-	youngShare = 8
+	// youngMin and youngMax bound the newcomers' part of what is here, as divisors: large enough to outlive the reads of a stream (a
+	// sixteenth of 2 GiB is 8 chunks), small enough that a scan leaves seven eighths alone. Between them, what goes is a newcomer and
+	// none is promoted for want of old ones; they differ so that chunks of different sizes do not push old ones out bit by bit.
+	youngMin = 16
+	youngMax = 8
 	// staleAfter is how many times the limit must have been brought since an old chunk was read until a newcomer takes its
 	// place. Two keeps what a loop over twice the memory (1.1 times the limit is brought a round) comes back to.
 	staleAfter = 2
@@ -30,8 +32,8 @@ type ring struct {
 	bytes  int64 // sum of weights
 }
 
-// clock decides which chunk goes. It is scan-resistant: a newcomer enters the young ring, an eighth of the memory, and most
-// leave the cache from there. It moves to the old ring when there is room, when it was read in two turns of the young ring,
+// clock decides which chunk goes. It is scan-resistant: a newcomer enters the young ring, an eighth of all, and most
+// leave the cache from there. It moves to the old ring when the young one is larger than that, when it was read in two turns of the young ring,
 // or in place of an old chunk that nobody has read for so long (staleAfter) that it is no use. So a loop over a set
 // twice the size of the memory finds nearly half of it here, where a clock of one ring would find nothing, while a new
 // working set takes over once twice the memory has been brought. Inside the old ring it is CLOCK.
@@ -40,7 +42,7 @@ type ring struct {
 //
 // INVARIANT: each ring's bytes are the sum of its chunks' weights.
 type clock struct {
-	limit int64 // bytes the rings share
+	limit int64 // of the ledger, in bytes
 	now   int64 // bytes brought so far
 	young ring
 	old   ring
@@ -74,7 +76,7 @@ func (c *clock) touch(k *chunk) {
 
 // victim is the chunk that goes next of those that may, nil when none may. It stays in its ring.
 func (c *clock) victim(may func(*chunk) bool) *chunk {
-	if c.young.bytes > c.limit/youngShare {
+	if c.young.bytes >= (c.young.bytes+c.old.bytes)/youngMin {
 		if k := c.fromYoung(may); k != nil {
 			return k
 		}
@@ -98,7 +100,7 @@ func (c *clock) fromYoung(may func(*chunk) bool) *chunk {
 			c.young.chunks.MoveToBack(front)
 		case k.touched.Load() == 0:
 			return k
-		case c.old.bytes+k.weight <= c.limit-c.limit/youngShare:
+		case c.young.bytes-k.weight >= (c.young.bytes+c.old.bytes)/youngMax:
 			c.promote(k)
 		case k.touched.Load() > k.entered && !k.again:
 			k.again, k.entered = true, c.now

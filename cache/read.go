@@ -132,16 +132,15 @@ func (c *Cache) miss(ctx context.Context, v objstore.Version, rd *reading) error
 
 // join pins the chunks and starts what is missing, waiting for memory where there is none. While it waits it holds nothing,
 // so that readers who need two chunks cannot block each other.
-func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) ([]*waiter, error) {
+func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) (waiters []*waiter, err error) {
 	c.mu.Lock()
 	var t *turn
-	var waiters []*waiter
-	ok := false
 	for {
 		if c.closed {
-			c.mu.Unlock()
-			return nil, errClosed
+			err = errClosed
+			break
 		}
+		var ok bool
 		if waiters, ok = c.start(v, rd, t); ok {
 			break
 		}
@@ -149,12 +148,10 @@ func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) ([]*w
 			t = c.queueUp()
 		}
 		c.mu.Unlock()
-		err := t.await(ctx)
+		err = t.await(ctx)
 		c.mu.Lock()
 		if err != nil {
-			c.leaveQueue(t)
-			c.mu.Unlock()
-			return nil, err
+			break
 		}
 	}
 	if t != nil {
@@ -165,7 +162,7 @@ func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) ([]*w
 	for _, ticket := range raise {
 		ticket.Raise(objstore.ClassDemand)
 	}
-	return waiters, nil
+	return waiters, err
 }
 
 // start takes memory for all that is missing, and only when there is enough begins the fills. ok is false when it is not, and nothing is held.

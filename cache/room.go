@@ -121,12 +121,13 @@ func (c *Cache) settle(k *chunk) {
 		c.discard(k)
 		return
 	}
-	var claimed blockMask
-	for _, cl := range k.claims {
-		claimed |= cl.asked
-	}
 	coming := k.coming().blocks()
-	k.unread.And(uint32(coming & claimed))
+	var claimed blockMask
+	for i := range k.claims {
+		k.claims[i].asked &= coming
+		claimed |= k.claims[i].asked
+	}
+	k.unread.And(uint32(claimed))
 	if k.slot != nil && k.slot.held&^coming != 0 {
 		c.arena.drop(k.slot, k.slot.held&^coming)
 		c.clock.weigh(k, k.weightNow())

@@ -139,11 +139,16 @@ func onHeap(memory int64) backing {
 // newTestCache makes a cache over s that is checked and closed when the test ends.
 func newTestCache(t *testing.T, s objstore.Opener, memory int64) *Cache {
 	t.Helper()
-	cfg := Config{Opener: s, Memory: memory}
-	if err := cfg.validate(); err != nil {
+	c, err := New(Config{Opener: s, Memory: memory})
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCache(cfg, onHeap(memory))
+	closeAfter(t, c)
+	return c
+}
+
+// closeAfter checks and closes the cache when the test ends, and sees that nothing is booked any more.
+func closeAfter(t *testing.T, c *Cache) {
 	t.Cleanup(func() {
 		c.check(t)
 		if err := c.Close(); err != nil {
@@ -153,7 +158,6 @@ func newTestCache(t *testing.T, s objstore.Opener, memory int64) *Cache {
 			t.Errorf("after Close %d bytes are booked, %d blocks are spare", c.ledger.used, c.arena.spareBlocks)
 		}
 	})
-	return c
 }
 
 // mustRead reads r of v, compares it with the store's content and releases it.
