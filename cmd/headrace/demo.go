@@ -62,7 +62,7 @@ func demo(ctx context.Context, dir string, o mountOptions, stdout, stderr io.Wri
 	}
 	defer os.RemoveAll(folder)
 
-	preparing, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	preparing, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	fmt.Fprintln(stdout, "starting an S3 server and making a dataset ...")
 	s3, err := s3server.Start(preparing, s3server.Options{Dir: folder})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -9,6 +10,9 @@ import (
 //
 //	mount.headrace s3://BUCKET/PREFIX DIR [-sfnv] [-N namespace] [-t headrace] -o OPTIONS
 const mountHelper = "mount.headrace"
+
+// errFakeMount says that mount(8) only wants to pretend.
+var errFakeMount = errors.New("nothing is to be mounted")
 
 // helperArguments turns mount(8)'s arguments into those of `headrace mount`. Options are flag names without the dashes,
 // with their values (endpoint=http://host,read-only); ro is --read-only; options meant for mount(8), systemd or the
@@ -28,9 +32,9 @@ func helperArguments(args []string) ([]string, error) {
 		case arg == "-o":
 			return nil, usage("-o needs options after it")
 		case strings.HasPrefix(arg, "-") && strings.Trim(arg[1:], "sfnv") == "":
-			// Sloppy, fake, no mtab, verbose: nothing that would change what is done.
+			// Sloppy, no mtab, verbose: nothing that would change what is done. Fake: do nothing.
 			if strings.Contains(arg, "f") {
-				return []string{"--help"}, nil
+				return nil, errFakeMount
 			}
 		default:
 			result = append(result, arg)

@@ -112,3 +112,10 @@ func TestEnvironmentGivesFlagsAndFlagsWin(t *testing.T) {
 		t.Errorf("exit %d, %q: the flag did not win", code, errs.String())
 	}
 }
+
+func TestFakeMountDoesNothing(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{mountHelper, "s3://b", "/nonexistent", "-f", "-o", "ro"}, &out, &errs); code != exitOK || out.Len()+errs.Len() > 0 {
+		t.Errorf("exit %d, %q, %q", code, out.String(), errs.String())
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -24,12 +25,13 @@ const headerDeadline = 10 * time.Second
 
 // exporter serves /metrics, and /debug/pprof/ when asked. The zero value, for no --metrics, serves nothing.
 type exporter struct {
-	server *http.Server
-	done   chan struct{} // closed when the serving goroutine has ended
+	listener net.Listener
+	server   *http.Server
+	done     chan struct{} // closed when the serving goroutine has ended
 }
 
-// startExporter listens where o says and serves what s counts until close.
-func startExporter(o daemonOptions, s *stack) (*exporter, error) {
+// openExporter listens where o says, so that an address that cannot be had is known before anything is mounted.
+func openExporter(o daemonOptions) (*exporter, error) {
 	if o.metrics == "" {
 		return &exporter{}, nil
 	}
@@ -37,19 +39,24 @@ func startExporter(o daemonOptions, s *stack) (*exporter, error) {
 	if err != nil {
 		return nil, fail(exitFailure, err, "cannot serve metrics at %s: %v", o.metrics, err)
 	}
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newCollector(s.snapshot), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	e := &exporter{
-		server: &http.Server{Handler: exporterPages(registry, o.pprof), ReadHeaderTimeout: headerDeadline},
-		done:   make(chan struct{}),
+	return &exporter{listener: l}, nil
+}
+
+// serve begins to answer with what take says is counted, until close.
+func (e *exporter) serve(take func() snapshot, profiles bool, log *slog.Logger) {
+	if e.listener == nil {
+		return
 	}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newCollector(take), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	e.server = &http.Server{Handler: exporterPages(registry, profiles), ReadHeaderTimeout: headerDeadline}
+	e.done = make(chan struct{})
 	go func() {
 		defer close(e.done)
-		if err := e.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("metrics are not served any more", "address", o.metrics, "error", err)
+		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics are not served any more", "address", e.listener.Addr().String(), "error", err)
 		}
 	}()
-	return e, nil
 }
 
 func exporterPages(registry *prometheus.Registry, profiles bool) http.Handler {
@@ -90,15 +97,19 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// close ends the listener and what is being answered, and waits. A socket in the file system goes with its listener.
+// close ends the listener and what is being answered, and waits. A socket in the file system goes with its listener. It
+// may be called again.
 func (e *exporter) close() {
-	if e.server == nil {
-		return
+	switch {
+	case e.listener == nil:
+	case e.server == nil:
+		e.listener.Close()
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if e.server.Shutdown(ctx) != nil {
+			e.server.Close()
+		}
+		<-e.done
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if e.server.Shutdown(ctx) != nil {
-		e.server.Close()
-	}
-	<-e.done
 }

@@ -20,9 +20,9 @@ const (
 )
 
 // boundHeap sets the collector's percentage, unless the environment does. There is no memory limit (GOMEMLIMIT) on
-// purpose: the heap is mostly read buffers of go-fuse, one of a request's size for each request under way, of which no byte is ever touched because
-// replies come from the arena. They are address space and not memory; a limit would count them, and with 256 readers a
-// limit of 110 MiB cost four times the CPU in collections and saved nothing.
+// purpose: the heap is mostly read buffers of go-fuse, one of a request's size for each request under way, and nobody writes
+// into them because replies come from the arena. They are address space rather than memory, but a limit would count them:
+// with 256 readers a limit of 110 MiB cost four times the CPU in collections and saved nothing.
 func boundHeap(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/objstore"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func sampleSnapshot() snapshot {
@@ -31,24 +31,17 @@ func sampleSnapshot() snapshot {
 }
 
 func TestMetricsShowWhatTheLayersCount(t *testing.T) {
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newCollector(sampleSnapshot))
 	socket := filepath.Join(t.TempDir(), "metrics")
-	l, err := listen("unix:" + socket)
+	e, err := openExporter(daemonOptions{metrics: "unix:" + socket})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: exporterPages(registry, false), ReadHeaderTimeout: headerDeadline}
-	e := &exporter{server: server, done: make(chan struct{})}
-	go func() {
-		defer close(e.done)
-		server.Serve(l)
-	}()
+	e.serve(sampleSnapshot, false, slog.New(slog.DiscardHandler))
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("others may open the socket: %v, %v", info, err)
 	}
-	if _, err := listen("unix:" + socket); err == nil {
-		t.Error("a socket in use was taken over")
+	if _, err := openExporter(daemonOptions{metrics: "unix:" + socket}); exitCode(err) != exitFailure {
+		t.Errorf("a socket in use was taken over: %v", err)
 	}
 	page := get(t, socket, "/metrics", http.StatusOK)
 	for _, line := range []string{

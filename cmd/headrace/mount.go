@@ -81,7 +81,7 @@ func mount(ctx context.Context, dir string, o mountOptions, stderr io.Writer) er
 		}
 	}
 	if !o.daemon.foreground && !ready.awaited() {
-		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
 		return runInBackground(ctx, os.Args, o.daemon.logFile)
 	}

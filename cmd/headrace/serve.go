@@ -33,7 +33,7 @@ type server struct {
 // a signal.
 func (v server) run(ctx context.Context, dir string, o mountOptions) (err error) {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
 	if dir, err = checkMountpoint(dir); err != nil {
@@ -48,17 +48,20 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 	}
 	defer closeLog()
 
+	metrics, err := openExporter(o.daemon)
+	if err != nil {
+		return err
+	}
+	defer metrics.close()
 	s, err := start(ctx, signals, dir, o, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	exporter, err := startExporter(o.daemon, s)
-	if err != nil {
-		s.mount.Abort()
-		return err
-	}
-	defer exporter.close()
+	defer func() {
+		metrics.close() // before what it reads
+		err = errors.Join(err, s.close())
+	}()
+	metrics.serve(s.snapshot, o.daemon.pprof, log)
 	log.Info("mounted", "source", o.source.String(), "dir", dir, "endpoint", o.store.endpoint,
 		"memory", o.read.memory.String(), "version", versionText())
 	if v.background {
