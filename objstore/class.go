@@ -27,7 +27,8 @@ func (c Class) String() string {
 }
 
 // Ticket carries a request's class through the layers, and lets whoever made it raise the class while the request
-// waits: a prefetch that a reader has caught up with is a demand read from then on.
+// waits: a prefetch that a reader has caught up with is a demand read from then on. Several requests may share a
+// ticket, but one that may be raised belongs to one request at a time: only the last to wait hears of it.
 type Ticket struct {
 	mu     sync.Mutex // guards class, raised
 	class  Class
@@ -59,8 +60,8 @@ func (t *Ticket) Raise(c Class) {
 	}
 }
 
-// OnRaise registers the one function that is told when the class is raised, nil for none. It is called without the ticket's lock,
-// at most once a Raise, and may be called once more just after it was unregistered. It must not block.
+// OnRaise registers the one function that is told when the class is raised, nil for none. It is called without the
+// ticket's lock, at most once a Raise, and may be called once more just after it was unregistered. It must not block.
 func (t *Ticket) OnRaise(f func(Class)) {
 	t.mu.Lock()
 	t.raised = f

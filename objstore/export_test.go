@@ -1,14 +1,21 @@
 package objstore
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Check tests the gate's invariants, for the tests of package objstore_test.
 func (g *Gate) Check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := time.Since(g.born)
 	sum := 0
 	for c := range g.queues {
 		sum += g.inUse[c]
+		if g.queues[c].length > 0 && g.admits(now, Class(c)) {
+			return fmt.Errorf("%d of class %v wait although they may start", g.queues[c].length, Class(c))
+		}
 		queued := 0
 		for w := g.queues[c].first; w != nil; w = w.next {
 			queued++

@@ -17,10 +17,14 @@ type GateConfig struct {
 // Gate bounds the requests under way at once, over all the buckets it wraps, by a limit that moves with what the store can
 // bear (see limitFollower), and lets the urgent ones go first. A daemon has one.
 //
-// A request takes a slot before it is sent and holds it until its answer is read: the slot of an Open until its body has
-// ended or is closed, that of a listing only while a page is asked for. Requests that find no slot free wait in the order of their
-// class and then of their arrival. The class is that of the context's [Ticket], else the operation's; raising the ticket moves
-// the waiting request.
+// A request takes a slot before it is sent and holds it until its answer is read: the slot of an Open until its body
+// has ended or is closed, that of a listing only while a page is asked for. Requests that find no slot free wait in the
+// order of their class and then of their arrival. The class is that of the context's [Ticket], else the operation's;
+// raising the ticket moves the waiting request.
+//
+// INVARIANT: total is the sum of inUse.
+// INVARIANT: who is in a queue has its class and has no slot yet.
+// INVARIANT: nobody waits who may start.
 type Gate struct {
 	born  time.Time    // the limit's time is counted from here
 	moved atomic.Int64 // bytes of bodies, since born
@@ -214,8 +218,8 @@ func (g *Gate) giveBack(c Class) {
 	g.inUse[c]--
 }
 
-// grant gives the free slots to those who wait, the most urgent first. A class that may not start one keeps the ones after it from it
-// too, since their ceilings are no higher.
+// grant gives the free slots to those who wait, the most urgent first. A class that may not start one keeps the ones
+// after it from it too, since their ceilings are no higher.
 func (g *Gate) grant(now time.Duration) {
 	for c := range g.queues {
 		q := &g.queues[c]

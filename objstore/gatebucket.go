@@ -87,8 +87,8 @@ func (b *gated) ListUploads(ctx context.Context, prefix string) iter.Seq2[Upload
 	return gatedPages(ctx, b.gate, OpListUploads, b.inner.ListUploads(ctx, prefix), last)
 }
 
-// gatedPages holds a slot while the store is asked for the next item, and none while the caller looks at one: a directory may be
-// read over minutes. After the item that is known to be the last, no slot is taken.
+// gatedPages holds a slot while the store is asked for the next item, and none while the caller looks at one: a
+// directory may be read over minutes. After the item that is known to be the last, no slot is taken.
 func gatedPages[T any](ctx context.Context, g *Gate, op Op, pages iter.Seq2[T, error], last func(T) bool) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		s, err := g.acquire(ctx, op)

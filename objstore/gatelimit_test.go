@@ -55,7 +55,8 @@ func TestGateThrottled(t *testing.T) {
 	})
 }
 
-// Under full load of a store that gives each request the same, the limit climbs, and never are there more requests than it allows.
+// Under full load of a store that gives each request the same, the limit climbs, and never are there more requests than
+// it allows.
 func TestGateClimbs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

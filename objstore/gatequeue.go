@@ -1,6 +1,7 @@
 package objstore
 
-// waiter is a request that waits for a slot. The gate's mutex guards all fields but ready, which is closed when the slot is there.
+// waiter is a request that waits for a slot. The gate's mutex guards all fields but ready, which is closed when the
+// slot is there.
 type waiter struct {
 	class      Class
 	ready      chan struct{}

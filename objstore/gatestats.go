@@ -11,7 +11,8 @@ type GateStats struct {
 	Classes   [NumClasses]ClassStats // by Class
 }
 
-// ClassStats is what a gate knows of the requests of one class. A request that was raised counts for the class it had when it got its slot.
+// ClassStats is what a gate knows of the requests of one class. A request that was raised counts for the class it had
+// when it got its slot.
 type ClassStats struct {
 	InUse   int           // slots taken now
 	Waiting int           // requests in the queue now

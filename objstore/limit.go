@@ -10,7 +10,7 @@ const (
 	defaultStartLimit = 64  // polite, and enough for most networks: LOTA was best between 64 and 200 requests a node
 	defaultMaxLimit   = 300 // the store's advice for one node
 	throttleFloor     = 4   // however often the store throttles, so that work goes on
-	slownessFloor     = 16  // for falls because of latency: so many connections fill 10 Gbit/s of any store measured
+	slownessFloor     = 24  // for falls because of latency: what prefetch may use of it fills 10 Gbit/s of any store measured
 
 	windowTime = 500 * time.Millisecond // long enough for tens of 16 MiB bodies at 80 MiB/s a connection
 	windowMax  = 4 * time.Second        // a window closes by now even if less than half of the slots turned over in it
@@ -21,7 +21,7 @@ const (
 	cautiousStep = 16 // after throttling
 
 	climbGain = 0.25 // share of the added slots that must show as added work, or the climb is taken back
-	fallLoss  = 0.05 // share of work whose loss takes a fall back
+	fallLoss  = 0.05 // share of work whose loss, over all falls in a row, takes the last one back
 	moreWork  = 1.10 // so much more work than at the last look excuses latency
 
 	slowFactor  = 2.0                   // answers are slow when they take so many times the calm time...
@@ -56,9 +56,10 @@ type window struct {
 // limitFollower decides how many requests may be under way at once. It is a pure state machine: time is what it is told,
 // counted from any beginning.
 //
-// It moves the limit one step and keeps what the next window proves. A climb must bring work, a fall must cost none. It climbs only while requests wait
-// for slots; it falls when first bytes take longer than they can, and no more work is done for it. Throttling is different: it is an order, and halves
-// the limit at once, once for all requests that were under way.
+// It moves the limit one step and keeps what the next window proves. A climb must bring work, a fall must cost none. It
+// climbs only while requests wait for slots; it falls when first bytes take longer than they can, and no more work is
+// done for it. Throttling is different: it is an order, and halves the limit at once, once for all requests that were
+// under way.
 //
 // INVARIANT: 1 <= limit <= max.
 // INVARIANT: a trial is under way only with a base on the other side of the limit.
@@ -107,6 +108,7 @@ func (l *limitFollower) look(now time.Duration, w window) {
 	}
 	work := (float64(w.bytes) + float64(w.answers)*requestWorth) / elapsed.Seconds()
 	slow := l.slow(latency)
+	most := work // since the falls began
 	switch l.trial {
 	case climbing:
 		if work < l.baseWork*(1+climbGain*(float64(l.limit)/float64(l.base)-1)) {
@@ -122,12 +124,14 @@ func (l *limitFollower) look(now time.Duration, w window) {
 			l.calm = max(l.calm, latency) // it is not our requests that make the store slow
 			return
 		}
+		most = max(work, l.baseWork)
 	case noTrial:
 		slow = slow && l.baseWork > 0 && work < l.baseWork*moreWork
 	}
 	l.trial, l.baseWork = noTrial, work
 	switch {
 	case slow && now >= l.fallRest && l.limit > slownessFloor:
+		l.baseWork = most
 		l.try(falling, max(slownessFloor, l.limit-l.limit/steepStep))
 	case now >= l.climbRest && l.limit < l.max:
 		l.try(climbing, min(l.max, l.limit+max(1, l.limit/l.step(now))))
@@ -182,8 +186,9 @@ func (l *limitFollower) throttled(now, sent, retryAfter time.Duration) {
 	l.limit = max(l.limit/2, min(throttleFloor, l.limit))
 }
 
-// ceiling is how many requests in all may be under way for one more of class c to start below it. The last slots are kept for those somebody
-// waits for, so that a demand read finds one free although prefetch could use them all; warming takes no more than half.
+// ceiling is how many requests in all may be under way for one more of class c to start below it. The last slots are
+// kept for those somebody waits for, so that a demand read finds one free although prefetch could use them all; warming
+// takes no more than half.
 func (l *limitFollower) ceiling(c Class) int {
 	switch {
 	case c <= ClassDemand:

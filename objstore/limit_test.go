@@ -112,6 +112,22 @@ func TestLimitScripts(t *testing.T) {
 			look 1000 64 60ms waiting -> 36 falling
 			look 980 64 45ms waiting  -> 36 steady
 			look 990 64 45ms waiting  -> 36 steady`,
+		"falls in a row may not cost work bit by bit": `
+			look 100 50 20ms           -> 64 steady
+			look 1000 64 200ms waiting -> 80 climbing
+			look 1000 64 200ms waiting -> 64 steady
+			look 1000 64 200ms waiting -> 48 falling
+			look 970 48 150ms waiting  -> 36 falling
+			look 930 36 110ms waiting  -> 48 steady`,
+		"falls because of latency leave enough for the network": `
+			look 100 50 20ms           -> 64 steady
+			look 1000 64 900ms waiting -> 80 climbing
+			look 1000 64 900ms waiting -> 64 steady
+			look 1000 64 900ms waiting -> 48 falling
+			look 1000 48 900ms waiting -> 36 falling
+			look 1000 36 900ms waiting -> 27 falling
+			look 1000 27 900ms waiting -> 24 falling
+			look 1000 24 900ms waiting -> 24 steady`,
 		"a fall that costs work is taken back, and the store is known to be slow": `
 			look 100 50 20ms           -> 64 steady
 			look 1000 64 200ms waiting -> 80 climbing
@@ -231,8 +247,8 @@ func TestLimitFollowsStores(t *testing.T) {
 	}{
 		{"a fast network wants more than the start", model{perRequest: 80, total: 12_000, first: 20 * time.Millisecond}, 140, 300},
 		{"no bottleneck in sight", model{perRequest: 80, total: 1e9, first: 20 * time.Millisecond}, 300, 300},
-		{"a slow uplink wants fewer", model{perRequest: 80, total: 800, first: 20 * time.Millisecond}, 16, 40},
-		{"a local server", model{perRequest: 1000, total: 1000, first: 2 * time.Millisecond}, 16, 16},
+		{"a slow uplink wants fewer", model{perRequest: 80, total: 800, first: 20 * time.Millisecond}, 24, 48},
+		{"a local server", model{perRequest: 1000, total: 1000, first: 2 * time.Millisecond}, 24, 24},
 	} {
 		if got := c.store.run(t, newLimitFollower(0, 0), 200); got < c.low || got > c.high {
 			t.Errorf("%s: limit %d after 200 windows, want %d to %d", c.name, got, c.low, c.high)

@@ -59,7 +59,8 @@ type OpStats struct {
 	Received uint64                // bytes of bodies
 	Sent     uint64                // bytes of bodies that the store took
 
-	// FirstByte is the time to the answer's headers, of requests that were answered well; that of an upload includes the upload.
+	// FirstByte is the time to the answer's headers, of requests that were answered well; that of an upload includes
+	// the upload.
 	FirstByte Latency
 }
 

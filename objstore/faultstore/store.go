@@ -1,8 +1,9 @@
 // Package faultstore breaks a store on purpose, by a script.
 //
-// A [Store] decorates a bucket and passes every request on, except where a [Fault] says otherwise: fail it, hold it back, lose its
-// answer, cut or stall or spoil its body, tell a wrong ETag. The lines of the script are tried in order, and the first that applies takes the request:
-// it does not count for the lines after it. So two faults of one operation, each for one request, break the first and the second. All requests are recorded.
+// A [Store] decorates a bucket and passes every request on, except where a [Fault] says otherwise: fail it, hold it
+// back, lose its answer, cut or stall or spoil its body, tell a wrong ETag. The lines of the script are tried in order,
+// and the first that applies takes the request: it does not count for the lines after it. So two faults of one
+// operation, each for one request, break the first and the second. All requests are recorded.
 //
 // Time is left to the caller: a fault holds a request by a function of the test's, which may wait for a channel or sleep in a
 // synctest bubble.
@@ -18,8 +19,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Fault is one line of a script. Its first fields say which requests it applies to, the others what happens to them, in the order
-// of the fields; the zero values of those let the request pass.
+// Fault is one line of a script. Its first fields say which requests it applies to, the others what happens to them, in
+// the order of the fields; the zero values of those let the request pass.
 type Fault struct {
 	Op   objstore.Op // OpAny for all
 	Key  string      // "" for all; of a listing, its prefix

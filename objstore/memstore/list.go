@@ -13,8 +13,8 @@ import (
 // maxPage is how many names S3 puts on a page at most.
 const maxPage = 1000
 
-// List yields pages in byte order, prefixes and entries counted together. Each page shows the bucket as it is when the page is asked for.
-// Keys that are greater than StartAfter count, also those whose common prefix is not.
+// List yields pages in byte order, prefixes and entries counted together. Each page shows the bucket as it is when the
+// page is asked for. Keys that are greater than StartAfter count, also those whose common prefix is not.
 func (s *Store) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[objstore.Page, error] {
 	return func(yield func(objstore.Page, error) bool) {
 		size := opts.PageSize

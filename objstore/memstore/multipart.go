@@ -94,8 +94,8 @@ func (s *Store) upload(op objstore.Op, key, id string) (*upload, error) {
 	return u, nil
 }
 
-// CompleteUpload makes the object of the given parts, which must ascend by number and be the ones stored. The upload stays when that
-// fails.
+// CompleteUpload makes the object of the given parts, which must ascend by number and be the ones stored. The upload
+// stays when that fails.
 func (s *Store) CompleteUpload(ctx context.Context, key, uploadID string, parts []objstore.Part, cond objstore.Condition) (objstore.Entry, error) {
 	if err := s.begin(ctx, objstore.OpCompleteUpload, key); err != nil {
 		return objstore.Entry{}, err

@@ -36,7 +36,8 @@ func (s *Store) take(op objstore.Op, key string, body io.Reader, size int64) ([]
 	return data, err
 }
 
-// Copy makes a new content of the same bytes and attributes. Its ETag is the sum of the bytes, even where src came from a multipart upload.
+// Copy makes a new content of the same bytes and attributes. Its ETag is the sum of the bytes, even where src came from
+// a multipart upload.
 func (s *Store) Copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) (objstore.Entry, error) {
 	if err := s.begin(ctx, objstore.OpCopy, key); err != nil {
 		return objstore.Entry{}, err

@@ -1,11 +1,12 @@
 // Package objstoretest is the conformance suite of objstore.Bucket: what the interface's comments promise, as tests.
 //
-// Every store passes it, and every decorator and composition of decorators over a store. Where a real server is documented to fall short, its
-// test says so by [Quirks], each with the reason; the suite then proves the shortcoming instead, so that a quirk which is no longer true
-// fails.
+// Every store passes it, and every decorator and composition of decorators over a store. Where a real server is
+// documented to fall short, its test says so by [Quirks], each with the reason; the suite then proves the shortcoming
+// instead, so that a quirk which is no longer true fails.
 //
-// Its parts: this list of cases, and a file for each part of the interface: reading, listing, writing, multipart uploads, copying, keys.
-// What can only be shown with a faulty store (retries, deadlines, resumption) is tested with the decorators, not here.
+// Its parts: this list of cases, and a file for each part of the interface: reading, listing, writing, multipart
+// uploads, copying, keys. What can only be shown with a faulty store (retries, deadlines, resumption) is tested with
+// the decorators, not here.
 package objstoretest
 
 import (

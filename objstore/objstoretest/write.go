@@ -36,8 +36,8 @@ func (s *suite) putIf(key, content string, cond objstore.Condition) error {
 	return err
 }
 
-// lacks proves that a power is missing for the reason given, and tells whether a reason was given. It is: a write whose condition does not hold
-// is done or is refused as something the store does not know, so that nobody can rely on it.
+// lacks proves that a power is missing for the reason given, and tells whether a reason was given. It is: a write whose
+// condition does not hold is done or is refused as something the store does not know, so that nobody can rely on it.
 func (s *suite) lacks(reason string, write func() error) bool {
 	s.Helper()
 	if reason == "" {
