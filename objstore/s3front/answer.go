@@ -14,7 +14,7 @@ type errorDocument struct {
 	Code      string
 	Message   string
 	Region    string `xml:",omitempty"`
-	RequestId string //nolint:revive // the element's name
+	RequestID string `xml:"RequestId"`
 }
 
 // refuse answers with an error document, which a HEAD has no room for.
@@ -24,7 +24,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code string) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	writeXML(w, errorDocument{Code: code, Message: http.StatusText(status), RequestId: w.Header().Get("X-Amz-Request-Id")})
+	writeXML(w, errorDocument{Code: code, Message: http.StatusText(status), RequestID: w.Header().Get("X-Amz-Request-Id")})
 }
 
 func (q *request) refuse(status int, code string) { refuse(q.w, q.r, status, code) }

@@ -16,7 +16,7 @@ type copyResult struct {
 
 type createResult struct {
 	XMLName  xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ InitiateMultipartUploadResult"`
-	UploadId string   //nolint:revive // the element's name
+	UploadID string   `xml:"UploadId"`
 }
 
 type completeRequest struct {
@@ -40,7 +40,7 @@ type uploadsResult struct {
 
 type listedUpload struct {
 	Key       string
-	UploadId  string //nolint:revive // the element's name
+	UploadID  string `xml:"UploadId"`
 	Initiated string
 }
 
@@ -50,7 +50,7 @@ func (q *request) createUpload() {
 		q.fail(err)
 		return
 	}
-	q.answer(createResult{UploadId: id})
+	q.answer(createResult{UploadID: id})
 }
 
 // number is the part's, or false after answering.
@@ -164,7 +164,7 @@ func (q *request) listUploads() {
 			q.fail(err)
 			return
 		}
-		out.Upload = append(out.Upload, listedUpload{Key: escape(u.Key), UploadId: u.ID, Initiated: stamp(u.Initiated)})
+		out.Upload = append(out.Upload, listedUpload{Key: escape(u.Key), UploadID: u.ID, Initiated: stamp(u.Initiated)})
 	}
 	q.answer(out)
 }

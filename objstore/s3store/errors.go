@@ -178,13 +178,13 @@ func readAnswer(resp *http.Response) answer {
 		Code      string
 		Message   string
 		Region    string
-		RequestId string //nolint:revive // the element's name
+		RequestID string `xml:"RequestId"`
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err == nil && xml.Unmarshal(text, &document) == nil { // no document, no code: the status says what is known
 		a.code, a.message, a.region = document.Code, document.Message, document.Region
 		if a.requestID == "" {
-			a.requestID = document.RequestId
+			a.requestID = document.RequestID
 		}
 	}
 	return a
