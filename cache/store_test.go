@@ -123,11 +123,12 @@ func version(key string, size int64) objstore.Version {
 // a reader of it is found out.
 func onHeap(memory int64) backing {
 	all := make([]byte, memory/blockSize*chunkSize)
+	poison := bytes.Repeat([]byte{0xDB}, blockSize)
 	return backing{
 		mem: all,
 		decommit: func(b []byte) error {
-			for i := range b {
-				b[i] = 0xDB
+			for len(b) > 0 {
+				b = b[copy(b, poison):]
 			}
 			return nil
 		},
