@@ -71,7 +71,7 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 		}
 	}
 	v.live()
-	return s.waitUnmounted(dir, signals, log)
+	return waitUnmounted(s.mount, dir, signals, log)
 }
 
 // start builds the stack and mounts; a signal meanwhile ends it.
@@ -99,14 +99,21 @@ func start(ctx context.Context, signals <-chan os.Signal, dir string, o mountOpt
 	return s, nil
 }
 
-// waitUnmounted returns when the mount is gone. The first signal unmounts; while the mount is busy it says who holds it
+// mounted is what waitUnmounted needs of a mount.
+type mounted interface {
+	Wait()          // returns when the mount is gone
+	Unmount() error // EBUSY while it is in use
+	Abort()         // takes it away whoever uses it
+}
+
+// waitUnmounted returns when the mount at dir is gone. The first signal unmounts; while the mount is busy it says who holds it
 // and tries again, for busyGrace or until a second signal, and then takes the mount away from its users: their reads
 // fail, but no dead mount is left.
-func (s *stack) waitUnmounted(dir string, signals <-chan os.Signal, log *slog.Logger) error {
+func waitUnmounted(m mounted, dir string, signals <-chan os.Signal, log *slog.Logger) error {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		s.mount.Wait()
+		m.Wait()
 	}()
 	select {
 	case <-gone:
@@ -115,40 +122,46 @@ func (s *stack) waitUnmounted(dir string, signals <-chan os.Signal, log *slog.Lo
 	case sig := <-signals:
 		log.Info("unmounting", "dir", dir, "signal", sig.String())
 	}
-	err := s.mount.Unmount()
+	err := m.Unmount()
 	if err == nil {
 		<-gone
 		log.Info("unmounted", "dir", dir)
 		return nil
 	}
 	holders := "unknown"
-	if mounted, tableErr := mountAt(dir); tableErr == nil && mounted != nil {
-		holders = describeHolders(os.DirFS("/proc"), mounted)
+	if info, tableErr := mountAt(dir); tableErr == nil && info != nil {
+		holders = describeHolders(os.DirFS("/proc"), info)
 	}
 	log.Warn("cannot unmount yet", "dir", dir, "error", err, "holders", holders, "grace", busyGrace.String())
+	if awaitFree(m, gone, signals) {
+		log.Info("unmounted", "dir", dir)
+		return nil
+	}
+	m.Abort()
+	<-gone
+	log.Warn("unmounted while in use", "dir", dir, "holders", holders)
+	return fail(exitBusy, err, "%s was in use and has been taken away from: %s", dir, holders)
+}
 
+// awaitFree tries to unmount until that succeeds (or somebody else does it), and gives up after busyGrace or at a signal.
+func awaitFree(m mounted, gone <-chan struct{}, signals <-chan os.Signal) bool {
 	grace, retry := time.NewTimer(busyGrace), time.NewTicker(busyRetry)
 	defer grace.Stop()
 	defer retry.Stop()
 	for {
 		select {
 		case <-gone:
-			log.Info("unmounted", "dir", dir)
-			return nil
+			return true
 		case <-retry.C:
-			if s.mount.Unmount() == nil {
+			if m.Unmount() == nil {
 				<-gone
-				log.Info("unmounted", "dir", dir)
-				return nil
+				return true
 			}
-			continue
 		case <-grace.C:
+			return false
 		case <-signals:
+			return false
 		}
-		s.mount.Abort()
-		<-gone
-		log.Warn("unmounted while in use", "dir", dir, "holders", holders)
-		return fail(exitBusy, err, "%s was in use and has been taken away from: %s", dir, holders)
 	}
 }
 

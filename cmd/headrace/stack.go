@@ -98,7 +98,9 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	config := o.files.config(o.read)
 	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
 	if o.source.all() {
-		v := &volumes{stack: s, named: o.files.names}
+		v := &volumes{named: o.files.names, list: s.client.Buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
+			return s.bucket(ctx, name, "")
+		}}
 		if _, err := v.List(ctx); err != nil {
 			return explainStore(err, "the list of buckets", o.store)
 		}

@@ -11,8 +11,9 @@ import (
 // volumes are the buckets shown by a mount of s3://: those named with --bucket, else all that can be listed. A bucket is
 // opened when somebody first enters it, and once.
 type volumes struct {
-	stack *stack
 	named []string
+	list  func(context.Context) ([]string, error)
+	open  func(ctx context.Context, name string) (objstore.Bucket, error)
 
 	mu     sync.Mutex // guards opened; not held while the store is asked
 	opened map[string]objstore.Bucket
@@ -23,7 +24,7 @@ func (v *volumes) List(ctx context.Context) ([]string, error) {
 	if len(v.named) > 0 {
 		return v.named, nil
 	}
-	return v.stack.client.Buckets(ctx)
+	return v.list(ctx)
 }
 
 // Open implements fs.Volumes. Two callers that open one bucket at the same time may both ask the store; the first to be
@@ -38,7 +39,7 @@ func (v *volumes) Open(ctx context.Context, name string) (objstore.Bucket, error
 	if b != nil {
 		return b, nil
 	}
-	b, err := v.stack.bucket(ctx, name, "")
+	b, err := v.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
