@@ -9,43 +9,30 @@ type slot struct {
 	committed blockMask // blocks that may have memory behind them; each is booked in the ledger
 	held      blockMask // blocks the slot's owner uses
 	owned     bool      // given out by acquire, not yet put back
-	huge      bool      // the kernel puts huge pages behind it: blocks are committed and given back in pairs
 	spareAt   int       // place in arena.spare, -1 when nothing is spare
 }
 
-// spare are the blocks that have memory which nobody uses, and that can be given back.
-func (s *slot) spare() blockMask { return s.committed &^ s.whole(s.held) }
-
-// whole is m and what is committed along with it.
-func (s *slot) whole(m blockMask) blockMask {
-	const lower blockMask = 0x5555 // the first blocks of the pairs
-	if s.huge {
-		m |= m>>1&lower | m&lower<<1
-	}
-	return m
-}
-
-// hugeFrom is how many blocks must be wanted of a slot for it to get huge pages. Committing them costs 0.14 s a GiB where small pages
-// cost 0.48 s, and chunks read as a stream are wanted whole; but a single block would take two.
-const hugeFrom = blocksPerChunk / 2
+// spare are the blocks that have memory which nobody uses.
+func (s *slot) spare() blockMask { return s.committed &^ s.held }
 
 // arena gives out slots and commits their blocks within the ledger's limit.
 //
-// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults that giving it
-// back and touching it anew would cost. It goes back to the kernel when blocks are needed in another slot.
+// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults (0.15 s a GiB)
+// that giving it back and touching it anew would cost. It goes back to the kernel when blocks are needed in another slot.
 //
-// INVARIANT: held is within committed; a slot nobody owns holds nothing; a huge slot has both blocks of a pair committed or neither.
+// INVARIANT: held is within committed; a slot nobody owns holds nothing.
 // INVARIANT: a slot is in spare exactly when it has spare blocks, and in empty exactly when it is neither owned nor committed.
 type arena struct {
 	ledger      *ledger
-	backing     // its mem is what is not yet cut into slots
+	mem         []byte // address space not yet cut into slots
+	decommit    func([]byte) error
 	empty       []*slot
 	spare       []*slot
 	spareBlocks int // spare blocks of all slots
 }
 
 func newArena(l *ledger, b backing) *arena {
-	return &arena{ledger: l, backing: b}
+	return &arena{ledger: l, mem: b.mem, decommit: b.decommit}
 }
 
 // acquire gives a slot that holds the blocks want, or nil when the limit leaves no room for them.
@@ -62,35 +49,25 @@ func (a *arena) acquire(want blockMask) *slot {
 	return s
 }
 
-// pick chooses the free slot with the most committed blocks of want, and the fewest others, of those with the right pages.
+// pick chooses the free slot with the most committed blocks of want, and the fewest others.
 func (a *arena) pick(want blockMask) *slot {
-	huge := want.count() >= hugeFrom
 	var best *slot
 	bestScore := math.MinInt
 	for _, s := range a.spare {
-		if s.owned || s.huge != huge || s.committed&want == 0 {
+		if s.owned || s.committed&want == 0 {
 			continue
-		}
-		if s.committed == want {
-			return s
 		}
 		score := (s.committed&want).count()*2*blocksPerChunk - (s.committed &^ want).count()
 		if score > bestScore {
 			best, bestScore = s, score
 		}
+		if s.committed == want {
+			break
+		}
 	}
 	if best != nil {
 		return best
 	}
-	s := a.pickEmpty()
-	if s != nil && s.huge != huge {
-		s.huge = a.advise(s.mem, huge) && huge
-	}
-	return s
-}
-
-// pickEmpty is a slot without memory, nil when address space has run out.
-func (a *arena) pickEmpty() *slot {
 	if n := len(a.empty); n > 0 {
 		s := a.empty[n-1]
 		a.empty = a.empty[:n-1]
@@ -108,7 +85,7 @@ func (a *arena) pickEmpty() *slot {
 func (a *arena) hold(s *slot, want blockMask) bool {
 	before := s.held
 	a.set(s, s.committed, before|want) // first, so that room is not made from what is wanted
-	fresh := s.whole(want) &^ s.committed
+	fresh := want &^ s.committed
 	if !a.book(fresh.bytes()) {
 		a.set(s, s.committed, before)
 		return false
@@ -149,7 +126,7 @@ func (a *arena) reclaim(n int64) bool {
 	for given < n && len(a.spare) > 0 {
 		s := a.spare[0]
 		for run := range s.spare().runs() {
-			run.hi = min(run.hi, run.lo+int(roundUp(n-given, hugePage)))
+			run.hi = min(run.hi, run.lo+int(roundUp(n-given, blockSize)))
 			if run.empty() {
 				break
 			}

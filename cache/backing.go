@@ -1,23 +1,16 @@
 package cache
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// hugePage is the size of the huge pages the arena reckons with, two blocks. Kernels with base pages above 4 KiB have larger ones,
-// which are left alone.
-const hugePage = 2 * blockSize
-
-// backing is the address space the arena gives out, and what it asks of the kernel.
+// backing is the address space the arena gives out, and the way to give pages of it back to the kernel.
 type backing struct {
-	mem      []byte                         // whole slots, aligned to the size of one
-	decommit func(b []byte) error           // gives the pages of b back
-	advise   func(b []byte, huge bool) bool // has b, which has no pages, use huge pages or not; false when that is not to be had
+	mem      []byte // whole slots, aligned to the size of one
+	decommit func([]byte) error
 	close    func() error
 }
 
@@ -29,20 +22,12 @@ func mapped(size int) (backing, error) {
 	if err != nil {
 		return backing{}, fmt.Errorf("cache: reserving %d MiB of address space: %w", size>>20, err)
 	}
-	// Where nobody asked for it, a huge page would commit more than the ledger counts. Kernels without them refuse, which is as good.
+	// A transparent huge page would commit 2 MiB where the ledger counts one block. Kernels without them refuse; that is as good.
 	_ = unix.Madvise(all, unix.MADV_NOHUGEPAGE)
-	size2M, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
-	usable := string(bytes.TrimSpace(size2M)) == fmt.Sprint(hugePage)
 	start := int(-uintptr(unsafe.Pointer(unsafe.SliceData(all))) % chunkSize)
 	return backing{
 		mem:      all[start : start+size : start+size],
 		decommit: func(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) },
-		advise: func(b []byte, huge bool) bool {
-			if !huge {
-				return unix.Madvise(b, unix.MADV_NOHUGEPAGE) == nil
-			}
-			return usable && unix.Madvise(b, unix.MADV_HUGEPAGE) == nil
-		},
-		close: func() error { return unix.Munmap(all) },
+		close:    func() error { return unix.Munmap(all) },
 	}, nil
 }

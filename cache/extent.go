@@ -72,12 +72,15 @@ type spans []span
 
 // covers tells whether every byte of w is in the set.
 func (s spans) covers(w span) bool {
+	if w.empty() {
+		return true
+	}
 	for _, e := range s {
 		if e.hi >= w.hi {
 			return e.lo <= w.lo
 		}
 	}
-	return w.empty()
+	return false
 }
 
 // add puts w into the set and returns the set, which may use the same memory.

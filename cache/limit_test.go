@@ -120,7 +120,7 @@ func tryToExceed(t *testing.T, c *Cache, s *fakeStore, id uint64) {
 	}
 }
 
-// What the kernel has pages for is what is committed, whatever the pages: also when single blocks are taken from slots with huge pages.
+// What the kernel has pages for is what is committed.
 func TestResidentIsCommitted(t *testing.T) {
 	s := newFakeStore()
 	c := newTestCache(t, s, MinMemory)

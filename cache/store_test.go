@@ -132,8 +132,7 @@ func onHeap(memory int64) backing {
 			}
 			return nil
 		},
-		advise: func([]byte, bool) bool { return true },
-		close:  func() error { return nil },
+		close: func() error { return nil },
 	}
 }
 
