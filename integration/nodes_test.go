@@ -58,6 +58,30 @@ func TestOpenFileKeepsItsSize(t *testing.T) {
 	checkFirstBytes(t, f, object{key: "object", content: 1, size: 1000})
 }
 
+// stat of a name whose object was replaced tells of the new one, and never of an error.
+//
+// The names were listed before and some are open, so the mount remembers the old versions in more than one place.
+func TestStatOfReplacedFiles(t *testing.T) {
+	t.Parallel()
+	const count = 200
+	b := newBucket(t)
+	b.putMany("dir", count)
+	m := mountBucket(t, b, "--metadata-ttl", "0s")
+	if names := m.names("dir"); len(names) != count {
+		t.Errorf("%d names", len(names))
+	}
+	for i := range count {
+		path := m.path("dir", manyName(i))
+		if i%2 == 0 {
+			m.open("dir", manyName(i))
+		}
+		checkSize(t, path, 1)
+		b.put("dir/"+manyName(i), pattern(i), 12345)
+		checkSize(t, path, 12345)
+		checkSize(t, path, 12345)
+	}
+}
+
 // Inode numbers are the same in a listing and in stat, stay the same while the mount lives and the name is in use, and differ between files.
 func TestInodeNumbers(t *testing.T) {
 	t.Parallel()
