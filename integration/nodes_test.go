@@ -58,7 +58,7 @@ func TestOpenFileKeepsItsSize(t *testing.T) {
 	checkFirstBytes(t, f, object{key: "object", content: 1, size: 1000})
 }
 
-// stat of a name whose object was replaced tells of the new one, and never of an error.
+// stat and open of a name whose object was replaced find the new one, and never an error.
 //
 // The names were listed before and some are open, so the mount remembers the old versions in more than one place.
 func TestStatOfReplacedFiles(t *testing.T) {
@@ -77,8 +77,21 @@ func TestStatOfReplacedFiles(t *testing.T) {
 		}
 		checkSize(t, path, 1)
 		b.put("dir/"+manyName(i), pattern(i), 12345)
+		if i%4 < 2 { // by open, or by stat first
+			checkOpens(t, path, object{key: path, content: pattern(i), size: 12345})
+		}
 		checkSize(t, path, 12345)
 		checkSize(t, path, 12345)
+		checkOpens(t, path, object{key: path, content: pattern(i), size: 12345})
+	}
+}
+
+// checkOpens opens a file and compares the whole of it.
+func checkOpens(t *testing.T, path string, o object) {
+	t.Helper()
+	content := must[[]byte](t)(os.ReadFile(path))
+	if err := o.check(content, 0); err != nil || int64(len(content)) != o.size {
+		t.Errorf("%d bytes, %v", len(content), err)
 	}
 }
 
