@@ -3,6 +3,7 @@ package prefetch
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -78,10 +79,12 @@ func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, relea
 		return nil, func() {}, nil
 	}
 	f.p.sweep()
-	lane := f.follow(r)
+	start := f.p.now()
+	lane, missed := f.follow(r, start)
 	data, release, err = f.p.source.Read(ctx, f.version, r)
+	took := f.p.now().Sub(start)
 	f.mu.Lock()
-	f.window.done(lane)
+	f.window.done(lane, took, missed)
 	f.settle()
 	f.mu.Unlock()
 	if err == nil {
@@ -106,10 +109,10 @@ func (f *File) Close() {
 	f.settle()
 }
 
-// follow lets the window see the read of r, and asks the source for what it says. It returns the read's lane.
-func (f *File) follow(r objstore.Range) (lane int64) {
+// follow lets the window see the read of r, and asks the source for what it says. It returns the read's lane, and
+// whether any of its bytes are only now asked for.
+func (f *File) follow(r objstore.Range, now time.Time) (lane int64, missed bool) {
 	share := f.p.share()
-	now := f.p.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lane = f.window.read(r, share, now)
@@ -117,13 +120,14 @@ func (f *File) follow(r objstore.Range) (lane int64) {
 	for _, a := range f.window.asks {
 		accepted, started := f.p.source.Fetch(f.life(a.prediction), f.version, a.Range, a.class, a.first)
 		f.count(a.class, a.Range, accepted, started)
+		missed = missed || started > 0 && a.class == objstore.ClassDemand
 		if !f.window.answered(a, accepted, started) {
 			break
 		}
 	}
 	f.window.asks = f.window.asks[:0]
 	f.settle()
-	return lane
+	return lane, missed
 }
 
 // life is the context of a prediction, which is made when it is first wanted. The caller holds mu.

@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 //	start OFF LEN        a read that stays under way
 //	end N                the read started N-th (from 1) is done
 //	accept SIZE          the source takes so much of what is asked ahead from now on; "all" again
+//	latency DURATION     is what a read takes that misses from now on; 20ms unless said
 //	evict                the source loses what it has
 //	wait DURATION        passes, and idle lanes are looked for
 //
@@ -68,12 +69,13 @@ type player struct {
 	budget  int64
 	lanes   int64
 	accept  int64 // -1 for all
+	latency time.Duration
 	have    map[int64]bool
 	started []int64
 }
 
 func runScript(t *testing.T, script string) string {
-	p := &player{t: t, now: time.Unix(1000, 0), budget: 1 << 30, accept: -1, have: make(map[int64]bool)}
+	p := &player{t: t, now: time.Unix(1000, 0), budget: 1 << 30, accept: -1, latency: 20 * time.Millisecond, have: make(map[int64]bool)}
 	for line := range strings.Lines(script) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -105,29 +107,29 @@ func (p *player) do(word []string) {
 			n, _ = strconv.Atoi(word[3][1:])
 		}
 		for range n {
-			p.w.done(p.read(off, arg(2)))
+			lane, missed := p.read(off, arg(2))
+			p.w.done(lane, p.latency, missed)
 			off += arg(2)
 		}
 		p.state()
 	case "start":
-		p.started = append(p.started, p.read(arg(1), arg(2)))
+		lane, _ := p.read(arg(1), arg(2))
+		p.started = append(p.started, lane)
 		p.state()
 	case "end":
-		p.w.done(p.started[arg(1)-1])
+		p.w.done(p.started[arg(1)-1], p.latency, true)
 		p.state()
 	case "accept":
 		p.accept = -1
 		if word[1] != "all" {
 			p.accept = arg(1)
 		}
+	case "latency":
+		p.latency = p.duration(word[1])
 	case "evict":
 		clear(p.have)
 	case "wait":
-		d, err := time.ParseDuration(word[1])
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		p.now = p.now.Add(d)
+		p.now = p.now.Add(p.duration(word[1]))
 		p.w.idle(p.now.Add(-idleAfter))
 		p.state()
 	default:
@@ -135,13 +137,22 @@ func (p *player) do(word []string) {
 	}
 }
 
-func (p *player) read(off, n int64) (lane int64) {
+func (p *player) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return d
+}
+
+func (p *player) read(off, n int64) (lane int64, missed bool) {
 	p.now = p.now.Add(time.Millisecond)
 	r := objstore.Range{Off: off, Len: n}.Intersect(objstore.Range{Len: int64(p.w.grid)})
 	lane = p.w.read(r, p.budget/max(p.lanes+p.w.active(), 1), p.now)
 	check(p.t, p.w)
 	for _, a := range p.w.asks {
 		accepted, started := p.fetch(a)
+		missed = missed || started > 0 && a.class == objstore.ClassDemand
 		if started > 0 {
 			kind := fmt.Sprintf("%s %s from %s", a.class, showRange(a.Range), showSize(a.first))
 			if a.class != objstore.ClassDemand {
@@ -155,7 +166,7 @@ func (p *player) read(off, n int64) (lane int64) {
 		}
 	}
 	p.w.asks = p.w.asks[:0]
-	return lane
+	return lane, missed
 }
 
 // fetch is the source: it has what it was asked for, in whole blocks.

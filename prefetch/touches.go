@@ -21,18 +21,23 @@ func newTouches(limit int) touches {
 }
 
 // note remembers that lane read the given blocks of chunk. It tells whether the chunk was touched again: that another
-// lane had read other blocks of it, and that it was not completed.
+// lane had read other blocks of it, and that it is not completed.
 func (t *touches) note(chunk, lane int64, blocks uint16) (again bool) {
 	old, known := t.take(chunk)
 	again = known && old.lane != lane && blocks&^old.blocks != 0 && !old.completed
-	t.put(chunk, touch{blocks: old.blocks | blocks, lane: lane, completed: old.completed || again})
+	t.put(chunk, touch{blocks: old.blocks | blocks, lane: lane, completed: old.completed})
 	return again
 }
 
-// missing corrects what is remembered: bytes of the chunk had to be asked for, so what was completed is there no more.
-func (t *touches) missing(chunk int64) {
+// complete notes that all of the chunk was asked for.
+func (t *touches) complete(chunk int64) { t.set(chunk, true) }
+
+// missing notes that bytes of the chunk had to be asked for: if it was completed, it is so no more.
+func (t *touches) missing(chunk int64) { t.set(chunk, false) }
+
+func (t *touches) set(chunk int64, completed bool) {
 	if old, known := t.take(chunk); known {
-		old.completed = false
+		old.completed = completed
 		t.put(chunk, old)
 	}
 }

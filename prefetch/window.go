@@ -56,6 +56,7 @@ type window struct {
 
 	lanes   []lane
 	touches touches
+	pace    pace
 	nextID  int64 // for lanes and generations
 	tick    int64 // reads so far
 
@@ -122,8 +123,11 @@ func (w *window) read(r objstore.Range, share int64, now time.Time) (id int64) {
 	return l.id
 }
 
-// done says that a read of the lane has its bytes, or an error.
-func (w *window) done(id int64) {
+// done says that a read of the lane has its bytes, or an error, after it took so long; missed if they had to be asked for.
+func (w *window) done(id int64, took time.Duration, missed bool) {
+	if missed {
+		w.pace.note(took)
+	}
 	if i := w.index(id); i >= 0 {
 		w.lanes[i].reading--
 	}
@@ -328,9 +332,11 @@ func (w *window) touched(l *lane, r objstore.Range, prediction int64) {
 	for off := r.Off; off < min(r.End(), chunk.End()); off = down(off, BlockSize) + BlockSize {
 		blocks |= 1 << ((off - chunk.Off) / BlockSize)
 	}
-	if !w.touches.note(chunk.Off/ChunkSize, l.id, blocks) {
+	again := w.touches.note(chunk.Off/ChunkSize, l.id, blocks)
+	if !again || !w.pace.spend() {
 		return
 	}
+	w.touches.complete(chunk.Off / ChunkSize)
 	w.tally.completed++
 	w.asks = append(w.asks, ask{Range: chunk, class: objstore.ClassPrefetch, prediction: prediction})
 }
