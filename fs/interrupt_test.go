@@ -27,7 +27,7 @@ func TestKilledWhileWaiting(t *testing.T) {
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 			t.Run(test.name+" "+signal.String(), func(t *testing.T) {
 				b := newFakeBucket()
-				b.put("large", contentOf("large", 40<<20)) // too large to be fetched by open
+				b.put("large", contentOf("large", 33<<20)) // too large to be fetched by open
 				b.put("small", contentOf("small", 1<<20))
 				b.put("cached", contentOf("cached", 1<<20))
 				cfg, _ := testConfig(t, b)
@@ -134,7 +134,7 @@ func TestParseSignals(t *testing.T) {
 // version, through pages that are its own.
 func TestReplacedObject(t *testing.T) {
 	b := newFakeBucket()
-	b.put("large", contentOf("one", 40<<20))
+	b.put("large", contentOf("one", 33<<20))
 	b.put("small", contentOf("one", 100))
 	cfg, source := testConfig(t, b)
 	cfg.MetadataTTL = 0
@@ -144,12 +144,12 @@ func TestReplacedObject(t *testing.T) {
 
 	reader := start(t, child("open", path))
 	holder := start(t, child("reopen", path))
-	b.put("large", contentOf("two", 41<<20))
+	b.put("large", contentOf("two", 34<<20))
 	b.put("small", contentOf("two", 200))
 	if got := lastLine(t, reader); !strings.Contains(got, "stale") {
 		t.Errorf("reading a version that is gone: %q", got)
 	}
-	if got := lastLine(t, holder); got != "41943040 42991616 42991616" {
+	if got := lastLine(t, holder); got != "34603008 35651584 35651584" {
 		t.Errorf("fstat, stat and read of the new version: %q", got)
 	}
 	if got := run(t, exec.Command("cat", filepath.Join(dir, "small"))); got != string(contentOf("two", 200)) {
@@ -163,7 +163,7 @@ func TestReplacedObject(t *testing.T) {
 		t.Errorf("stat of what was deleted: %s", out)
 	}
 	for v := range source.held {
-		if v.Key == "large" && v.Size != 41<<20 {
+		if v.Key == "large" && v.Size != 34<<20 {
 			t.Errorf("read %v after it was replaced", v)
 		}
 	}
@@ -172,8 +172,8 @@ func TestReplacedObject(t *testing.T) {
 // TestDeletedWhileOpen: what is not here any more is ESTALE, what is here stays readable.
 func TestDeletedWhileOpen(t *testing.T) {
 	b := newFakeBucket()
-	b.put("large", contentOf("one", 40<<20))
-	b.put("read", contentOf("one", 40<<20))
+	b.put("large", contentOf("one", 33<<20))
+	b.put("read", contentOf("one", 33<<20))
 	cfg, _ := testConfig(t, b)
 	_, dir := mounted(t, cfg, MountOptions{})
 	run(t, exec.Command("cat", filepath.Join(dir, "read")))

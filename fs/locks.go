@@ -86,8 +86,8 @@ func (t *lockTable) try(path lockPath, flock bool, l lock) (taken bool, changed 
 		}
 		return true, nil, nil
 	}
-	if flock {
-		*set = set.unlock(l)
+	if kept := set.unlock(l); flock && len(kept) < len(*set) {
+		*set = kept
 		p.wake()
 	}
 	p.waiting++

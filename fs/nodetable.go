@@ -23,6 +23,7 @@ type childName struct {
 // INVARIANT: a name has at most one node that is looked up by it, and that node is in the table under its id.
 // INVARIANT: ids grow and are never used again, not even after the node is gone.
 type nodeTable struct {
+	limit   int           // how many nodes are too many
 	crowded chan struct{} // has a token when there are too many nodes; see pruner
 
 	mu     sync.Mutex // guards everything below, and the nodes' counts of lookups
@@ -35,6 +36,7 @@ type nodeTable struct {
 func newNodeTable(root *node) *nodeTable {
 	root.id = fuse.FUSE_ROOT_ID
 	return &nodeTable{
+		limit:   maxNodes,
 		crowded: make(chan struct{}, 1),
 		last:    fuse.FUSE_ROOT_ID,
 		byID:    map[uint64]*node{fuse.FUSE_ROOT_ID: root},
@@ -76,7 +78,7 @@ func (t *nodeTable) enter(parent *node, v *volume, item names.Item) *node {
 		t.byID[n.id] = n
 		t.byName[at] = n
 		// Not again and again where the kernel has a use for them all.
-		if len(t.byID) > maxNodes && t.last%pruneBatch == 0 {
+		if len(t.byID) > t.limit && t.last%pruneBatch == 0 {
 			select {
 			case t.crowded <- struct{}{}:
 			default:

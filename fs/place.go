@@ -30,6 +30,7 @@ type place struct {
 	kept    []names.Item
 	want    uint64 // entries before the place
 	marks   []mark
+	stride  uint64 // entries between two marks, at least
 }
 
 // mark says that the last of so many entries had a name.
@@ -38,8 +39,8 @@ type mark struct {
 	name  string
 }
 
-// maxMarks bounds what is noted of a directory. Beyond it every other mark is dropped, so that those of a directory of
-// any size lie evenly.
+// maxMarks bounds what is noted of a directory. Beyond it every other mark is dropped, and from then on they are made half as
+// often.
 const maxMarks = 1024
 
 // Next implements entries.
@@ -76,7 +77,7 @@ func (p *place) Offset() uint64 {
 func (p *place) Seek(offset uint64) {
 	if offset == 0 {
 		p.Close()
-		p.want, p.marks = 0, nil
+		p.want, p.marks, p.stride = 0, nil, 0
 		return
 	}
 	p.want = max(offset, afterDotDot) - afterDotDot
@@ -97,9 +98,9 @@ func (p *place) Close() {
 	p.current, p.first, p.kept = nil, 0, nil
 }
 
-// note adds a mark, unless it or a later one is there.
+// note adds a mark, unless it is too near the last or before it.
 func (p *place) note(m mark) {
-	if n := len(p.marks); n > 0 && p.marks[n-1].count >= m.count {
+	if n := len(p.marks); n > 0 && m.count < p.marks[n-1].count+max(p.stride, 1) {
 		return
 	}
 	if len(p.marks) == maxMarks {
@@ -107,6 +108,7 @@ func (p *place) note(m mark) {
 			p.marks[i] = p.marks[2*i+1]
 		}
 		p.marks = p.marks[:maxMarks/2]
+		p.stride = m.count / maxMarks * 2
 	}
 	p.marks = append(p.marks, m)
 }

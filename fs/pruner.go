@@ -37,7 +37,7 @@ func (p *pruner) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		victims := p.nodes.oldest(maxNodes / 2)
+		victims := p.nodes.oldest(p.nodes.limit / 2)
 		for len(victims) > 0 && ctx.Err() == nil {
 			n := min(len(victims), pruneBatch)
 			p.prune(victims[:n])
