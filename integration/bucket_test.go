@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -226,6 +225,3 @@ func (p pattern) word(index int64) uint64 {
 func isErrno(err error, want syscall.Errno) bool {
 	return errors.Is(err, want)
 }
-
-// text is n bytes of readable content.
-func text(n int) string { return strings.Repeat("headrace\n", n/9+1)[:n] }
