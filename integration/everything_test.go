@@ -20,7 +20,7 @@ import (
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	const (
-		files    = 24
+		files    = 10
 		versions = 3
 		readers  = 8
 		rounds   = 12 // files read by each reader
@@ -30,7 +30,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	objects := make(map[string][]object)
 	swaps := make(map[string][]func())
 	for i := range files {
-		size := []int64{1000, 100_000, block + 1, 2*chunk - 1, 2*chunk + 77}[i%5]
+		size := []int64{1000, 100_000, block + 1, chunk - 1, 2*chunk + 77}[i%5]
 		name := fmt.Sprintf("dir-%d/file-%d", i%3, i)
 		if err := os.MkdirAll(filepath.Dir(b.path(name)), 0o755); err != nil {
 			t.Fatal(err)

@@ -25,6 +25,7 @@ type proxy struct {
 	log     []request  // all since the last take
 	begun   int        // requests begun since the proxy started
 	running int        // requests not yet answered in full
+	most    int        // the most there ever were
 	last    time.Time  // when the last request began or ended
 	faults  []*fault   // in the order in which they are tried
 }
@@ -101,6 +102,7 @@ func (p *proxy) begin(req request) *fault {
 	p.log = append(p.log, req)
 	p.begun++
 	p.running++
+	p.most = max(p.most, p.running)
 	p.last = time.Now()
 	for _, f := range p.faults {
 		if f.takes(req) {
@@ -148,6 +150,13 @@ func (p *proxy) count(operation string) int {
 		}
 	}
 	return n
+}
+
+// mostAtOnce is the most requests that were under way at one time.
+func (p *proxy) mostAtOnce() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
 }
 
 // parseRequest tells what an HTTP request is to S3, path-style.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Opening and reading a file of 100 KiB in a directory that was listed is one GET.
@@ -24,6 +26,32 @@ func TestTraceSequential(t *testing.T) { checkTrace(t, "sequential") }
 
 // Not a promise, but worth a review when it changes: what other common doings cost.
 func TestTraceCommonDoings(t *testing.T) { checkTrace(t, "common") }
+
+// No more than `--max-concurrency` requests are under way at a time.
+func TestMaxConcurrency(t *testing.T) {
+	t.Parallel()
+	const limit, readers = 4, 24
+	b := newBucket(t)
+	for i := range readers {
+		b.put(fmt.Sprint("object-", i), pattern(i), 2*mib)
+	}
+	p := newProxy(t, b.server.Endpoint())
+	m := mountThrough(t, b, p, "--max-concurrency", strconv.Itoa(limit))
+	var reading errgroup.Group
+	for i := range readers {
+		reading.Go(func() error {
+			_, err := os.ReadFile(m.path(fmt.Sprint("object-", i)))
+			return err
+		})
+	}
+	if err := reading.Wait(); err != nil {
+		t.Error(err)
+	}
+	// The proxy learns of a request's end a little after the daemon, which may have begun the next one by then.
+	if most := p.mostAtOnce(); most > 2*limit || most < 2 {
+		t.Errorf("%d requests were under way at once", most)
+	}
+}
 
 // checkTrace runs a golden trace, testdata/traces/NAME.txt: a script of commands with the requests that each costs.
 //
