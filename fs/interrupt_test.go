@@ -36,9 +36,8 @@ func TestKilledWhileWaiting(t *testing.T) {
 				run(t, exec.Command("cat", filepath.Join(dir, "cached")))
 
 				b.stall(test.stall)
-				words := strings.Fields(test.tool)
-				tool := exec.Command(words[0], words[1:]...)
-				tool.Dir = dir
+				// Not by Cmd.Dir: the runtime stands still between fork and exec, and the child's chdir would wait for this process.
+				tool := exec.Command("sh", append([]string{"-c", `cd "$0" && exec "$@"`, dir}, strings.Fields(test.tool)...)...)
 				if err := tool.Start(); err != nil {
 					t.Fatal(err)
 				}

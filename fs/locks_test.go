@@ -113,7 +113,7 @@ func TestFlockUpgrade(t *testing.T) {
 				done <- owner
 			}()
 		}
-		if <-done == <-done {
+		if first, second := <-done, <-done; first == second {
 			t.Error("one got it twice")
 		}
 		if table.len() != 0 {
