@@ -17,8 +17,8 @@ func (s *slot) spare() blockMask { return s.committed &^ s.held }
 
 // arena gives out slots and commits their blocks within the ledger's limit.
 //
-// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults (0.15 s a GiB)
-// that giving it back and touching it anew would cost. It goes back to the kernel when blocks are needed in another slot.
+// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults (up to
+// 0.5 s a GiB) that giving it back and touching it anew would cost. It goes back to the kernel when blocks are needed in another slot.
 //
 // INVARIANT: held is within committed; a slot nobody owns holds nothing.
 // INVARIANT: a slot is in spare exactly when it has spare blocks, and in empty exactly when it is neither owned nor committed.

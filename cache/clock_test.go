@@ -3,6 +3,8 @@ package cache
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 // clockSimulation is a cache of equal chunks, of which only the order of eviction is real.
@@ -111,10 +113,10 @@ func TestClockReadAgain(t *testing.T) {
 // What nobody has read goes before what somebody has.
 func TestClockNeverRead(t *testing.T) {
 	s := newClockSimulation(16)
-	s.hits(t, 15, func(i int) int { return i })
 	k := &chunk{}
 	s.add(k)
 	s.weigh(k, chunkSize)
+	s.hits(t, 15, func(i int) int { return i })
 	if v := s.victim(func(*chunk) bool { return true }); v != k {
 		t.Errorf("chunk %d goes, not the one nobody read", s.id[v])
 	}
@@ -130,5 +132,23 @@ func TestClockNoneMayGo(t *testing.T) {
 	only := s.has[31]
 	if v := s.victim(func(k *chunk) bool { return k == only }); v != only {
 		t.Error("the only chunk that may go was not found")
+	}
+	for _, k := range s.has {
+		s.brought(chunkSize)
+		s.touch(k)
+	}
+	if v := s.victim(func(k *chunk) bool { return k.ring == &s.old }); v == nil {
+		t.Error("no old chunk goes when all of them were read")
+	}
+}
+
+// The read that brought a chunk counts as a read of it.
+func TestMissCountsAsRead(t *testing.T) {
+	s := newFakeStore()
+	c := newTestCache(t, s, MinMemory)
+	v := version("object", 10)
+	mustRead(t, c, s, v, objstore.Range{Len: 10})
+	if k := c.index.find(v, 0); k.touched.Load() <= k.entered {
+		t.Errorf("came at %d, read at %d", k.entered, k.touched.Load())
 	}
 }

@@ -46,7 +46,7 @@ func TestChangedIsForAll(t *testing.T) {
 		s := newValveStore()
 		c := newTestCache(t, s, 64<<20)
 		v, w := version("object", 40<<20), version("other", 40<<20)
-		a, b, other := read(t, c, v, 0, pageSize), read(t, c, v, chunkSize, pageSize), read(t, c, w, 0, pageSize)
+		a, b, other := read(t, c, v, 0, pageSize), read(t, c, v, chunkSize+5*blockSize, pageSize), read(t, c, w, 0, pageSize)
 		s.at(t, v, 0).fail(&objstore.Error{Op: "GetObject", Key: v.Key, Err: objstore.ErrChanged})
 		for _, p := range []*pending{a, b} {
 			if !p.returned() || !errors.Is(p.err, objstore.ErrChanged) {

@@ -22,7 +22,9 @@ func TestPrefetchKeepsPredictions(t *testing.T) {
 		fetch(ctx, t, c, v, objstore.Range{Off: 64 << 20, Len: chunkSize}, objstore.ClassPrefetch, 0, 0, 0)
 		mustRead(t, c, s, v, objstore.Range{Len: 7<<20 + blockSize/2})
 		fetch(ctx, t, c, v, objstore.Range{Off: 64 << 20, Len: chunkSize}, objstore.ClassPrefetch, 0, 0, 0)
-		mustRead(t, c, s, v, objstore.Range{Off: 7 << 20, Len: 9 << 20})
+		mustRead(t, c, s, v, objstore.Range{Off: 7 << 20, Len: 8<<20 + blockSize/4})
+		fetch(ctx, t, c, v, objstore.Range{Off: 64 << 20, Len: chunkSize}, objstore.ClassPrefetch, 0, 0, 0)
+		mustRead(t, c, s, v, objstore.Range{Off: 15 << 20, Len: 1 << 20})
 		fetch(ctx, t, c, v, objstore.Range{Off: 64 << 20, Len: chunkSize}, objstore.ClassPrefetch, 0, chunkSize, chunkSize)
 		if got := c.Cached(v); got != 64<<20 {
 			t.Errorf("%d bytes are here", got)
@@ -123,6 +125,52 @@ func TestReadWaitsForMemory(t *testing.T) {
 		if got := c.Stats(); got.MemoryWaits != 4 || got.MemoryPeak > MinMemory {
 			t.Errorf("%+v", got)
 		}
+	})
+}
+
+// Who waits for much memory is not overtaken by those who would do with little: neither by readers nor by predictions.
+func TestMemoryGoesInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := newTestCache(t, s, MinMemory)
+		v := version("object", 512<<20)
+		var pinned []*pending
+		for i := range int64(7) { // 28 of 32 blocks
+			p := read(t, c, v, i*chunkSize, 3<<20+1)
+			p.right(t, s)
+			pinned = append(pinned, p)
+		}
+		much := read(t, c, v, 200<<20, 10<<20)
+		pinned[0].release()
+		little := read(t, c, v, 300<<20, 10)
+		much.waits(t)
+		little.waits(t)
+		fetch(t.Context(), t, c, v, objstore.Range{Off: 400 << 20, Len: pageSize}, objstore.ClassPrefetch, 0, 0, 0)
+		for _, p := range pinned[1:] {
+			p.release()
+		}
+		for _, p := range []*pending{much, little} {
+			p.right(t, s)
+			p.release()
+		}
+	})
+}
+
+// A fill that ends lets a reader who waits for memory try again.
+func TestEndOfFillMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newValveStore()
+		c := newTestCache(t, s, MinMemory)
+		v := version("object", 64<<20)
+		fetch(t.Context(), t, c, v, objstore.Range{Len: chunkSize}, objstore.ClassPrefetch, 0, chunkSize, chunkSize)
+		fetch(t.Context(), t, c, v, objstore.Range{Off: chunkSize, Len: 15 << 20}, objstore.ClassPrefetch, 0, 15<<20, 15<<20)
+		p := read(t, c, v, 40<<20, 2*blockSize)
+		p.waits(t)
+		s.at(t, v, 0).finish()
+		s.at(t, v, 40<<20).finish()
+		p.right(t, s.fakeStore)
+		p.release()
+		s.at(t, v, chunkSize).finish()
 	})
 }
 
