@@ -9,7 +9,7 @@ import (
 func arenaOf(blocks int64) (a *arena, decommitted *int, refuse *bool) {
 	decommitted, refuse = new(int), new(bool)
 	b := backing{
-		mem: make([]byte, 4*chunkSize),
+		mem: make([]byte, 4*slotBlocks*blockSize),
 		decommit: func(b []byte) error {
 			if *refuse {
 				return errors.New("memory is locked")
@@ -21,15 +21,34 @@ func arenaOf(blocks int64) (a *arena, decommitted *int, refuse *bool) {
 	return newArena(&ledger{limit: blocks * blockSize}, b), decommitted, refuse
 }
 
-// A slot of the same shape as one that was put back costs no page: it is the same one.
+// A slot of the same shape as one that was put back costs no page: it is the same one, whichever blocks of the chunk are wanted.
 func TestArenaReusesCommittedMemory(t *testing.T) {
 	a, decommitted, _ := arenaOf(20)
-	other := a.acquire(0b1110_0000)
-	first := a.acquire(0b0000_1111)
+	other := a.acquire(0b1111_0000)
+	first := a.acquire(0b0000_0111)
 	a.put(other)
 	a.put(first)
-	if again := a.acquire(0b0000_1101); again != first || a.ledger.used != 7*blockSize || *decommitted != 0 {
-		t.Errorf("%d bytes booked, %d given back", a.ledger.used, *decommitted)
+	for _, want := range []blockMask{0b0000_0111, 0b0000_0101, 0b1110_0000, 0b111 << 13} {
+		s := a.acquire(want)
+		if s != first || s.blocks() != want || a.ledger.used != 7*blockSize || *decommitted != 0 {
+			t.Errorf("%016b: %d bytes booked, %d given back", want, a.ledger.used, *decommitted)
+		}
+		a.put(s)
+	}
+}
+
+// A chunk's blocks lie where they belong, whichever of them came first.
+func TestArenaChunkIsContiguous(t *testing.T) {
+	for _, first := range []blockMask{1, 1 << 7, 1 << 15} {
+		a, _, _ := arenaOf(40)
+		s := a.acquire(first)
+		if !a.hold(s, allBlocks) || s.blocks() != allBlocks || len(s.mem()) != chunkSize || s.spare() != 0 {
+			t.Errorf("after %016b: %016b held, %d bytes", first, s.blocks(), len(s.mem()))
+		}
+		a.drop(s, first)
+		if s.blocks() != allBlocks&^first || s.spare() != s.places(first) {
+			t.Errorf("after dropping %016b: %016b held", first, s.blocks())
+		}
 	}
 }
 
@@ -38,28 +57,29 @@ func TestArenaReclaims(t *testing.T) {
 	a, decommitted, _ := arenaOf(20)
 	mine, spare := a.acquire(allBlocks), a.acquire(0b1111)
 	a.put(spare)
-	if a.acquire(0b11111<<8) != nil || *decommitted != 0 {
+	if a.acquire(0b11111) != nil || *decommitted != 0 {
 		t.Errorf("5 blocks where 4 can be had: %d bytes given back", *decommitted)
 	}
-	if a.acquire(0b11<<8) == nil || *decommitted != 2*blockSize || a.ledger.used != 20*blockSize {
-		t.Errorf("2 blocks: %d bytes given back, %d booked", *decommitted, a.ledger.used)
+	a.drop(mine, 0b111<<4)
+	if a.acquire(0b1_1111) != spare || *decommitted != blockSize || a.ledger.used != 20*blockSize {
+		t.Errorf("one block more than is spare here: %d bytes given back, %d booked", *decommitted, a.ledger.used)
 	}
-	a.drop(mine, 0b11<<4)
-	if !a.hold(mine, 0b10<<4) || *decommitted != 2*blockSize {
-		t.Errorf("a block that was dropped and is committed: %d bytes given back", *decommitted)
+	if !a.hold(mine, 0b110<<4) || *decommitted != blockSize || a.hold(mine, 1<<4) {
+		t.Errorf("blocks that were dropped, one of which is given back: %d bytes given back, %d booked", *decommitted, a.ledger.used)
 	}
 }
 
 // Memory that the kernel does not take back stays booked.
 func TestArenaKernelRefuses(t *testing.T) {
 	a, _, refuse := arenaOf(15)
-	a.put(a.acquire(allBlocks >> 2))
+	mine := a.acquire(1)
+	a.put(a.acquire(allBlocks >> 3))
 	*refuse = true
-	if a.acquire(0b11<<14) != nil || a.ledger.used != 14*blockSize || a.spareBlocks != 14 {
+	if a.hold(mine, 0b111) || a.ledger.used != 14*blockSize || a.spareBlocks != 13 {
 		t.Errorf("%d bytes booked, %d blocks spare", a.ledger.used, a.spareBlocks)
 	}
 	*refuse = false
-	if a.acquire(0b11<<14) == nil {
+	if !a.hold(mine, 0b111) {
 		t.Error("no room once the kernel takes memory back")
 	}
 }

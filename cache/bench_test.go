@@ -121,10 +121,10 @@ func BenchmarkSmallObjects(b *testing.B) {
 	}
 }
 
-// BenchmarkRandomMiss reads pages at random of an object sixteen times the memory: every read evicts and fills a block.
+// BenchmarkRandomMiss reads pages at random of an object 256 times the memory: nearly every read evicts and fills a block.
 func BenchmarkRandomMiss(b *testing.B) {
 	c := newBenchCache(b, instantStore{}, 64<<20)
-	v := version("large", 1<<30)
+	v := version("large", 16<<30)
 	rng := rand.New(rand.NewPCG(1, 2))
 	b.ReportAllocs()
 	for b.Loop() {

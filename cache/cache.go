@@ -71,8 +71,7 @@ func New(cfg Config) (*Cache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	// Every chunk has a slot and holds at least one block, so there are never more slots in use than blocks in the limit.
-	b, err := mapped(int(cfg.Memory / blockSize * chunkSize))
+	b, err := mapped(addressSpace(cfg.Memory))
 	if err != nil {
 		return nil, err
 	}

@@ -110,8 +110,8 @@ func (ck *checker) memory(k *chunk, coming spans) {
 		ck.t.Errorf("a chunk's slot is not its own")
 	default:
 		ck.slots[k.slot] = true
-		if k.slot.held != coming.blocks() || !k.slot.owned {
-			ck.t.Errorf("slot holds %016b, its chunk has %016b", k.slot.held, coming.blocks())
+		if k.slot.blocks() != coming.blocks() || !k.slot.owned {
+			ck.t.Errorf("slot holds %016b, its chunk has %016b", k.slot.blocks(), coming.blocks())
 		}
 	}
 	if k.weight != k.weightNow() || k.ring == nil || k.place.Value.(*chunk) != k {
@@ -141,14 +141,14 @@ func (ck *checker) slab() {
 			}
 		}
 	}
-	for home, blocks := range homes {
-		if _, open := ck.c.slab.open[home]; home.held != blocks || !home.owned || ck.slots[home] || open != (blocks != allBlocks) {
-			ck.t.Errorf("slab's slot holds %016b, frames %016b, open %v", home.held, blocks, open)
+	for base, blocks := range homes {
+		if _, open := ck.c.slab.open[base]; base.blocks() != blocks || !base.owned || ck.slots[base] || open != (blocks != allBlocks) {
+			ck.t.Errorf("slab's slot holds %016b, frames %016b, open %v", base.blocks(), blocks, open)
 		}
-		ck.slots[home] = true
+		ck.slots[base] = true
 	}
-	for home := range ck.c.slab.open {
-		if homes[home] == 0 {
+	for base := range ck.c.slab.open {
+		if homes[base] == 0 {
 			ck.t.Error("an open slot without frames")
 		}
 	}
@@ -177,7 +177,7 @@ func (ck *checker) arena() {
 	committed := int64(0)
 	for s := range seen {
 		committed += s.committed.bytes()
-		if s.held&^s.committed != 0 || s.owned != ck.slots[s] || !s.owned && s.held != 0 || (s.spareAt >= 0) != (s.spare() != 0) {
+		if s.held&^s.committed != 0 || s.places(s.blocks()) != s.held || s.owned != ck.slots[s] || !s.owned && s.held != 0 || (s.spareAt >= 0) != (s.spare() != 0) {
 			t.Errorf("slot: committed %016b, held %016b, owned %v, spare at %d", s.committed, s.held, s.owned, s.spareAt)
 		}
 	}

@@ -25,6 +25,6 @@
 // Concurrency: one lock for everything, taken for reading by hits, which change no more than atomic pins and times. The lock is
 // not held while bytes move, so what it protects is short. The arithmetic of who fills what needs no finer locks, and can be checked as a whole.
 //
-// Limits: a read is no longer than a chunk. Address space is sixteen times the memory. A block of which a reader holds one byte is pinned with
+// Limits: a read is no longer than a chunk. Address space is 31 times the memory. A block of which a reader holds one byte is pinned with
 // its whole chunk, until the read is released.
 package cache

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"iter"
-	"math/bits"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -47,25 +46,6 @@ func (s span) blocks() blockMask {
 type blockMask uint16
 
 const allBlocks blockMask = 1<<blocksPerChunk - 1
-
-func (m blockMask) count() int   { return bits.OnesCount16(uint16(m)) }
-func (m blockMask) bytes() int64 { return int64(m.count()) * blockSize }
-
-// runs yields the runs of neighbouring blocks as spans.
-func (m blockMask) runs() iter.Seq[span] {
-	return func(yield func(span) bool) {
-		for lo := 0; lo < blocksPerChunk; lo++ {
-			if m>>lo&1 == 0 {
-				continue
-			}
-			hi := lo + bits.TrailingZeros16(^uint16(m>>lo))
-			if !yield(span{lo * blockSize, hi * blockSize}) {
-				return
-			}
-			lo = hi
-		}
-	}
-}
 
 // spans is a set of bytes of one chunk: sorted, not empty, neither overlapping nor touching.
 type spans []span

@@ -13,8 +13,8 @@ import (
 // away. When it ends, fills that nobody waits for and nobody else predicts are cancelled, unless nearly done, and bytes
 // nobody has read become as evictable as any. A context that never ends keeps them until they are read.
 //
-// With class ClassDemand, first is the offset that somebody waits for: its GET starts at its page, a second one brings the part before it, and when memory is
-// short its block is brought even at the cost of other predictions. With ClassPrefetch only what nobody predicts is
+// With class ClassDemand, first is the offset that somebody waits for: its GET starts at its page, a second one brings the
+// part before it, and when memory is short its block is brought even at the cost of other predictions. With ClassPrefetch only what nobody predicts is
 // evicted, and a chunk is asked for whole or not at all; with ClassWarm nothing is evicted.
 //
 // accepted is how many bytes from r.Off on are here, under way or started now: fewer than r.Len means that memory is short.
@@ -94,7 +94,8 @@ func (c *Cache) bring(v objstore.Version, pc piece, class objstore.Class, at int
 	return started, true
 }
 
-// effortOf is what is done to make room for a prediction of the class. Not even demand may evict predicted bytes for more than the block somebody waits for.
+// effortOf is what is done to make room for a prediction of the class. Not even demand may evict predicted bytes for more
+// than the block somebody waits for.
 func effortOf(class objstore.Class) effort {
 	if class >= objstore.ClassWarm {
 		return takeFree

@@ -40,9 +40,9 @@ type waiter struct {
 // read waits for becomes a demand fetch. Where there is no memory, because all of it is pinned or being filled, Read waits
 // its turn.
 //
-// ctx ends the waiting and nothing else: what others wait for or predict goes on. Errors are the store's as they came, of the fetch that did not bring
-// the bytes (the next Read tries anew), ctx's, os.ErrClosed, and ErrInvalid for a range that is empty, not
-// within the version or longer than a chunk of 16 MiB.
+// ctx ends the waiting and nothing else: what others wait for or predict goes on. Errors are the store's as they came, of
+// the fetch that did not bring the bytes (the next Read tries anew), ctx's, os.ErrClosed, and ErrInvalid for a range that is
+// empty, not within the version or longer than a chunk of 16 MiB.
 func (c *Cache) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), err error) {
 	if r.Off < 0 || r.Empty() || r.Len > chunkSize || r.Off > v.Size-r.Len {
 		return nil, nil, fmt.Errorf("cache: reading %v of %v: %w", r, v, objstore.ErrInvalid)

@@ -43,7 +43,14 @@ func TestReadAtBoundaries(t *testing.T) {
 func TestReadInvalid(t *testing.T) {
 	c := newTestCache(t, newFakeStore(), MinMemory)
 	v := version("object", 40<<20)
-	for _, r := range []objstore.Range{{Off: -1, Len: 2}, {Off: 0, Len: 0}, {Off: v.Size, Len: 1}, {Off: v.Size - 1, Len: 2}, {Off: 0, Len: chunkSize + 1}, {Off: 1 << 62, Len: 1 << 62}} {
+	for _, r := range []objstore.Range{
+		{Off: -1, Len: 2},
+		{Off: 0, Len: 0},
+		{Off: v.Size, Len: 1},
+		{Off: v.Size - 1, Len: 2},
+		{Off: 0, Len: chunkSize + 1},
+		{Off: 1 << 62, Len: 1 << 62},
+	} {
 		if _, _, err := c.Read(t.Context(), v, r); !errors.Is(err, objstore.ErrInvalid) {
 			t.Errorf("reading %v of %d bytes: %v", r, v.Size, err)
 		}
@@ -106,11 +113,19 @@ func TestDemandedPageFirst(t *testing.T) {
 		off, n int64
 		want   []objstore.Range
 	}{
-		{"in the middle", block + 300<<10 + 77, 10, []objstore.Range{{Off: block + 300<<10, Len: 724 << 10}, {Off: block, Len: 300 << 10}}},
+		{"in the middle", block + 300<<10 + 77, 10, []objstore.Range{
+			{Off: block, Len: 300 << 10}, {Off: block + 300<<10, Len: 724 << 10},
+		}},
 		{"near the start", block + 64<<10, 10, []objstore.Range{{Off: block, Len: blockSize}}},
-		{"over two blocks", block + blockSize - pageSize, 2 * pageSize, []objstore.Range{{Off: block + blockSize - pageSize, Len: blockSize + pageSize}, {Off: block, Len: blockSize - pageSize}}},
-		{"over two chunks", chunkSize - pageSize, 2 * pageSize, []objstore.Range{{Off: chunkSize - pageSize, Len: pageSize}, {Off: 15 * blockSize, Len: blockSize - pageSize}, {Off: chunkSize, Len: blockSize}}},
-		{"at the end", v.Size - 5, 5, []objstore.Range{{Off: v.Size - pageSize, Len: pageSize}, {Off: v.Size - blockSize, Len: blockSize - pageSize}}},
+		{"over two blocks", block + blockSize - pageSize, 2 * pageSize, []objstore.Range{
+			{Off: block, Len: blockSize - pageSize}, {Off: block + blockSize - pageSize, Len: blockSize + pageSize},
+		}},
+		{"over two chunks", chunkSize - pageSize, 2 * pageSize, []objstore.Range{
+			{Off: 15 * blockSize, Len: blockSize - pageSize}, {Off: chunkSize - pageSize, Len: pageSize}, {Off: chunkSize, Len: blockSize},
+		}},
+		{"at the end", v.Size - 5, 5, []objstore.Range{
+			{Off: v.Size - blockSize, Len: blockSize - pageSize}, {Off: v.Size - pageSize, Len: pageSize},
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,7 +137,6 @@ func TestDemandedPageFirst(t *testing.T) {
 					classes[w.r.Off] = objstore.TicketFrom(w.ctx, objstore.ClassWarm).Class()
 				}
 				got := s.byOffset()
-				slices.SortFunc(tc.want, func(a, b objstore.Range) int { return int(a.Off - b.Off) })
 				if !slices.Equal(got, tc.want) {
 					t.Errorf("asked for %v, want %v", got, tc.want)
 				}

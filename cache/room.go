@@ -65,7 +65,7 @@ func (c *Cache) hold(k *chunk, want blockMask) bool {
 	if k.slot = c.arena.acquire(want); k.slot == nil {
 		return false
 	}
-	k.mem = k.slot.mem[:k.length:k.length]
+	k.mem = k.slot.mem()[:k.length:k.length]
 	return true
 }
 
@@ -128,8 +128,8 @@ func (c *Cache) settle(k *chunk) {
 		claimed |= k.claims[i].asked
 	}
 	k.unread.And(uint32(claimed))
-	if k.slot != nil && k.slot.held&^coming != 0 {
-		c.arena.drop(k.slot, k.slot.held&^coming)
+	if k.slot != nil && k.slot.blocks()&^coming != 0 {
+		c.arena.drop(k.slot, k.slot.blocks()&^coming)
 		c.clock.weigh(k, k.weightNow())
 	}
 }

@@ -30,7 +30,7 @@ type frame struct {
 
 func (f *frame) cell(i int) []byte {
 	lo, size := f.block*blockSize+i*cellSize(f.class), cellSize(f.class)
-	return f.slot.mem[lo : lo+size : lo+size]
+	return f.slot.mem()[lo : lo+size : lo+size]
 }
 
 // slab gives out cells for small chunks.
@@ -76,20 +76,20 @@ func (s *slab) take(k *chunk) bool {
 
 // cut makes a new frame, or returns nil when there is no room.
 func (s *slab) cut(class int) *frame {
-	home := anyOf(s.open)
+	base := anyOf(s.open)
 	block := 0
-	if home != nil {
-		for home.held>>block&1 == 1 {
+	if base != nil {
+		for base.blocks()>>block&1 == 1 {
 			block++
 		}
-		if !s.arena.hold(home, 1<<block) {
+		if !s.arena.hold(base, 1<<block) {
 			return nil
 		}
-	} else if home = s.arena.acquire(1); home == nil {
+	} else if base = s.arena.acquire(1); base == nil {
 		return nil
 	}
-	s.sort(home)
-	return &frame{slot: home, block: block, class: class, cells: make([]*chunk, cellsPerFrame[class])}
+	s.sort(base)
+	return &frame{slot: base, block: block, class: class, cells: make([]*chunk, cellsPerFrame[class])}
 }
 
 // put takes k's cell back, and the frame when it was the last one used.
@@ -107,16 +107,16 @@ func (s *slab) put(k *chunk) {
 	s.sort(f.slot)
 }
 
-// sort keeps open right after home's frames have changed, and gives home back when it has none.
-func (s *slab) sort(home *slot) {
-	switch home.held {
+// sort keeps open right after base's frames have changed, and gives base back when it has none.
+func (s *slab) sort(base *slot) {
+	switch base.blocks() {
 	case 0:
-		delete(s.open, home)
-		s.arena.put(home)
+		delete(s.open, base)
+		s.arena.put(base)
 	case allBlocks:
-		delete(s.open, home)
+		delete(s.open, base)
 	default:
-		s.open[home] = struct{}{}
+		s.open[base] = struct{}{}
 	}
 }
 

@@ -122,7 +122,7 @@ func version(key string, size int64) objstore.Version {
 // onHeap is a backing of Go memory, so that the race detector sees the bytes; what is given back is overwritten, so that
 // a reader of it is found out.
 func onHeap(memory int64) backing {
-	all := make([]byte, memory/blockSize*chunkSize)
+	all := make([]byte, addressSpace(memory))
 	poison := bytes.Repeat([]byte{0xDB}, blockSize)
 	return backing{
 		mem: all,
