@@ -113,9 +113,14 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(w, "\nratio: mount to raw; for ms, less is better. p50, p99: to the first byte of a range, a stream, or a file; of a read where reads are random.\n")
+	_, err := fmt.Fprint(w, tableNotes)
 	return err
 }
+
+const tableNotes = `
+ratio: mount to raw; for ms, less is better.
+p50, p99: to the first byte of a range, a stream, or a file; where reads are random, to the last of a read.
+`
 
 // figure shows three digits or more.
 func figure(v float64) string {
