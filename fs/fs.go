@@ -29,6 +29,8 @@ type fileSystem struct {
 	dirs    handles[*dirHandle]
 	locks   lockTable
 
+	suspects suspects
+
 	counters counters
 
 	started  int64           // Unix seconds: the time of what has none of its own

@@ -26,9 +26,11 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 	case len(name) > maxName:
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
-	if n, validity := f.recall(parent, name); n != nil {
-		f.fillEntry(n, validity, out)
-		return fuse.OK
+	if !f.suspects.recent(parent.id, name, f.cfg.Now()) {
+		if n, validity := f.recall(parent, name); n != nil {
+			f.fillEntry(n, validity, out)
+			return fuse.OK
+		}
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
@@ -114,7 +116,7 @@ func (f *fileSystem) ask(ctx context.Context, n *node) error {
 // compare notes that the store said that a node's name means item: errStale when that is not the node's version.
 func (f *fileSystem) compare(n *node, item names.Item) error {
 	if !n.means(item) {
-		f.nodes.retire(n)
+		f.outdated(n)
 		return errStale
 	}
 	n.update(item)
@@ -126,7 +128,13 @@ func (f *fileSystem) staleness(n *node, err error) error {
 	if readErrno(err) != syscall.ESTALE {
 		return err
 	}
-	f.nodes.retire(n)
+	f.outdated(n)
 	n.volume.tree.Forget(n.parent.key, n.name)
 	return errStale
+}
+
+// outdated notes that a node's name does not mean it any more.
+func (f *fileSystem) outdated(n *node) {
+	f.nodes.retire(n)
+	f.suspects.add(n.parent.id, n.name, f.cfg.Now())
 }

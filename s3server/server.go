@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -116,8 +118,19 @@ func (s *Server) Stop() { s.current().stop() }
 // Kill ends the server as a crash would, and waits until it is gone: connections are reset, nothing is flushed.
 func (s *Server) Kill() { s.current().kill() }
 
-// Stall makes the server stop answering while its connections stay open, until Resume.
-func (s *Server) Stall() error { return s.signal(syscall.SIGSTOP) }
+// Stall makes the server stop answering while its connections stay open, until Resume. It returns once all of the
+// server's threads stand still: until then the last ones may still answer.
+func (s *Server) Stall() error {
+	if err := s.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, s.Pid(), nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err == nil || !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
 
 // Resume lets a stalled server go on.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
