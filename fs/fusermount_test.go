@@ -57,6 +57,7 @@ func installFusermount(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	helper, found := findFusermount()
 	if !found {
 		t.Fatal("fusermount3 is not found")
