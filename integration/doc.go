@@ -6,9 +6,9 @@
 //
 // Its parts:
 //
-//   - harness: suite_test.go (what a run shares), bucket_test.go (objects as another client stores them), mount_test.go (a
-//     daemon and its mount), proxy_test.go and fault_test.go (records and breaks requests), process_test.go (programs that use
-//     the mount), helper_test.go (this test binary as such a program).
+//   - harness: suite_test.go (what a run shares), bucket_test.go (objects as another client stores them), mount_test.go,
+//     log_test.go and metrics_test.go (a daemon and its mount), proxy_test.go and fault_test.go (records and breaks requests),
+//     toxic_test.go (breaks connections), process_test.go (programs that use the mount), helper_test.go (this test binary as one).
 //   - promises: every list item of docs/semantics.md is the doc comment of a test, word for word; semantics_test.go compares.
 //   - costs: testdata/traces holds scripts of commands with the exact requests each costs. A change of one is a change to review;
 //     `go test ./integration -run Trace -update` writes them.

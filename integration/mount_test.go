@@ -2,13 +2,13 @@ package integration
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -98,18 +98,31 @@ func startMount(t *testing.T, spec mountSpec) *mount {
 	m.cmd = exec.Command(binary, append(args, spec.flags...)...)
 	m.cmd.Env = append(os.Environ(), "TMPDIR="+m.temporary)
 	m.cmd.Stderr = &m.stderr
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := m.cmd.Start(); err != nil {
+	if err := m.launch(); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		defer close(m.gone)
-		m.cmd.Wait() // cleanUp looks at the outcome
-	}()
 	t.Cleanup(m.cleanUp)
 	m.awaitLive()
 	m.files = m.openFiles()
 	return m
+}
+
+// launch starts the daemon, which is told to end when this process does, a run that timed out included. The kernel ties that
+// to the thread that starts it, so the thread is kept for as long as the daemon lives.
+func (m *mount) launch() error {
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(m.gone)
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			m.cmd.Wait() // cleanUp looks at the outcome
+		}
+	}()
+	return <-started
 }
 
 // awaitLive waits until the mount is in the kernel's table and its root answers.
@@ -190,34 +203,6 @@ func (m *mount) cleanUp() {
 	m.checkLog()
 }
 
-// checkLog fails the test on lines that are worse than what the test provokes.
-func (m *mount) checkLog() {
-	lines, err := readLog(m.logPath)
-	if err != nil {
-		m.t.Errorf("the log: %v", err)
-	}
-	for _, line := range lines {
-		if strings.Contains(line.text, secretKey) || strings.Contains(line.text, "Signature=") {
-			m.t.Errorf("the daemon logged a secret: %s", line.text)
-		}
-		if line.level >= slog.LevelWarn && line.level > m.provoked {
-			m.t.Errorf("the daemon logged: %s", line.text)
-		}
-	}
-	if m.inspect != nil {
-		m.inspect(lines)
-	}
-}
-
-// rawLog is the log as it is now, for messages of failed tests.
-func (m *mount) rawLog() string {
-	b, err := os.ReadFile(m.logPath)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
 // checkOpenFiles fails the test when the daemon holds files it did not hold at the start. Sockets and pipes are pooled and
 // go with the process; files are not.
 func (m *mount) checkOpenFiles() {
@@ -265,32 +250,4 @@ func (m *mount) openFiles() map[string]int {
 func isMounted(dir string) bool {
 	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
 	return err == nil && slices.ContainsFunc(found, func(i *mountinfo.Info) bool { return i.FSType == fuseType })
-}
-
-// logLine is one line of the daemon's log.
-type logLine struct {
-	level  slog.Level
-	text   string         // the whole line
-	fields map[string]any // what it consists of
-}
-
-// readLog reads a log in JSON. A line that is none is an error: something else wrote into the log.
-func readLog(path string) ([]logLine, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var lines []logLine
-	for raw := range bytes.Lines(b) {
-		line := logLine{text: strings.TrimSpace(string(raw))}
-		if err := json.Unmarshal(raw, &line.fields); err != nil {
-			return lines, fmt.Errorf("%w: %s", err, raw)
-		}
-		level, _ := line.fields[slog.LevelKey].(string)
-		if err := line.level.UnmarshalText([]byte(level)); err != nil {
-			return lines, fmt.Errorf("%w: %s", err, raw)
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
 }
