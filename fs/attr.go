@@ -54,13 +54,13 @@ func (f *fileSystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 
 // checkName asks the store about a name of which only attributes are wanted, where that is due.
 func (f *fileSystem) checkName(cancel <-chan struct{}, what string, n *node, pid uint32) fuse.Status {
-	if !n.needsCheck(f.fresh) {
+	if vouched := n.spend(f.cfg.Now()); vouched || !n.needsCheck(f.fresh) {
 		return fuse.OK
 	}
 	r := f.begin(cancel, pid)
 	defer r.end()
 	if err := f.check(r, n); err != nil {
-		return f.answer(what, n.path(), err, errnoOf(err))
+		return f.refuse(what, n, err)
 	}
 	return fuse.OK
 }

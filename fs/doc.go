@@ -24,7 +24,7 @@
 // # Parts
 //
 //   - mount.go, device.go, fusermount.go, unmount.go, readahead.go: getting a mount and getting rid of it.
-//   - fs.go, node.go, nodetable.go, pruner.go, handles.go, volumes.go, suspects.go: what is known between requests.
+//   - fs.go, node.go, nodetable.go, pruner.go, handles.go, volumes.go, secondtry.go: what is known between requests.
 //   - lookup.go, attr.go, open.go, read.go, readdir.go, place.go, xattr.go, statfs.go, readonly.go: the requests.
 //   - locks.go, locktable.go: flock and fcntl locks, answered here, per path.
 //   - errno.go: the one table from errors to errno. request.go: contexts that end when the caller is killed.

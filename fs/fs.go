@@ -29,7 +29,7 @@ type fileSystem struct {
 	dirs    handles[*dirHandle]
 	locks   lockTable
 
-	suspects suspects
+	secondTries secondTries
 
 	counters counters
 

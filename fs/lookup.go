@@ -26,19 +26,19 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 	case len(name) > maxName:
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
-	if !f.suspects.recent(parent.id, name, f.cfg.Now()) {
-		if n, validity := f.recall(parent, name); n != nil {
-			f.fillEntry(n, validity, out)
-			return fuse.OK
-		}
+	if n, validity := f.recall(parent, name); n != nil {
+		f.vouch(n)
+		f.fillEntry(n, validity, out)
+		return fuse.OK
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
 	v, item, err := f.find(r, parent, name)
 	if err != nil {
-		return f.answer("lookup", parent.path()+" "+name, err, errnoOf(err))
+		return f.answer("lookup", parent.childPath(name), err, errnoOf(err))
 	}
 	n := f.nodes.enter(parent, v, item)
+	f.vouch(n)
 	f.fillEntry(n, f.validity(n.confirmedAt()), out)
 	return fuse.OK
 }
@@ -116,7 +116,7 @@ func (f *fileSystem) ask(ctx context.Context, n *node) error {
 // compare notes that the store said that a node's name means item: errStale when that is not the node's version.
 func (f *fileSystem) compare(n *node, item names.Item) error {
 	if !n.means(item) {
-		f.outdated(n)
+		f.nodes.retire(n)
 		return errStale
 	}
 	n.update(item)
@@ -128,13 +128,23 @@ func (f *fileSystem) staleness(n *node, err error) error {
 	if readErrno(err) != syscall.ESTALE {
 		return err
 	}
-	f.outdated(n)
+	f.nodes.retire(n)
 	n.volume.tree.Forget(n.parent.key, n.name)
 	return errStale
 }
 
-// outdated notes that a node's name does not mean it any more.
-func (f *fileSystem) outdated(n *node) {
-	f.nodes.retire(n)
-	f.suspects.add(n.parent.id, n.name, f.cfg.Now())
+// vouch spares the request that follows a second try at a name the asking; see [secondTries].
+func (f *fileSystem) vouch(n *node) {
+	if now := f.cfg.Now(); f.secondTries.take(n.at(), now) {
+		n.vouch(now.Add(secondTry))
+	}
+}
+
+// refuse is the answer to a request by name that failed. After ESTALE the kernel will try again.
+func (f *fileSystem) refuse(what string, n *node, err error) fuse.Status {
+	errno := errnoOf(err)
+	if errno == syscall.ESTALE {
+		f.secondTries.expect(n.at(), f.cfg.Now())
+	}
+	return f.answer(what, n.path(), err, errno)
 }

@@ -13,6 +13,8 @@ import (
 type fileHandle struct {
 	node *node
 	file *prefetch.File // shared by all handles of the node
+
+	direct bool // the kernel keeps no pages of what is read
 }
 
 // Open opens one version of a file, after making sure that its name still means it. ESTALE when it does not: the kernel looks
@@ -30,16 +32,17 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
 	file := n.open(f.cfg.Files)
-	direct := in.Flags&syscall.O_DIRECT != 0
-	if err := f.checkOpen(r, n, file, direct); err != nil {
+	strict := in.Flags&syscall.O_DIRECT != 0
+	direct := strict || f.cfg.ReadMode == ReadDirect
+	if err := f.checkOpen(r, n, file, strict); err != nil {
 		n.close()
-		return f.answer("open", n.path(), err, errnoOf(err))
+		return f.refuse("open", n, err)
 	}
 	f.counters.opens.Add(1)
-	out.Fh = f.files.add(&fileHandle{node: n, file: file})
+	out.Fh = f.files.add(&fileHandle{node: n, file: file, direct: direct})
 	// A node is one version, so whatever pages the kernel has of it are right.
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	if direct || f.cfg.ReadMode == ReadDirect {
+	if direct {
 		out.OpenFlags = fuse.FOPEN_DIRECT_IO
 	}
 	return fuse.OK
@@ -48,9 +51,10 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 // checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
 // for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT always asks.
-func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, direct bool) error {
-	due := !f.fresh(n.confirmedAt())
+func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict bool) error {
 	asked := f.cfg.Now()
+	vouched := n.spend(asked)
+	due := !f.fresh(n.confirmedAt())
 	confirmed, err := file.Preload(ctx)
 	switch {
 	case err != nil:
@@ -58,7 +62,9 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	case confirmed:
 		n.confirm(asked)
 		return nil
-	case direct:
+	case vouched:
+		return nil
+	case strict:
 		return f.ask(ctx, n)
 	case due:
 		return f.check(ctx, n)

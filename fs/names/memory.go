@@ -89,9 +89,10 @@ func (m *memory) lookup(a address) (ans answer, ok bool) {
 	return ans, ok
 }
 
-// remember keeps an answer about one name.
+// remember keeps an answer about one name, also one that is too old on arrival to be given: what is recalled of a name is
+// the last that was heard of it.
 func (m *memory) remember(a address, ans answer) {
-	if !m.valid(a, ans.asked) || !m.young(ans.asked, ans.found) {
+	if !m.valid(a, ans.asked) {
 		return
 	}
 	if s, ok := m.singles.Peek(a); ok && s.asked.seq > ans.asked.seq {

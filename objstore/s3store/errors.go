@@ -42,7 +42,8 @@ func sentinelByCode(code string) error {
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem":
 		return objstore.ErrPermission
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired",
-		"InvalidSecurity", "MissingSecurityHeader", "CredentialsNotSupported", "NotSignedUp", "UnrecognizedClientException":
+		"InvalidSecurity", "MissingSecurityHeader", "CredentialsNotSupported", "NotSignedUp", "UnrecognizedClientException",
+		"XAdminUserNotFound": // versitygw, of an access key it does not know
 		return objstore.ErrCredentials
 	case "RequestTimeTooSkewed", "RequestExpired":
 		return objstore.ErrClockSkew
