@@ -165,7 +165,7 @@ func (t *target) mounted(ctx context.Context, opts Options, w workload, dir stri
 		return m, used, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	defer context.AfterFunc(ctx, c.abort)()
+	defer context.AfterFunc(ctx, c.kill)()
 	before, err := c.spent(ctx)
 	if err != nil {
 		return m, used, err

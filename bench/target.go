@@ -25,7 +25,7 @@ type target struct {
 	shape    shape
 
 	server  *s3server.Server // nil for a given store
-	shaper  *shaper          // nil when unshaped
+	far     *farStore        // nil when unshaped
 	clients []*s3store.Client
 	raw     objstore.Bucket // what the raw client reads from
 	maker   *maker          // nil when objects were given
@@ -66,10 +66,10 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 	if err != nil || u.Scheme != "http" {
 		return t, errors.New("bench: only a store at a plain HTTP endpoint can be shaped")
 	}
-	if t.shaper, err = startShaper(u.Host, t.shape); err != nil {
+	if t.far, err = startFarStore(opts.Binary, u.Host, t.shape); err != nil {
 		return t, err
 	}
-	t.endpoint = t.shaper.endpoint()
+	t.endpoint = t.far.endpoint
 	config.Endpoint = t.endpoint
 	t.raw, err = t.reach(ctx, config)
 	return t, err
@@ -174,11 +174,11 @@ func (t *target) close(ctx context.Context) (err error) {
 	if t.maker != nil && t.server == nil {
 		err = t.maker.remove(ctx)
 	}
-	if t.shaper != nil {
-		t.shaper.stop()
-	}
 	for _, c := range t.clients {
 		c.Close()
+	}
+	if t.far != nil {
+		err = errors.Join(err, t.far.end())
 	}
 	if t.server != nil {
 		t.server.Stop()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -100,6 +101,32 @@ func benchCommand() *cli.Command {
 				return report.WriteJSON(c.App.Writer)
 			}
 			return report.WriteTable(c.App.Writer)
+		},
+	}
+}
+
+// shaperCommand is the proxy that `headrace bench --shape` runs in a process of its own.
+func shaperCommand() *cli.Command {
+	return &cli.Command{
+		Name:      bench.ShapeCommand,
+		Usage:     "make a store look farther away",
+		ArgsUsage: "HOST:PORT LATENCY BYTES_A_SECOND",
+		Hidden:    true,
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 3 {
+				return usage("%s is run by bench --shape", bench.ShapeCommand)
+			}
+			latency, err := time.ParseDuration(c.Args().Get(1))
+			if err != nil {
+				return usage("%s: latency %q: %v", bench.ShapeCommand, c.Args().Get(1), err)
+			}
+			rate, err := strconv.ParseInt(c.Args().Get(2), 10, 64)
+			if err != nil {
+				return usage("%s: rate %q: %v", bench.ShapeCommand, c.Args().Get(2), err)
+			}
+			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			defer stop()
+			return bench.Shape(ctx, c.Args().First(), latency, rate, c.App.Writer)
 		},
 	}
 }

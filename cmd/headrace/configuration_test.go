@@ -43,7 +43,7 @@ func writeConfiguration(app *cli.App) string {
 		"Flags may stand before or after the arguments. Each can come from the environment, by the variable beside it; a flag given wins. " +
 		"Sizes are written 512MiB or 2GiB, durations 500ms, 1s or 10m. In `/etc/fstab` the names without dashes are options: " +
 		"`endpoint=https://cwobject.com,memory=4GiB`.\n")
-	for _, command := range app.Commands {
+	for _, command := range app.VisibleCommands() {
 		fmt.Fprintf(&b, "\n## headrace %s\n\n%s%s.\n", command.Name, strings.ToUpper(command.Usage[:1]), command.Usage[1:])
 		usage := strings.TrimSpace("headrace " + command.Name + " " + command.ArgsUsage)
 		fmt.Fprintf(&b, "\n    %s\n", usage)

@@ -143,7 +143,7 @@ func wrap(text string, width int, indent string) string {
 func appHelp(app *cli.App) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "headrace: %s\n\nUsage: headrace COMMAND [arguments] [flags]\n\nCommands:\n", app.Usage)
-	for _, command := range app.Commands {
+	for _, command := range app.VisibleCommands() {
 		fmt.Fprintf(&b, "  %-10s%s\n", command.Name, command.Usage)
 	}
 	b.WriteString(`

@@ -71,7 +71,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true, // the command says it; --version is made to mean the same
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), versionCommand()},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), shaperCommand(), versionCommand()},
 	}
 	for _, command := range app.Commands {
 		command.HideHelpCommand = true
