@@ -46,7 +46,7 @@ func newBenchCache(b *testing.B, s objstore.Opener, memory int64) *Cache {
 }
 
 func benchRead(b *testing.B, c *Cache, v objstore.Version, off, n int64) {
-	_, release, err := c.Read(context.Background(), v, objstore.Range{Off: off, Len: n})
+	_, release, _, err := c.Read(context.Background(), v, objstore.Range{Off: off, Len: n})
 	if err != nil {
 		b.Fatal(err)
 	}

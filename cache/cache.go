@@ -61,6 +61,7 @@ type Cache struct {
 	slab        *slab
 	index       index
 	clock       clock
+	handover    handover
 	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
 	queue       []*turn                         // readers who wait for memory; the first is served first
 	stats       Stats
@@ -84,6 +85,7 @@ func newCache(cfg Config, b backing) *Cache {
 		ledger:      ledger{limit: cfg.Memory},
 		index:       index{objects: make(map[objstore.Version]*object)},
 		clock:       clock{limit: cfg.Memory},
+		handover:    newHandover(cfg.Memory),
 		predictions: make(map[<-chan struct{}]*prediction),
 	}
 	c.life, c.endLife = context.WithCancel(context.Background())

@@ -21,6 +21,7 @@ type chunk struct {
 	cost   int64 // bytes of Go memory booked for the record
 
 	standing
+	keptBy
 
 	// Where its bytes lie: in a slot of its own or, up to largestCell, in a cell. mem does not change while it is pinned.
 	mem   []byte
@@ -34,6 +35,7 @@ type chunk struct {
 	claims  []claim   // the predictions that asked for it
 
 	unread atomic.Uint32 // blockMask: predicted, and nobody has read it yet; bits are set under the lock only
+	handed atomic.Uint32 // blockMask: with their reader now, see handover; bits are set under the read lock
 	pins   atomic.Int32  // reads under way; rises under the lock or the read lock only, falls without
 }
 

@@ -14,6 +14,7 @@
 //   - ledger.go, arena.go, slab.go: memory. One ledger books every committed block and every record, and never exceeds its limit.
 //     The arena gives out slots of a chunk each and reuses what is committed; the slab cuts blocks into cells for small objects.
 //   - clock.go: which chunk goes when memory is needed; resistant to scans.
+//   - handover.go: which chunks go although there is room, because their bytes are in the kernel's page cache as well.
 //   - chunk.go: what is here of a chunk, what is under way, who waits, and the index by version.
 //   - fill.go: one GET that reads a body straight into a chunk, and wakes each reader as soon as its own bytes are there.
 //   - prediction.go, fetch.go: bytes asked for ahead, and how long they are kept for whoever will read them.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"iter"
+	"math/bits"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -44,6 +45,8 @@ func (s span) blocks() blockMask {
 
 // blockMask is a set of blocks of one chunk, bit i for block i.
 type blockMask uint16
+
+func (m blockMask) count() int { return bits.OnesCount16(uint16(m)) }
 
 const allBlocks blockMask = 1<<blocksPerChunk - 1
 

@@ -114,7 +114,7 @@ func TestBadBodies(t *testing.T) {
 			c := newTestCache(t, s, MinMemory)
 			v := version("object", size)
 			r := objstore.Range{Off: 0, Len: size}
-			if _, _, err := c.Read(t.Context(), v, r); !errors.Is(err, tc.want) {
+			if _, _, _, err := c.Read(t.Context(), v, r); !errors.Is(err, tc.want) {
 				t.Fatalf("reading: %v, want %v", err, tc.want)
 			}
 			s.body = nil
@@ -131,7 +131,7 @@ func TestCorruptSmallObject(t *testing.T) {
 	}
 	c := newTestCache(t, s, MinMemory)
 	v := version("small", 100<<10)
-	if _, _, err := c.Read(t.Context(), v, objstore.Range{Off: 0, Len: 1}); !errors.Is(err, objstore.ErrCorrupt) {
+	if _, _, _, err := c.Read(t.Context(), v, objstore.Range{Off: 0, Len: 1}); !errors.Is(err, objstore.ErrCorrupt) {
 		t.Errorf("the first byte of a corrupt object: %v", err)
 	}
 	if got := c.Cached(v); got != 0 {
@@ -165,7 +165,7 @@ func TestCloseFailsReaders(t *testing.T) {
 		if n := len(s.live()); n != 0 {
 			t.Errorf("%d GETs under way after Close", n)
 		}
-		if _, _, err := c.Read(t.Context(), v, objstore.Range{Len: 1}); !errors.Is(err, os.ErrClosed) {
+		if _, _, _, err := c.Read(t.Context(), v, objstore.Range{Len: 1}); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("reading after Close: %v", err)
 		}
 		if n, _ := c.Fetch(t.Context(), v, objstore.Range{Len: 1}, objstore.ClassDemand, 0); n != 0 {
@@ -185,7 +185,7 @@ func TestCloseWithUnreleasedRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, r := version("object", 1<<20), objstore.Range{Len: 1 << 20}
-	data, release, err := c.Read(t.Context(), v, r)
+	data, release, _, err := c.Read(t.Context(), v, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestCloseWithUnreleasedRead(t *testing.T) {
 func TestReleaseTwicePanics(t *testing.T) {
 	s := newFakeStore()
 	c := newTestCache(t, s, MinMemory)
-	_, release, err := c.Read(t.Context(), version("object", 10), objstore.Range{Len: 10})
+	_, release, _, err := c.Read(t.Context(), version("object", 10), objstore.Range{Len: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // part before it, and when memory is short its block is brought even at the cost of other predictions. With ClassPrefetch only what nobody predicts is
 // evicted, and a chunk is asked for whole or not at all; with ClassWarm nothing is evicted.
 //
-// accepted is how many bytes from r.Off on are here, under way or started now: fewer than r.Len means that memory is short.
+// accepted is how many bytes from r.Off on are here, under way, started now, or with their readers (see HandedOver): fewer than r.Len means that memory is short.
 // started is how many bytes this call asked from the store.
 func (c *Cache) Fetch(ctx context.Context, v objstore.Version, r objstore.Range, class objstore.Class, first int64) (accepted, started int64) {
 	r = r.Intersect(objstore.Range{Len: v.Size})
@@ -31,6 +31,10 @@ func (c *Cache) Fetch(ctx context.Context, v objstore.Version, r objstore.Range,
 	}
 	p := c.prediction(ctx)
 	for pc := range pieces(r) {
+		if class == objstore.ClassPrefetch && c.index.find(v, pc.index) == nil && c.handover.elsewhere(v, pc.index) {
+			accepted += int64(pc.span.len())
+			continue
+		}
 		at := -1 // where in this piece somebody waits
 		if class <= objstore.ClassDemand && first/chunkSize == pc.index {
 			at = int(first - pc.index*chunkSize)

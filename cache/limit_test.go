@@ -106,7 +106,7 @@ func tryToExceed(t *testing.T, c *Cache, s *fakeStore, id uint64) {
 		if i == 2 && id%5 == 0 {
 			go giveUp()
 		}
-		data, release, err := c.Read(impatient, v, r)
+		data, release, _, err := c.Read(impatient, v, r)
 		giveUp()
 		switch {
 		case err == nil:

@@ -35,6 +35,7 @@ type waiter struct {
 
 // Read waits until all bytes of r are here and returns them in order: one slice, or two where r crosses from one chunk into the next. They
 // lie in the cache's own memory and stay as they are until release is called, which must happen exactly once and panics the second time.
+// waited tells whether they were not all here when the call began.
 //
 // Bytes that are neither here nor under way are fetched, in whole blocks of 1 MiB, the demanded page first. A fetch that this
 // read waits for becomes a demand fetch. Where there is no memory, because all of it is pinned or being filled, Read waits
@@ -43,22 +44,22 @@ type waiter struct {
 // ctx ends the waiting and nothing else: what others wait for or predict goes on. Errors are the store's as they came, of
 // the fetch that did not bring the bytes (the next Read tries anew), ctx's, os.ErrClosed, and ErrInvalid for a range that is
 // empty, not within the version or longer than a chunk of 16 MiB.
-func (c *Cache) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), err error) {
+func (c *Cache) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), waited bool, err error) {
 	if r.Off < 0 || r.Empty() || r.Len > chunkSize || r.Off > v.Size-r.Len {
-		return nil, nil, fmt.Errorf("cache: reading %v of %v: %w", r, v, objstore.ErrInvalid)
+		return nil, nil, false, fmt.Errorf("cache: reading %v of %v: %w", r, v, objstore.ErrInvalid)
 	}
 	rd := &reading{cache: c}
 	for p := range pieces(r) {
 		rd.pieces[rd.count] = p
 		rd.count++
 	}
-	if c.hit(v, rd) {
+	if waited = !c.hit(v, rd); !waited {
 		c.hits.Add(1)
 	} else if err := c.miss(ctx, v, rd); err != nil {
-		return nil, nil, err
+		return nil, nil, true, err
 	}
 	c.bytesRead.Add(r.Len)
-	return rd.data[:rd.count], rd.release, nil
+	return rd.data[:rd.count], rd.release, waited, nil
 }
 
 // hit pins the chunks when all bytes are here. It takes the read lock only, so that hits do not wait for each other.

@@ -51,7 +51,7 @@ func TestReadInvalid(t *testing.T) {
 		{Off: 0, Len: chunkSize + 1},
 		{Off: 1 << 62, Len: 1 << 62},
 	} {
-		if _, _, err := c.Read(t.Context(), v, r); !errors.Is(err, objstore.ErrInvalid) {
+		if _, _, _, err := c.Read(t.Context(), v, r); !errors.Is(err, objstore.ErrInvalid) {
 			t.Errorf("reading %v of %d bytes: %v", r, v.Size, err)
 		}
 	}

@@ -38,6 +38,8 @@ func (c *Cache) provide(v objstore.Version, i int64, gaps []span, e effort) *chu
 	for _, g := range gaps {
 		want |= g.blocks()
 	}
+	for e != takeFree && c.reuse(k, want) {
+	}
 	for !c.hold(k, want) {
 		if !c.makeRoom(k, e) {
 			if fresh {
@@ -49,6 +51,7 @@ func (c *Cache) provide(v objstore.Version, i int64, gaps []span, e effort) *chu
 	if fresh {
 		c.index.put(k)
 		c.clock.add(k)
+		c.handover.missed(k)
 	}
 	c.clock.weigh(k, k.weightNow())
 	return k
@@ -143,6 +146,7 @@ func (c *Cache) discard(k *chunk) {
 	k.claims = nil
 	c.index.remove(k)
 	c.clock.remove(k)
+	c.handover.keep(k)
 	if k.frame != nil {
 		c.slab.put(k)
 	} else {

@@ -23,6 +23,7 @@ type Stats struct {
 
 	Evictions     int64 // chunks evicted
 	EvictedUnread int64 // of these, chunks nobody has read
+	Reused        int64 // chunks given up because their readers keep the bytes, for the sake of their memory
 	MemoryWaits   int64 // reads that had to wait for memory
 	FetchesShort  int64 // Fetch calls that accepted less than was asked
 }

@@ -163,7 +163,7 @@ func closeAfter(t *testing.T, c *Cache) {
 // mustRead reads r of v, compares it with the store's content and releases it.
 func mustRead(t *testing.T, c *Cache, s *fakeStore, v objstore.Version, r objstore.Range) {
 	t.Helper()
-	data, release, err := c.Read(t.Context(), v, r)
+	data, release, _, err := c.Read(t.Context(), v, r)
 	if err != nil {
 		t.Fatalf("reading %v of %s: %v", r, v.Key, err)
 	}

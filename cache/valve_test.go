@@ -157,7 +157,7 @@ func read(t *testing.T, c *Cache, v objstore.Version, off, n int64) *pending {
 	p := &pending{v: v, r: objstore.Range{Off: off, Len: n}, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.data, p.release, p.err = c.Read(ctx, v, p.r)
+		p.data, p.release, _, p.err = c.Read(ctx, v, p.r)
 	}()
 	synctest.Wait()
 	c.check(t)

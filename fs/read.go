@@ -12,7 +12,8 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fu
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
-	data, release, err := h.file.Read(r, int64(in.Offset), int(in.Size))
+	off := int64(in.Offset)
+	data, release, err := h.file.Read(r, off, int(in.Size))
 	if err != nil {
 		err = f.staleness(h.node, err)
 		return nil, f.answer("read", h.node.path(), err, errnoOf(err))
@@ -27,7 +28,14 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fu
 	}
 	f.counters.reads.Add(1)
 	f.counters.readBytes.Add(int64(size))
-	return &pinned{data: data, size: size, release: release}, fuse.OK
+	p := &pinned{data: data, size: size, release: release}
+	if !h.direct {
+		p.release = func() {
+			release()
+			h.file.HandedOver(off, size)
+		}
+	}
+	return p, fuse.OK
 }
 
 // pinned is a reply to READ whose bytes belong to the cache. It has the protocol library's methods for results that are written with

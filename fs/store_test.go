@@ -189,17 +189,17 @@ type wholeSource struct {
 	pinned int
 }
 
-func (s *wholeSource) Read(ctx context.Context, v objstore.Version, r objstore.Range) ([][]byte, func(), error) {
+func (s *wholeSource) Read(ctx context.Context, v objstore.Version, r objstore.Range) ([][]byte, func(), bool, error) {
 	s.mu.Lock()
 	data := s.held[v]
 	s.mu.Unlock()
 	if data == nil {
 		body, err := s.store.Open(ctx, v, objstore.Range{Len: v.Size})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		if data, err = io.ReadAll(body); err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 	}
 	s.mu.Lock()
@@ -215,7 +215,7 @@ func (s *wholeSource) Read(ctx context.Context, v objstore.Version, r objstore.R
 			defer s.mu.Unlock()
 			s.pinned--
 		})
-	}, nil
+	}, false, nil
 }
 
 func (s *wholeSource) Fetch(_ context.Context, v objstore.Version, r objstore.Range, class objstore.Class, _ int64) (accepted, started int64) {
@@ -226,6 +226,8 @@ func (s *wholeSource) Fetch(_ context.Context, v objstore.Version, r objstore.Ra
 	}
 	return r.Len, r.Len
 }
+
+func (s *wholeSource) HandedOver(objstore.Version, objstore.Range) {}
 
 func (s *wholeSource) cached(v objstore.Version) int64 {
 	s.mu.Lock()

@@ -17,6 +17,7 @@ type fakeSource struct {
 	gets   []string // ranges newly asked for, in order
 	lives  []life
 	reads  int
+	handed []string                                          // ranges handed over, in order
 	accept func(r objstore.Range, class objstore.Class) bool // nil accepts all
 	fail   error
 	hold   chan struct{} // nil does not hold
@@ -51,7 +52,7 @@ func (s *fakeSource) Fetch(ctx context.Context, v objstore.Version, r objstore.R
 	return r.Len, started
 }
 
-func (s *fakeSource) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), err error) {
+func (s *fakeSource) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), waited bool, err error) {
 	s.mu.Lock()
 	hold, fail := s.hold, s.fail
 	s.reads++
@@ -66,13 +67,19 @@ func (s *fakeSource) Read(ctx context.Context, v objstore.Version, r objstore.Ra
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, nil, true, ctx.Err()
 		}
 	}
 	if fail != nil {
-		return nil, nil, fail
+		return nil, nil, true, fail
 	}
-	return [][]byte{make([]byte, r.Len)}, func() {}, nil
+	return [][]byte{make([]byte, r.Len)}, func() {}, hold != nil, nil
+}
+
+func (s *fakeSource) HandedOver(v objstore.Version, r objstore.Range) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handed = append(s.handed, fmt.Sprintf("%s %s", v.Key, showRange(r)))
 }
 
 // taken returns the GETs since it was last called.

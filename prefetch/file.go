@@ -63,7 +63,7 @@ func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 	if started < f.version.Size {
 		return false, nil
 	}
-	_, release, err := f.p.source.Read(ctx, f.version, objstore.Range{Len: 1})
+	_, release, _, err := f.p.source.Read(ctx, f.version, objstore.Range{Len: 1})
 	if err != nil {
 		return false, err
 	}
@@ -81,10 +81,10 @@ func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, relea
 	f.p.sweep()
 	start := f.p.now()
 	lane, missed := f.follow(r, start)
-	data, release, err = f.p.source.Read(ctx, f.version, r)
+	data, release, waited, err := f.p.source.Read(ctx, f.version, r)
 	took := f.p.now().Sub(start)
 	f.mu.Lock()
-	f.window.done(lane, took, missed)
+	f.window.done(lane, outcome{took: took, missed: missed, waited: waited})
 	f.settle()
 	f.mu.Unlock()
 	if err == nil {
@@ -92,6 +92,18 @@ func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, relea
 		f.p.counters.readBytes.Add(r.Len)
 	}
 	return data, release, err
+}
+
+// HandedOver tells that the reader keeps what a Read gave it, as the kernel's page cache does. Bytes that belong to a file that is
+// read from start to end are not needed here then.
+func (f *File) HandedOver(off int64, n int) {
+	r := objstore.Range{Off: off, Len: int64(n)}
+	f.mu.Lock()
+	streaming := f.window.streaming(r)
+	f.mu.Unlock()
+	if streaming {
+		f.p.source.HandedOver(f.version, r)
+	}
 }
 
 // Close ends what was predicted for the file. Reads under way get their bytes.

@@ -30,6 +30,14 @@ const (
 	// maxWindow is as far ahead as one lane gets: one reader takes at most 2.5 GiB/s through the kernel, which at
 	// 80 MiB/s a connection needs 32 requests.
 	maxWindow = 32 * ChunkSize
+
+	// firstWindow is as far as a lane's window grows while its reader never has to wait. What is further ahead than that only
+	// occupies memory.
+	firstWindow = 4 * ChunkSize
+
+	// growsEvery is which part of its window a lane must have read since the window last grew, so that many reads that wait for the
+	// same request count once.
+	growsEvery = 8
 )
 
 // lane is one stream of reads inside a file.
@@ -45,6 +53,8 @@ type lane struct {
 	unit       int64     // what was last asked for at a time
 	asked      int64     // from pos up to here everything was asked for; means something in sequential lanes only
 	limit      int64     // bytes ahead which the source's short answers leave
+	wanted     int64     // bytes ahead so that the reader need not wait, as far as is known
+	wantedAt   int64     // run when wanted last grew
 	refused    int64     // where the reader's unit ended at the last short answer: nothing is asked ahead until it is past that
 	sequential bool      // proven: gets chunks and a window
 	small      bool      // began while the file was read at random: gets blocks until it is sequential
@@ -55,7 +65,7 @@ type lane struct {
 
 // newLane starts a lane before its first read.
 func newLane(id, off int64) lane {
-	return lane{id: id, start: off, pos: off, limit: math.MaxInt64}
+	return lane{id: id, start: off, pos: off, limit: math.MaxInt64, wanted: firstWindow}
 }
 
 // reach is how far from its position a read of n bytes still belongs to a lane.
@@ -111,7 +121,7 @@ func (l *lane) window(share, unit int64) int64 {
 	if l.seen() < BlockSize {
 		return 0
 	}
-	w := min(windowPerRun*l.seen(), share-unit, maxWindow, l.limit)
+	w := min(windowPerRun*l.seen(), share-unit, maxWindow, l.limit, l.wanted)
 	return max(down(w, unit), unit)
 }
 
@@ -120,6 +130,13 @@ func (l *lane) window(share, unit int64) int64 {
 func (l *lane) short(end, here int64) {
 	l.asked, l.refused = end, here
 	l.limit = max(end-l.pos, 0)
+}
+
+// waited notes that a read had to wait for its bytes: a larger window is needed.
+func (l *lane) waited() {
+	if l.wanted < maxWindow && l.run-l.wantedAt >= l.wanted/growsEvery {
+		l.wanted, l.wantedAt = 2*l.wanted, l.run
+	}
 }
 
 // grow lets the window grow again after short answers: by as much as was read.

@@ -24,14 +24,18 @@ const (
 // Source is where bytes are had from and asked for ahead of need: the cache.
 type Source interface {
 	// Read waits until all bytes of r are here and returns them in order, pinned until release is called (exactly once).
-	// What is neither here nor under way is fetched on demand. ctx ends only the waiting.
-	Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), err error)
+	// What is neither here nor under way is fetched on demand. ctx ends only the waiting. waited tells whether they were not all
+	// here when the call began.
+	Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), waited bool, err error)
 
 	// Fetch asks for r to be brought and never waits for the network. For ClassDemand, first is the offset somebody waits
 	// for: its page comes first. ctx is the prediction's life: while it lives the bytes are kept for their reader; when it
 	// ends, what is under way and nobody else wants is cancelled. accepted counts the bytes from r.Off on that are here,
 	// under way or started now: less than r.Len means that memory is short. started counts those newly asked from the store.
 	Fetch(ctx context.Context, v objstore.Version, r objstore.Range, class objstore.Class, first int64) (accepted, started int64)
+
+	// HandedOver tells that the reader of r keeps the bytes itself and will not ask for them again soon.
+	HandedOver(v objstore.Version, r objstore.Range)
 }
 
 // Config says what there is to work with.

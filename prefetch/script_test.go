@@ -26,6 +26,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 //	end N                the read started N-th (from 1) is done
 //	accept SIZE          the source takes so much of what is asked ahead from now on; "all" again
 //	latency DURATION     is what a read takes that misses from now on; 20ms unless said
+//	prompt               reads find their bytes here from now on; "late" has them wait again
 //	evict                the source loses what it has
 //	wait DURATION        passes, and idle lanes are looked for
 //
@@ -70,6 +71,7 @@ type player struct {
 	lanes   int64
 	accept  int64 // -1 for all
 	latency time.Duration
+	prompt  bool
 	have    map[int64]bool
 	started []int64
 }
@@ -108,16 +110,18 @@ func (p *player) do(word []string) {
 		}
 		for range n {
 			lane, missed := p.read(off, arg(2))
-			p.w.done(lane, p.latency, missed)
+			p.w.done(lane, outcome{took: p.latency, missed: missed, waited: !p.prompt})
 			off += arg(2)
 		}
 		p.state()
+	case "prompt", "late":
+		p.prompt = word[0] == "prompt"
 	case "start":
 		lane, _ := p.read(arg(1), arg(2))
 		p.started = append(p.started, lane)
 		p.state()
 	case "end":
-		p.w.done(p.started[arg(1)-1], p.latency, true)
+		p.w.done(p.started[arg(1)-1], outcome{took: p.latency, missed: true, waited: true})
 		p.state()
 	case "accept":
 		p.accept = -1

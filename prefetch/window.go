@@ -123,14 +123,34 @@ func (w *window) read(r objstore.Range, share int64, now time.Time) (id int64) {
 	return l.id
 }
 
-// done says that a read of the lane has its bytes, or an error, after it took so long; missed if they had to be asked for.
-func (w *window) done(id int64, took time.Duration, missed bool) {
-	if missed {
-		w.pace.note(took)
+// outcome is how a read ended.
+type outcome struct {
+	took   time.Duration
+	missed bool // some of its bytes had to be asked for
+	waited bool // they were not all here when it began
+}
+
+// done says that a read of the lane has its bytes, or an error.
+func (w *window) done(id int64, o outcome) {
+	if o.missed {
+		w.pace.note(o.took)
 	}
 	if i := w.index(id); i >= 0 {
 		w.lanes[i].reading--
+		if o.waited {
+			w.lanes[i].waited()
+		}
 	}
+}
+
+// streaming tells whether r was read by a sequential lane.
+func (w *window) streaming(r objstore.Range) bool {
+	for i := range w.lanes {
+		if l := &w.lanes[i]; l.sequential && l.start <= r.Off && r.End() <= l.pos {
+			return true
+		}
+	}
+	return false
 }
 
 // answered tells the machine what the source made of an ask, and whether it is worth going on with the asks after it.

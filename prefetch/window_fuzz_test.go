@@ -32,7 +32,7 @@ func FuzzWindow(f *testing.F) {
 			check(t, w)
 			checkAsks(t, w, r, share)
 			if word>>15&1 == 0 {
-				w.done(open[0], time.Duration(word&0xffffff), word>>14&1 == 0)
+				w.done(open[0], outcome{took: time.Duration(word & 0xffffff), missed: word>>14&1 == 0, waited: word>>15&1 == 0})
 				open = open[1:]
 			}
 			if word>>13&7 == 0 {

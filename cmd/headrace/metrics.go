@@ -121,6 +121,7 @@ func layerMetrics() []metric {
 		{"cache_raised_total", "Fills made ahead that a reader caught up with.", counter, func(s *snapshot) int64 { return s.cache.Raised }},
 		{"cache_evictions_total", "Chunks evicted.", counter, func(s *snapshot) int64 { return s.cache.Evictions }},
 		{"cache_evicted_unread_total", "Of these, chunks nobody had read.", counter, func(s *snapshot) int64 { return s.cache.EvictedUnread }},
+		{"cache_reused_total", "Chunks given up because the kernel's page cache has them, for the sake of their memory.", counter, func(s *snapshot) int64 { return s.cache.Reused }},
 		{"cache_memory_waits_total", "Reads that had to wait for memory.", counter, func(s *snapshot) int64 { return s.cache.MemoryWaits }},
 		{"cache_short_fetches_total", "Times less was accepted than was asked for.", counter, func(s *snapshot) int64 { return s.cache.FetchesShort }},
 
