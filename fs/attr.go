@@ -54,7 +54,7 @@ func (f *fileSystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 
 // checkName asks the store about a name of which only attributes are wanted, where that is due.
 func (f *fileSystem) checkName(cancel <-chan struct{}, what string, n *node, pid uint32) fuse.Status {
-	if vouched := n.spend(f.cfg.Now()); vouched || !n.needsCheck(f.fresh) {
+	if !n.needsCheck(f.fresh) || f.believes(n) {
 		return fuse.OK
 	}
 	r := f.begin(cancel, pid)

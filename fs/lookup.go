@@ -27,7 +27,6 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
 	if n, validity := f.recall(parent, name); n != nil {
-		f.vouch(n)
 		f.fillEntry(n, validity, out)
 		return fuse.OK
 	}
@@ -38,7 +37,6 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 		return f.answer("lookup", parent.childPath(name), err, errnoOf(err))
 	}
 	n := f.nodes.enter(parent, v, item)
-	f.vouch(n)
 	f.fillEntry(n, f.validity(n.confirmedAt()), out)
 	return fuse.OK
 }
@@ -53,26 +51,27 @@ func (f *fileSystem) Forget(id, lookups uint64) { f.nodes.forget(id, lookups) }
 // before its GET.
 func (f *fileSystem) recall(parent *node, name string) (n *node, validity time.Duration) {
 	n = f.nodes.known(parent, name)
+	mayDefer := !f.secondTries.expected(childName{parent.id, name}, f.cfg.Now())
 	if parent.volume != nil {
 		item, ok := parent.volume.tree.Recall(parent.key, name)
 		if ok && (n == nil || item.Confirmed.After(n.confirmedAt())) {
-			return f.recallItem(parent, item)
+			return f.recallItem(parent, item, mayDefer)
 		}
 	}
 	if n == nil {
 		return nil, 0
 	}
 	validity = f.validity(n.confirmedAt())
-	if validity <= 0 && !n.deferCheck() || !f.nodes.again(n) {
+	if validity <= 0 && !(mayDefer && n.deferCheck()) || !f.nodes.again(n) {
 		return nil, 0
 	}
 	return n, validity
 }
 
 // recallItem answers a lookup from what the names know, which is younger than what any node knows.
-func (f *fileSystem) recallItem(parent *node, item names.Item) (n *node, validity time.Duration) {
+func (f *fileSystem) recallItem(parent *node, item names.Item, mayDefer bool) (n *node, validity time.Duration) {
 	validity = f.validity(item.Confirmed)
-	if validity <= 0 && item.Dir {
+	if validity <= 0 && (item.Dir || !mayDefer) {
 		return nil, 0
 	}
 	n = f.nodes.enter(parent, parent.volume, item)
@@ -133,11 +132,9 @@ func (f *fileSystem) staleness(n *node, err error) error {
 	return errStale
 }
 
-// vouch spares the request that follows a second try at a name the asking; see [secondTries].
-func (f *fileSystem) vouch(n *node) {
-	if now := f.cfg.Now(); f.secondTries.take(n.at(), now) {
-		n.vouch(now.Add(secondTry))
-	}
+// believes tells whether what follows a lookup need not ask again; see [secondTries].
+func (f *fileSystem) believes(n *node) bool {
+	return n.parent != nil && f.secondTries.believes(n.at(), n.confirmedAt(), f.cfg.Now())
 }
 
 // refuse is the answer to a request by name that failed. After ESTALE the kernel will try again.

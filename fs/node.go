@@ -32,9 +32,7 @@ type node struct {
 	storageClass string
 	confirmed    time.Time // when the store last said that the name means this
 	deferred     bool      // a lookup was answered without asking, and whether it was right has not been found out since
-	vouched      int       // so many requests need not ask the store, until vouchedTill
-	vouchedTill  time.Time
-	opens        int // open file handles
+	opens        int       // open file handles
 	file         *prefetch.File
 }
 
@@ -163,29 +161,6 @@ func (n *node) needsCheck(fresh func(time.Time) bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.deferred || !n.dir && n.opens == 0 && !fresh(n.confirmed)
-}
-
-// vouch lets one request more be answered without asking the store, if it comes before the time given.
-func (n *node) vouch(till time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.vouched++
-	n.vouchedTill = till
-}
-
-// spend uses up what vouch has given, and tells whether there was any.
-func (n *node) spend(now time.Time) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.vouched == 0 {
-		return false
-	}
-	if !now.Before(n.vouchedTill) {
-		n.vouched = 0
-		return false
-	}
-	n.vouched--
-	return true
 }
 
 // open counts a handle and returns the file that all handles share.

@@ -50,11 +50,11 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 
 // checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
-// for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT always asks.
+// for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT
+// always asks, but for a second try after ESTALE.
 func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict bool) error {
 	asked := f.cfg.Now()
-	vouched := n.spend(asked)
-	due := !f.fresh(n.confirmedAt())
+	due := !f.fresh(n.confirmedAt()) && !f.believes(n)
 	confirmed, err := file.Preload(ctx)
 	switch {
 	case err != nil:
@@ -62,9 +62,7 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	case confirmed:
 		n.confirm(asked)
 		return nil
-	case vouched:
-		return nil
-	case strict:
+	case strict && !f.believes(n):
 		return f.ask(ctx, n)
 	case due:
 		return f.check(ctx, n)

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// secondTry is how long after ESTALE a lookup is taken for the kernel's second try. It comes at once; a second covers a
-	// busy machine.
+	// secondTry is how long after ESTALE a request is taken for a part of the kernel's second try. It comes at once; a second
+	// covers a busy machine.
 	secondTry = time.Second
 
 	// maxSecondTries bounds what is remembered; it need cover only the names that are found out at the same time.
@@ -15,26 +15,33 @@ const (
 )
 
 // secondTries are the names for which the kernel was told ESTALE a moment ago. It forgives that once: it looks the name up
-// again and goes on, and a second ESTALE reaches the program. So what follows that lookup is answered by what the lookup
-// heard: a name that changes all the time would otherwise fail a program that did nothing but look at it.
+// again, once or twice, and goes on; a second ESTALE reaches the program. So while a name is among them a lookup asks the store,
+// if it must, rather than leave that to the request that follows, and what follows believes the lookup. A name that changes
+// all the time would otherwise fail a program that did nothing but look at it.
+//
+// What is believed was asked after the ESTALE, so after the call began, and no longer ago than secondTry. It goes by name and time,
+// since nothing else tells who is trying again: the kernel may drop the node of its first lookup before it makes the second, and
+// others look at the same name meanwhile.
 type secondTries struct {
 	mu    sync.Mutex // guards names
-	names map[childName]expected
+	names map[childName]staleSpell
 }
 
-// expected is how many lookups of one name are the second try of somebody.
-type expected struct {
-	lookups int
-	since   time.Time // of the last ESTALE
+// staleSpell is a time in which ESTALE was told of a name, with never as much as secondTry in between.
+type staleSpell struct {
+	first, last time.Time
 }
+
+// over tells whether no second try is to come.
+func (s staleSpell) over(now time.Time) bool { return now.Sub(s.last) >= secondTry }
 
 // expect notes that somebody was told ESTALE.
 func (s *secondTries) expect(at childName, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.names) >= maxSecondTries {
-		for name, e := range s.names {
-			if now.Sub(e.since) >= secondTry {
+		for name, spell := range s.names {
+			if spell.over(now) {
 				delete(s.names, name)
 			}
 		}
@@ -43,23 +50,35 @@ func (s *secondTries) expect(at childName, now time.Time) {
 		}
 	}
 	if s.names == nil {
-		s.names = make(map[childName]expected)
+		s.names = make(map[childName]staleSpell)
 	}
-	s.names[at] = expected{s.names[at].lookups + 1, now}
+	spell, ok := s.names[at]
+	if !ok || spell.over(now) {
+		spell.first = now
+	}
+	spell.last = now
+	s.names[at] = spell
 }
 
-// take tells whether a lookup is somebody's second try. Each ESTALE has one.
-func (s *secondTries) take(at childName, now time.Time) bool {
+// expected tells whether a lookup of the name may be a second try.
+func (s *secondTries) expected(at childName, now time.Time) bool {
+	_, ok := s.spell(at, now)
+	return ok
+}
+
+// believes tells whether a request may go by what the store said of the name at a time.
+func (s *secondTries) believes(at childName, confirmed, now time.Time) bool {
+	spell, ok := s.spell(at, now)
+	return ok && !confirmed.Before(spell.first) && now.Sub(confirmed) < secondTry
+}
+
+func (s *secondTries) spell(at childName, now time.Time) (staleSpell, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.names[at]
-	if !ok {
-		return false
-	}
-	if e.lookups--; e.lookups == 0 || now.Sub(e.since) >= secondTry {
+	spell, ok := s.names[at]
+	if ok && spell.over(now) {
 		delete(s.names, at)
-	} else {
-		s.names[at] = e
+		ok = false
 	}
-	return now.Sub(e.since) < secondTry
+	return spell, ok
 }
