@@ -66,15 +66,18 @@ const (
 	cleanDeadline = 2 * time.Minute
 )
 
+// ErrOptions says that the options make no sense; nothing was done then.
+var ErrOptions = errors.New("bench: not possible")
+
 func (o Options) withDefaults() (Options, error) {
 	if o.ReadOnly && len(o.Keys) == 0 {
-		return o, errors.New("bench: read-only needs keys of objects to read")
+		return o, fmt.Errorf("%w: read-only needs keys of objects to read", ErrOptions)
 	}
 	if len(o.Keys) > 0 && o.Bucket == "" {
-		return o, errors.New("bench: keys need a bucket")
+		return o, fmt.Errorf("%w: keys need a bucket", ErrOptions)
 	}
 	if o.Size < 0 || o.SmallFiles < 0 || o.Duration < 0 || o.FirstByte < 0 || o.Rate < 0 {
-		return o, errors.New("bench: sizes and times cannot be negative")
+		return o, fmt.Errorf("%w: sizes and times cannot be negative", ErrOptions)
 	}
 	if o.Binary == "" {
 		self, err := os.Executable()
@@ -141,6 +144,9 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 // measure runs a workload on both sides, each with a bound in time.
 func (t *target) measure(ctx context.Context, opts Options, w workload, dir string) (Row, error) {
 	fmt.Fprintf(opts.Progress, "%s: raw\n", w.name)
+	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
+		return Row{}, err
+	}
 	limited, cancel := bounded(ctx, opts, w)
 	raw, err := w.raw(limited, rawSide{t.raw}, t.objects, t.check)
 	cancel()
@@ -160,6 +166,9 @@ func (t *target) measure(ctx context.Context, opts Options, w workload, dir stri
 
 // mounted runs a workload on a fresh mount.
 func (t *target) mounted(ctx context.Context, opts Options, w workload, dir string) (m measured, used spent, err error) {
+	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
+		return m, used, err
+	}
 	c, err := startMount(ctx, opts.Binary, dir, t.env, append(t.mountArgs(opts), opts.MountArgs...))
 	if err != nil {
 		return m, used, err

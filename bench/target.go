@@ -64,7 +64,7 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 	}
 	u, err := url.Parse(config.Endpoint)
 	if err != nil || u.Scheme != "http" {
-		return t, errors.New("bench: only a store at a plain HTTP endpoint can be shaped")
+		return t, fmt.Errorf("%w: only a store at a plain HTTP endpoint can be shaped", ErrOptions)
 	}
 	if t.far, err = startFarStore(opts.Binary, u.Host, t.shape); err != nil {
 		return t, err

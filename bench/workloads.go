@@ -74,7 +74,7 @@ func choose(names []string) ([]workload, error) {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(chosen, func(w workload) bool { return strings.HasPrefix(w.name, name) }) {
-			return nil, fmt.Errorf("bench: no workload %q: there are %s", name, strings.Join(Workloads(), ", "))
+			return nil, fmt.Errorf("%w: no workload %q: there are %s", ErrOptions, name, strings.Join(Workloads(), ", "))
 		}
 	}
 	return chosen, nil
@@ -94,6 +94,25 @@ func (w workload) spans(o objects) []span {
 	default:
 		return []span{whole(o.large)}
 	}
+}
+
+// memory is how much of the machine's memory w has use for, at most: what it reads may be in the page cache, and some of it
+// in the daemon.
+func (w workload) memory(o objects) int64 {
+	n := int64(0)
+	switch w.kind {
+	case kindIdle, kindFirstByte:
+		return 0
+	case kindFiles:
+		for _, s := range o.small {
+			n += s.version.Size
+		}
+	default:
+		for _, s := range w.spans(o) {
+			n += s.Len
+		}
+	}
+	return n + gib/2
 }
 
 // raw measures w by the raw client.

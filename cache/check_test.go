@@ -31,6 +31,7 @@ func (c *Cache) check(t *testing.T) {
 	ck.slab()
 	ck.arena()
 	ck.clock()
+	ck.handover()
 	if int(c.starving.Load()) != len(c.queue) {
 		t.Errorf("%d readers starve, %d are queued", c.starving.Load(), len(c.queue))
 	}
@@ -197,6 +198,27 @@ func (ck *checker) clock() {
 	}
 	if n != ck.chunks {
 		ck.t.Errorf("%d chunks in the rings, %d in the index", n, ck.chunks)
+	}
+}
+
+// handover checks that those that go first know it and are in the index.
+func (ck *checker) handover() {
+	spent := 0
+	for _, o := range ck.c.index.objects {
+		for _, k := range o.all() {
+			if k.spentAt != nil {
+				spent++
+			}
+		}
+	}
+	h := &ck.c.handover
+	if spent != h.spent.Len() {
+		ck.t.Errorf("%d chunks think they go first, %d do", spent, h.spent.Len())
+	}
+	for e := h.spent.Front(); e != nil; e = e.Next() {
+		if k := e.Value.(*chunk); k.spentAt != e || ck.c.index.find(k.object.version, k.index) != k {
+			ck.t.Errorf("chunk %d of %s goes first, and does not know or is gone", k.index, k.object.version.Key)
+		}
 	}
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// growBy is the part of the limit that is committed before memory behind bytes that were handed over is used again: a
-	// quarter, and growLeast bytes at least.
-	growBy    = 16
-	growLeast = 128 << 20
+	// floorPart is the part of the limit below which memory behind bytes that were handed over is not used again, and floorLeast
+	// the bytes: as much as the windows of a few readers.
+	floorPart  = 16
+	floorLeast = 128 << 20
 
 	// ghostRounds is for how many limits' worth of chunks it is remembered that they were given up.
 	ghostRounds = 8
@@ -23,9 +23,9 @@ const (
 
 // handover knows which chunks hold nothing but what their readers keep elsewhere: a stream's bytes, once they are in the
 // kernel's page cache. To keep them here as well would be to keep them twice, and memory touched for the first time is what
-// costs most in reading (0.5 s of CPU a GiB, and in a virtual machine up to ten times that). So beyond growBy their memory is
-// used for what comes next, and they are forgotten. Nor are they fetched again because somebody may come to them: a reader of
-// the quarter before, say, whose window does not know where it will stop.
+// costs most in reading (0.5 s of CPU a GiB, and in a virtual machine up to ten times that). So beyond the
+// floor their memory is used for what comes next, and they are forgotten. Nor are they fetched again because somebody may come to
+// them: another thread that reads the part before, say, whose window does not know where it will stop.
 //
 // The kernel may not keep them for long. Bytes that are asked for again after they were handed over show that, and
 // from then on their version is kept like any other.
@@ -40,7 +40,7 @@ type handover struct {
 }
 
 func newHandover(limit int64) handover {
-	h := handover{floor: max(limit/growBy, min(limit, growLeast)), seed: maphash.MakeSeed()}
+	h := handover{floor: max(limit/floorPart, min(limit, floorLeast)), seed: maphash.MakeSeed()}
 	// A size that is not positive is the only error, and there is none.
 	h.ghosts, _ = simplelru.NewLRU[uint64, struct{}](int(max(limit*ghostRounds/chunkSize, 1)), nil)
 	h.unkept, _ = simplelru.NewLRU[objstore.Version, struct{}](maxUnkept, nil)

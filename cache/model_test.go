@@ -47,14 +47,15 @@ func TestModel(t *testing.T) {
 			sum.Hits += st.Hits
 			sum.Raised += st.Raised
 			sum.FetchesShort += st.FetchesShort
+			sum.Reused += st.Reused
 		})
 	}
-	for _, what := range []string{"read", "returned", "store failed", "gave up", "given", "finished", "fetched", "predictions ended"} {
+	for _, what := range []string{"read", "returned", "store failed", "gave up", "given", "finished", "fetched", "predictions ended", "handed over"} {
 		if counts[what] == 0 {
 			t.Errorf("%q never happened: %v", what, counts)
 		}
 	}
-	if sum.MemoryWaits == 0 || sum.Evictions == 0 || sum.FillsCancelled == 0 || sum.Hits == 0 || sum.Raised == 0 || sum.FetchesShort == 0 {
+	if sum.MemoryWaits == 0 || sum.Evictions == 0 || sum.FillsCancelled == 0 || sum.Hits == 0 || sum.Raised == 0 || sum.FetchesShort == 0 || sum.Reused == 0 {
 		t.Errorf("some things never happened: %+v", sum)
 	}
 }
@@ -77,6 +78,7 @@ func runModel(t *testing.T, seed uint64, steps int) *model {
 		t.Fatal(err)
 	}
 	m.cache = newCache(cfg, onHeap(MinMemory))
+	m.cache.handover.floor = MinMemory / 4
 	closeAfter(t, m.cache)
 	for i, size := range []int64{100, 5000, 100 << 10, 100 << 10, 300 << 10, 512<<10 + 1, 900 << 10, 3<<20 + 17, 20 << 20, 30 << 20, 200 << 20} {
 		m.versions = append(m.versions, version(fmt.Sprintf("object-%d", i), size))
@@ -107,8 +109,10 @@ func (m *model) step() {
 		m.let(func(w *valve) { w.fail(m.failure()) }, "store failed")
 	case n < 88:
 		m.giveUp()
-	case n < 97:
+	case n < 94:
 		m.releaseSome()
+	case n < 97:
+		m.handOver()
 	default:
 		m.endPrediction()
 	}
@@ -132,6 +136,14 @@ func (m *model) somewhere(most int64) (objstore.Version, objstore.Range) {
 		n = 1 + m.rng.Int64N(most)
 	}
 	return v, objstore.Range{Off: off, Len: min(n, v.Size-off)}
+}
+
+// handOver tells of up to three chunks that their reader has them.
+func (m *model) handOver() {
+	v, r := m.somewhere(chunkSize)
+	first := r.Off / chunkSize * chunkSize
+	m.cache.HandedOver(v, objstore.Range{Off: first, Len: m.rng.Int64N(3*chunkSize) + 1}.Intersect(objstore.Range{Len: v.Size}))
+	m.happened("handed over")
 }
 
 func (m *model) read() {

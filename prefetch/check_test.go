@@ -21,6 +21,9 @@ func check(t *testing.T, w *window) {
 		if l.start < 0 || l.start > l.pos || l.pos > int64(w.grid) || l.asked > int64(w.grid) {
 			t.Fatalf("lane %+v in a file of %d", l, w.grid)
 		}
+		if l.climb.wanted < firstWindow || l.climb.wanted > maxWindow {
+			t.Fatalf("lane %+v has a window out of bounds", l)
+		}
 		if l.reading < 0 || l.tick > w.tick {
 			t.Fatalf("lane %+v at tick %d", l, w.tick)
 		}

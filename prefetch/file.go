@@ -82,9 +82,9 @@ func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, relea
 	start := f.p.now()
 	lane, missed := f.follow(r, start)
 	data, release, waited, err := f.p.source.Read(ctx, f.version, r)
-	took := f.p.now().Sub(start)
+	end := f.p.now()
 	f.mu.Lock()
-	f.window.done(lane, outcome{took: took, missed: missed, waited: waited})
+	f.window.done(lane, outcome{at: end, took: end.Sub(start), missed: missed, waited: waited})
 	f.settle()
 	f.mu.Unlock()
 	if err == nil {
@@ -124,10 +124,10 @@ func (f *File) Close() {
 // follow lets the window see the read of r, and asks the source for what it says. It returns the read's lane, and
 // whether any of its bytes are only now asked for.
 func (f *File) follow(r objstore.Range, now time.Time) (lane int64, missed bool) {
-	share := f.p.share()
+	part := f.p.allot()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	lane = f.window.read(r, share, now)
+	lane = f.window.read(r, part, now)
 	f.claim()
 	for _, a := range f.window.asks {
 		accepted, started := f.p.source.Fetch(f.life(a.prediction), f.version, a.Range, a.class, a.first)

@@ -193,3 +193,23 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// What a stream's reader keeps is handed over; what was read at random, or is not known to be a stream, is kept here.
+func TestOnlyStreamsAreHandedOver(t *testing.T) {
+	s := newFakeSource()
+	p := newPrefetcher(t, s, 1<<30)
+	f := p.Open(version("a", 1<<40))
+	defer f.Close()
+	for off := range int64(3) {
+		mustRead(t, f, off*mib, mib)
+		f.HandedOver(off*mib, mib)
+	}
+	for i := range int64(20) {
+		mustRead(t, f, (100+7*i)<<30, 4096)
+		f.HandedOver((100+7*i)<<30, 4096)
+	}
+	f.HandedOver(500*mib, mib)
+	if want := []string{"a [0,1M)", "a [1M,2M)", "a [2M,3M)"}; !slices.Equal(s.handed, want) {
+		t.Errorf("handed over %q, want %q", s.handed, want)
+	}
+}

@@ -19,25 +19,13 @@ const (
 	// farJump bounds both.
 	farJump = 4 << 20
 
-	// enoughRun is how far a lane has to be read on before it counts as more than a few adjacent requests, into which the
-	// kernel cuts one large random read.
-	enoughRun = 2 << 20
+	// enoughRun is how far a lane has to be read on before it counts as sequential: further than the kernel reads around one
+	// page fault, which comes as up to four adjacent requests of 1 MiB.
+	enoughRun = 5 << 20
 
 	// windowPerRun is how many bytes ahead a lane gets for each byte that was read in it. With 4 and 80 MiB/s a
 	// connection, a reader has 16 requests under way after its first 64 MiB, and one that stops after 4 MiB has wasted 28.
 	windowPerRun = 4
-
-	// maxWindow is as far ahead as one lane gets: one reader takes at most 2.5 GiB/s through the kernel, which at
-	// 80 MiB/s a connection needs 32 requests.
-	maxWindow = 32 * ChunkSize
-
-	// firstWindow is as far as a lane's window grows while its reader never has to wait. What is further ahead than that only
-	// occupies memory.
-	firstWindow = 4 * ChunkSize
-
-	// growsEvery is which part of its window a lane must have read since the window last grew, so that many reads that wait for the
-	// same request count once.
-	growsEvery = 8
 )
 
 // lane is one stream of reads inside a file.
@@ -53,8 +41,8 @@ type lane struct {
 	unit       int64     // what was last asked for at a time
 	asked      int64     // from pos up to here everything was asked for; means something in sequential lanes only
 	limit      int64     // bytes ahead which the source's short answers leave
-	wanted     int64     // bytes ahead so that the reader need not wait, as far as is known
-	wantedAt   int64     // run when wanted last grew
+	climb      climb     // how far ahead it is worth asking
+	quick      int64     // its part of quickWindows, when it was last read
 	refused    int64     // where the reader's unit ended at the last short answer: nothing is asked ahead until it is past that
 	sequential bool      // proven: gets chunks and a window
 	small      bool      // began while the file was read at random: gets blocks until it is sequential
@@ -65,7 +53,7 @@ type lane struct {
 
 // newLane starts a lane before its first read.
 func newLane(id, off int64) lane {
-	return lane{id: id, start: off, pos: off, limit: math.MaxInt64, wanted: firstWindow}
+	return lane{id: id, start: off, pos: off, limit: math.MaxInt64, climb: newClimb()}
 }
 
 // reach is how far from its position a read of n bytes still belongs to a lane.
@@ -81,7 +69,6 @@ func (l *lane) distance(off int64) int64 {
 
 // note takes a read of r into account.
 func (l *lane) note(r objstore.Range, first bool) {
-	ahead := r.Off - l.pos
 	advances := r.End() > l.pos
 	l.run += r.Len
 	l.start = min(l.start, r.Off)
@@ -93,7 +80,7 @@ func (l *lane) note(r objstore.Range, first bool) {
 		l.sequential = l.pos-l.start >= max(enoughRun, reorder*r.Len)
 		return
 	}
-	l.sequential = ahead <= reorder*r.Len || l.pos-l.start >= enoughRun
+	l.sequential = l.pos-l.start >= enoughRun
 }
 
 // seen is how many bytes of the lane were read, each counted once as far as that can be known.
@@ -121,7 +108,7 @@ func (l *lane) window(share, unit int64) int64 {
 	if l.seen() < BlockSize {
 		return 0
 	}
-	w := min(windowPerRun*l.seen(), share-unit, maxWindow, l.limit, l.wanted)
+	w := min(windowPerRun*l.seen(), share-unit, l.limit, l.climb.wanted)
 	return max(down(w, unit), unit)
 }
 
@@ -130,13 +117,6 @@ func (l *lane) window(share, unit int64) int64 {
 func (l *lane) short(end, here int64) {
 	l.asked, l.refused = end, here
 	l.limit = max(end-l.pos, 0)
-}
-
-// waited notes that a read had to wait for its bytes: a larger window is needed.
-func (l *lane) waited() {
-	if l.wanted < maxWindow && l.run-l.wantedAt >= l.wanted/growsEvery {
-		l.wanted, l.wantedAt = 2*l.wanted, l.run
-	}
 }
 
 // grow lets the window grow again after short answers: by as much as was read.

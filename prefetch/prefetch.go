@@ -126,8 +126,8 @@ func (p *Prefetcher) forget(f *File) {
 	p.mu.Unlock()
 }
 
-// share is how much of the budget is one active lane's.
-func (p *Prefetcher) share() int64 { return p.budget / max(p.active.Load(), 1) }
+// allot divides what there is among the active lanes.
+func (p *Prefetcher) allot() allotment { return allot(p.budget, p.active.Load()) }
 
 // claim takes size bytes of memory for a file that is to end up there, unless others have claimed them.
 func (p *Prefetcher) claim(size int64) bool {

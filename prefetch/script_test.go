@@ -110,7 +110,7 @@ func (p *player) do(word []string) {
 		}
 		for range n {
 			lane, missed := p.read(off, arg(2))
-			p.w.done(lane, outcome{took: p.latency, missed: missed, waited: !p.prompt})
+			p.w.done(lane, outcome{at: p.now, took: p.latency, missed: missed, waited: !p.prompt})
 			off += arg(2)
 		}
 		p.state()
@@ -121,7 +121,7 @@ func (p *player) do(word []string) {
 		p.started = append(p.started, lane)
 		p.state()
 	case "end":
-		p.w.done(p.started[arg(1)-1], outcome{took: p.latency, missed: true, waited: true})
+		p.w.done(p.started[arg(1)-1], outcome{at: p.now, took: p.latency, missed: true, waited: true})
 		p.state()
 	case "accept":
 		p.accept = -1
@@ -152,7 +152,7 @@ func (p *player) duration(text string) time.Duration {
 func (p *player) read(off, n int64) (lane int64, missed bool) {
 	p.now = p.now.Add(time.Millisecond)
 	r := objstore.Range{Off: off, Len: n}.Intersect(objstore.Range{Len: int64(p.w.grid)})
-	lane = p.w.read(r, p.budget/max(p.lanes+p.w.active(), 1), p.now)
+	lane = p.w.read(r, allot(p.budget, p.lanes+p.w.active()), p.now)
 	check(p.t, p.w)
 	for _, a := range p.w.asks {
 		accepted, started := p.fetch(a)

@@ -90,17 +90,17 @@ func (w *window) setFits(fits bool) {
 }
 
 // read takes the read of r, which is within the file and not empty, into account and returns the id of its lane, for done.
-// share is how many bytes of the budget are the lane's.
-func (w *window) read(r objstore.Range, share int64, now time.Time) (id int64) {
+// part is what the lane may use.
+func (w *window) read(r objstore.Range, part allotment, now time.Time) (id int64) {
 	w.tick++
 	l, first := w.find(r), false
 	if l == nil {
 		l, first = w.begin(r), true
 	}
 	l.reading++
-	l.tick, l.last = w.tick, now
+	l.tick, l.last, l.quick = w.tick, now, part.quick
 	l.note(r, first)
-	unit := unitOf(share)
+	unit := unitOf(part.budget)
 	l.unit = unit
 	switch {
 	case w.whole():
@@ -109,7 +109,7 @@ func (w *window) read(r objstore.Range, share int64, now time.Time) (id int64) {
 		w.tally.sequential++
 		l.grow(r.Len)
 		w.demand(l.id, r, w.stretch(l, r, unit), l.lead())
-		w.ahead(l, share, unit)
+		w.ahead(l, part.budget, unit)
 	case l.small:
 		w.tally.random++
 		w.lastRandom = now
@@ -123,8 +123,21 @@ func (w *window) read(r objstore.Range, share int64, now time.Time) (id int64) {
 	return l.id
 }
 
-// outcome is how a read ended.
+// allotment is one lane's part of what all lanes share, in bytes.
+type allotment struct {
+	budget int64 // of [Config.Budget]
+	quick  int64 // of quickWindows
+}
+
+// allot divides budget among so many lanes.
+func allot(budget, lanes int64) allotment {
+	lanes = max(lanes, 1)
+	return allotment{budget: budget / lanes, quick: quickWindows / lanes}
+}
+
+// outcome is how a read ended, and when.
 type outcome struct {
+	at     time.Time
 	took   time.Duration
 	missed bool // some of its bytes had to be asked for
 	waited bool // they were not all here when it began
@@ -136,10 +149,9 @@ func (w *window) done(id int64, o outcome) {
 		w.pace.note(o.took)
 	}
 	if i := w.index(id); i >= 0 {
-		w.lanes[i].reading--
-		if o.waited {
-			w.lanes[i].waited()
-		}
+		l := &w.lanes[i]
+		l.reading--
+		l.climb.note(l.run, o.at, o.waited, l.quick)
 	}
 }
 

@@ -26,13 +26,13 @@ func FuzzWindow(f *testing.F) {
 			word := binary.LittleEndian.Uint64(script)
 			off, n := int64(word>>16)%size, int64(word&0xfff)<<8+1
 			r := objstore.Range{Off: off, Len: n}.Intersect(objstore.Range{Len: size})
-			share := budget / max(w.active(), 1)
+			part := allot(budget, w.active())
 			now = now.Add(time.Duration(word>>12&15) * time.Second)
-			open = append(open, w.read(r, share, now))
+			open = append(open, w.read(r, part, now))
 			check(t, w)
-			checkAsks(t, w, r, share)
+			checkAsks(t, w, r, part.budget)
 			if word>>15&1 == 0 {
-				w.done(open[0], outcome{took: time.Duration(word & 0xffffff), missed: word>>14&1 == 0, waited: word>>15&1 == 0})
+				w.done(open[0], outcome{at: now, took: time.Duration(word & 0xffffff), missed: word>>14&1 == 0, waited: word>>15&1 == 0})
 				open = open[1:]
 			}
 			if word>>13&7 == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ func benchCommand() *cli.Command {
 			defer stop()
 			options.Progress = c.App.ErrWriter
 			report, err := bench.Run(ctx, options)
+			if errors.Is(err, bench.ErrOptions) {
+				return usage("%v", err)
+			}
 			if err != nil {
 				return explainStore(err, options.Bucket, o.store)
 			}
