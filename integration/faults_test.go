@@ -116,6 +116,23 @@ func TestBlackHole(t *testing.T) {
 	if err := rest.Wait(); err != nil {
 		t.Error(err)
 	}
+	// Whoever looks at the log of a mount that hangs finds out why, and not by a line for each attempt.
+	if n := strings.Count(m.rawLog(), "still trying"); n < 1 || n > 2 {
+		t.Errorf("the log says %d times that the store fails:\n%s", n, m.rawLog())
+	}
+}
+
+// A store that throttles for a moment does not fail a mount.
+func TestMountWhileThrottled(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	o := b.put("object", 1, 1000)
+	p := newProxy(t, b.server.Endpoint())
+	burst := p.inject(&fault{operation: "LIST", times: 3, act: answer(http.StatusServiceUnavailable, "SlowDown")})
+	m := mountFaulty(t, b, p.endpoint())
+	if got, err := hashFile("read", m.path("object")); err != nil || got != o.sha256() || burst.hits() != 3 {
+		t.Errorf("got %s, %v, after %d refusals", got, err, burst.hits())
+	}
 }
 
 // A connection that is slow is not given up as long as bytes move.

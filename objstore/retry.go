@@ -44,15 +44,7 @@ func (r *retry) attempts(op Op, key string) attempts {
 // again makes a request until it succeeds or attempts end.
 func (r *retry) again(ctx context.Context, q request, call func(context.Context) error) error {
 	a := r.attempts(q.op, q.key)
-	for {
-		err := call(ctx)
-		if err == nil {
-			return nil
-		}
-		if err := a.wait(ctx, err); err != nil {
-			return err
-		}
-	}
+	return a.again(ctx, call)
 }
 
 // againWrite is again for a write that may turn out to have been done by an attempt whose answer was lost. settle is asked then

@@ -34,6 +34,7 @@ type RetryEvent struct {
 	Bucket  string
 	Key     string        // of a listing, its prefix
 	Attempt int           // the one that failed: 1 is the first since the last progress
+	Tried   time.Duration // since the first of them failed
 	Delay   time.Duration // until the next
 	Reached int64         // bytes of the range already delivered when a body is resumed
 	Err     error
@@ -53,6 +54,14 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 		p.Random = rand.Float64
 	}
 	return p
+}
+
+// Do makes a request that belongs to no [Bucket], until it succeeds or fails for good as [NewRetry] has it. event says what is
+// asked, for OnRetry.
+func (p RetryPolicy) Do(ctx context.Context, event RetryEvent, call func(context.Context) error) error {
+	p = p.withDefaults()
+	a := attempts{policy: &p, event: event, started: time.Now()}
+	return a.again(ctx, call)
 }
 
 // delay is how long to wait after the attempt-th failed attempt.
@@ -106,6 +115,19 @@ type attempts struct {
 	started time.Time  // of trying without progress; zero: begins with the next failure
 }
 
+// again makes the request until it succeeds or attempts end.
+func (a *attempts) again(ctx context.Context, call func(context.Context) error) error {
+	for {
+		err := call(ctx)
+		if err == nil {
+			return nil
+		}
+		if err := a.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
 // wait is called after a failed attempt. It returns nil when another one should be made now, else the error to give up with.
 func (a *attempts) wait(ctx context.Context, err error) error {
 	a.failed++
@@ -124,7 +146,7 @@ func (a *attempts) wait(ctx context.Context, err error) error {
 	}
 	if a.policy.OnRetry != nil {
 		event := a.event
-		event.Attempt, event.Delay, event.Err = a.failed, delay, err
+		event.Attempt, event.Tried, event.Delay, event.Err = a.failed, now.Sub(a.started), delay, err
 		a.policy.OnRetry(event)
 	}
 	timer := time.NewTimer(delay)

@@ -221,7 +221,7 @@ type child struct {
 // startChild runs cmd so that it dies with this process. The goroutine holds its thread for the child's whole life: the
 // kernel sends the death signal when the thread that made the child ends, and Go ends threads as it likes.
 func startChild(cmd *exec.Cmd) (*child, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // Ctrl-C is for this process, which ends it in order
 	ended, end := context.WithCancel(context.Background())
 	c := &child{cmd: cmd, ended: ended}
 	started := make(chan error, 1)

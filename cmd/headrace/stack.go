@@ -38,11 +38,15 @@ type stack struct {
 
 	log     *slog.Logger
 	retries [objstore.NumOps]atomic.Uint64 // by operation
+	trouble trouble
 }
 
 // answerDeadline is how long the store may take to answer at start. A wrong endpoint is a typing error more often than
 // an outage, so nobody should wait for the retries' full minute to hear of it.
 const answerDeadline = 20 * time.Second
+
+// startBudget is for how long a request at start is tried again: a store that throttles for a moment should not fail a mount.
+const startBudget = 3 * time.Second
 
 // newStack builds the layers of a mount, from the network up to prefetch, and makes sure that the store can be used. What is mounted comes
 // last, by attach. The caller ends the stack with close.
@@ -74,7 +78,11 @@ const aheadShare = 2
 // it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the meter is innermost, so
 // it counts attempts.
 func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucket, error) {
-	raw, err := s.client.BucketBelow(ctx, name, prefix)
+	var raw *s3store.Bucket
+	err := s.again(ctx, objstore.RetryEvent{Op: objstore.OpList, Bucket: name, Key: prefix}, func(ctx context.Context) (err error) {
+		raw, err = s.client.BucketBelow(ctx, name, prefix)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +91,30 @@ func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucke
 	return b, nil
 }
 
-// noteRetry counts an attempt that failed and will be made again. It is logged for those who look closely only: a store
-// that throttles makes many, and what finally fails is logged by whoever has to give up.
+// buckets lists the buckets of the store.
+func (s *stack) buckets(ctx context.Context) (names []string, err error) {
+	err = s.again(ctx, objstore.RetryEvent{Op: objstore.OpList}, func(ctx context.Context) (err error) {
+		names, err = s.client.Buckets(ctx)
+		return err
+	})
+	return names, err
+}
+
+// again makes a request that goes by no bucket's decorators.
+func (s *stack) again(ctx context.Context, event objstore.RetryEvent, call func(context.Context) error) error {
+	return objstore.RetryPolicy{Budget: startBudget, OnRetry: s.noteRetry}.Do(ctx, event, call)
+}
+
+// noteRetry counts an attempt that failed and will be made again. Each is logged for those who look closely only, since a
+// store that throttles makes many; but when requests go on failing, one line in a while says so.
 func (s *stack) noteRetry(e objstore.RetryEvent) {
 	s.retries[e.Op].Add(1)
-	s.log.Debug("retry", "operation", e.Op.String(), "bucket", e.Bucket, "key", e.Key, "attempt", e.Attempt,
-		"delay", e.Delay, "reached", e.Reached, "error", e.Err)
+	level, message := slog.LevelDebug, "retry"
+	if s.trouble.report(e.Tried, time.Now()) {
+		level, message = slog.LevelWarn, "the store has failed a request for some time; still trying"
+	}
+	s.log.Log(context.Background(), level, message, "operation", e.Op.String(), "bucket", e.Bucket, "key", e.Key, "attempt", e.Attempt,
+		"tried", e.Tried, "delay", e.Delay, "reached", e.Reached, "error", e.Err)
 }
 
 // attach mounts what o names at dir and returns once the mount answers.
@@ -98,7 +124,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	config := o.files.config(o.read)
 	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
 	if o.source.all() {
-		v := &volumes{named: o.files.names, list: s.client.Buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
+		v := &volumes{named: o.files.names, list: s.buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
 			return s.bucket(ctx, name, "")
 		}}
 		if _, err := v.List(ctx); err != nil {
