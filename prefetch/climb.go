@@ -22,7 +22,10 @@ const (
 	// worthIt is how much faster a lane must be for a window half as large again, or it has the smaller one back: a reader
 	// that waits for the processor, a disk or its own network waits as long whatever is under way, and what is under
 	// way occupies memory.
-	worthIt = 1.15
+	worthIt = 1.25
+
+	// measureFor is over how many windows' worth a rate is measured: on a busy machine one is mostly noise.
+	measureFor = 2
 
 	// restFor is how many windows' worth is read after that before a larger one is tried again.
 	restFor = 16
@@ -61,7 +64,7 @@ func (c *climb) note(run int64, at time.Time, waited bool, quick int64) {
 	case c.markAt.IsZero():
 		c.mark, c.markAt, c.waited = run, at, false
 		return
-	case measured < c.wanted || !at.After(c.markAt):
+	case measured < measureFor*c.wanted || !at.After(c.markAt):
 		return
 	default:
 		c.decide(float64(measured)/at.Sub(c.markAt).Seconds(), run)

@@ -43,7 +43,7 @@ func TestClimb(t *testing.T) {
 		highest, soon int64 // the largest there was; the least after 256 MiB
 	}{
 		{"far alone", far, 1, 4 * gib, maxWindow, maxWindow, maxWindow, quickWindows},
-		{"far with many", far, 16, 16 * gib, maxWindow, maxWindow, maxWindow, firstWindow},
+		{"far with many", far, 16, 32 * gib, maxWindow, maxWindow, maxWindow, firstWindow},
 		{"slow with many", slow, 16, 8 * gib, firstWindow, firstWindow, 3 * firstWindow / 2, firstWindow},
 		{"slow alone", slow, 1, 8 * gib, quickWindows, quickWindows, 3 * quickWindows / 2, quickWindows},
 		{"middling", middling, 4, 8 * gib, 3 * firstWindow / 2, 5 * firstWindow / 2, 4 * firstWindow, firstWindow},
@@ -72,7 +72,7 @@ func TestClimbFollows(t *testing.T) {
 	if c.wanted != firstWindow {
 		t.Fatalf("a window of %d MiB where the capacity is the limit", c.wanted>>20)
 	}
-	link{200 * time.Millisecond, 10 << 30}.read(&c, &run, &now, 16<<30, firstWindow)
+	link{200 * time.Millisecond, 10 << 30}.read(&c, &run, &now, 32<<30, firstWindow)
 	if c.wanted != maxWindow {
 		t.Errorf("a window of %d MiB where the distance is the limit", c.wanted>>20)
 	}
