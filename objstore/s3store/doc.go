@@ -24,7 +24,7 @@
 //   - [Bucket] (bucket.go and a file for each kind of request: open.go, stat.go, list.go, put.go, multipart.go).
 //   - endpoint.go: where a bucket and its keys are. Keys are escaped, never cleaned.
 //   - transport.go: the pool. HTTP/1.1, one request a connection, no compression. Reads larger than a connection's buffer
-//     of 32 KiB go from the socket straight into the caller's memory. Socket buffers are left to the kernel, which sizes
+//     of 4 KiB go from the socket straight into the caller's memory. Socket buffers are left to the kernel, which sizes
 //     them by the connection's bandwidth and delay where a fixed size would be capped at net.core.rmem_max (208 KiB).
 //     Raising SO_RCVLOWAT for large reads was tried and saved less than a tenth of the CPU: too little for what a wrong
 //     value can do.

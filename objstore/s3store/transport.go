@@ -19,8 +19,9 @@ const (
 	idleTimeout = 90 * time.Second
 	// continueTimeout: how long a store may take to refuse an upload before its body is sent.
 	continueTimeout = time.Second
-	// bufferSize, in bytes, of the buffers a connection has for reading and for writing. See the package comment.
-	bufferSize = 32 << 10
+	// readBuffer and writeBuffer are the sizes, in bytes, of the buffers that a connection has. See the package comment.
+	readBuffer  = 4 << 10
+	writeBuffer = 32 << 10
 	// redirectLimit: a fresh bucket answers with one temporary redirect; more than a few are a loop.
 	redirectLimit = 4
 )
@@ -63,8 +64,8 @@ func newTransport(config Config, roots *x509.CertPool) *transport {
 		MaxIdleConnsPerHost:   config.MaxConns,
 		IdleConnTimeout:       idleTimeout,
 		ExpectContinueTimeout: continueTimeout,
-		ReadBufferSize:        bufferSize,
-		WriteBufferSize:       bufferSize,
+		ReadBufferSize:        readBuffer,
+		WriteBufferSize:       writeBuffer,
 	}
 	t.client = &http.Client{Transport: t.pool, CheckRedirect: checkRedirect}
 	return t
