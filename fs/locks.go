@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -109,6 +110,25 @@ func (t *lockTable) release(path lockPath, flock bool, owner uint64) {
 	t.give(path, func(p *pathLocks) { *p.set(flock) = p.set(flock).release(owner) })
 }
 
+// takenBy notes that an owner has a lock on a range by way of a handle.
+func (t *lockTable) takenBy(h *fileHandle, owner uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(h.lockOwners, owner) {
+		h.lockOwners = append(h.lockOwners, owner)
+	}
+}
+
+// releaseHandle gives back the ranges that were locked by way of a handle.
+func (t *lockTable) releaseHandle(h *fileHandle) {
+	t.mu.Lock()
+	owners := h.lockOwners
+	t.mu.Unlock()
+	for _, owner := range owners {
+		t.release(h.node.lockPath(), false, owner)
+	}
+}
+
 func (t *lockTable) give(path lockPath, change func(*pathLocks)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -197,7 +217,15 @@ func (f *fileSystem) SetLk(_ <-chan struct{}, in *fuse.LkIn) fuse.Status {
 		done()
 		return fuse.EAGAIN
 	}
+	f.noteLock(in, flock)
 	return fuse.OK
+}
+
+// noteLock has a lock on a range go with the handle it was taken by. A flock goes by itself: the kernel says so in RELEASE.
+func (f *fileSystem) noteLock(in *fuse.LkIn, flock bool) {
+	if h, ok := f.files.get(in.Fh); ok && !flock {
+		f.locks.takenBy(h, in.Owner)
+	}
 }
 
 // SetLkw answers requests for locks that wait. Any signal ends the wait; the kernel restarts it where that is the custom.
@@ -216,5 +244,6 @@ func (f *fileSystem) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	if err := f.locks.lock(r, n.lockPath(), flock, l); err != nil {
 		return fuse.EINTR
 	}
+	f.noteLock(in, flock)
 	return fuse.OK
 }

@@ -15,6 +15,9 @@ type fileHandle struct {
 	file *prefetch.File // shared by all handles of the node
 
 	direct bool // the kernel keeps no pages of what is read
+
+	// Of fcntl locks, by the kernel's opaque number, those taken by way of this handle. Guarded by the table of locks.
+	lockOwners []uint64
 }
 
 // Open opens one version of a file, after making sure that its name still means it. ESTALE when it does not: the kernel looks
@@ -45,6 +48,7 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	if direct {
 		out.OpenFlags = fuse.FOPEN_DIRECT_IO
 	}
+	out.OpenFlags |= fuse.FOPEN_NOFLUSH // see Flush
 	return fuse.OK
 }
 
@@ -70,7 +74,9 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	return nil
 }
 
-// Flush answers each close(2) of a file. There is nothing to write; fcntl locks of the closing process go, as POSIX has it.
+// Flush answers each close(2) of a file where the kernel is older than 5.16, which cannot be told that there is nothing to
+// write: a request less for each file. fcntl locks of the closing process go, as POSIX has it; where Flush does not come,
+// they go with the handle that they were taken by.
 func (f *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	if n := f.nodes.get(in.NodeId); n != nil {
 		f.locks.release(n.lockPath(), false, in.LockOwner)
@@ -90,5 +96,6 @@ func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	if in.ReleaseFlags&releaseFlockUnlock != 0 {
 		f.locks.release(h.node.lockPath(), true, in.LockOwner)
 	}
+	f.locks.releaseHandle(h)
 	h.node.close()
 }
