@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -225,4 +226,32 @@ func TestNewInvalid(t *testing.T) {
 			t.Errorf("New(%+v): %v", cfg, err)
 		}
 	}
+}
+
+// A reader of two chunks, one of which was being brought for somebody who has gone, does not give up the other: with that, each try would
+// cancel what the next one waits for.
+func TestGivenUpFillIsBroughtAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newValveStore()
+		c := newTestCache(t, s, 64<<20)
+		v := version("object", 40<<20)
+		gone := read(t, c, v, 0, pageSize)
+		first := s.at(t, v, 0)
+		first.mu.Lock()
+		first.stubborn = true
+		first.mu.Unlock()
+		gone.cancel()
+		<-gone.done
+		second := read(t, c, v, blockSize-pageSize, 2*pageSize)
+		other := s.at(t, v, blockSize)
+		first.fail(context.Canceled)
+		if other.ctx.Err() != nil {
+			t.Error("the fill that is still wanted was cancelled")
+		}
+		s.at(t, v, blockSize-pageSize).finish()
+		s.at(t, v, 0).finish()
+		s.at(t, v, blockSize).finish()
+		second.right(t, s.fakeStore)
+		second.release()
+	})
 }

@@ -119,14 +119,27 @@ func (c *Cache) miss(ctx context.Context, v objstore.Version, rd *reading) error
 	for {
 		waiters, err := c.join(ctx, v, rd)
 		if err != nil {
+			c.unwanted(v, rd)
 			return err
 		}
 		if err = await(ctx, waiters); err == nil {
 			return nil
 		}
 		c.leave(rd, waiters)
-		if err != errAgain {
+		if err != errAgain { // the other piece's fill goes on: it is wanted again at once
+			c.unwanted(v, rd)
 			return err
+		}
+	}
+}
+
+// unwanted cancels fills of a read that has ended without its bytes, where they were for it alone.
+func (c *Cache) unwanted(v objstore.Version, rd *reading) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range rd.count {
+		if k := c.index.find(v, rd.pieces[i].index); k != nil {
+			c.cancelUnwanted(k)
 		}
 	}
 }
@@ -239,13 +252,12 @@ func await(ctx context.Context, waiters []*waiter) error {
 	return nil
 }
 
-// leave is how a read ends without its bytes: fills that were for it alone are cancelled, what it held is free.
+// leave ends a read's wait: what it held is free.
 func (c *Cache) leave(rd *reading, waiters []*waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range waiters {
 		w.chunk.waiters = slices.DeleteFunc(w.chunk.waiters, func(o *waiter) bool { return o == w })
-		c.cancelUnwanted(w.chunk)
 	}
 	c.unpin(rd, rd.count)
 	c.serveNext()

@@ -30,9 +30,10 @@ type valve struct {
 	body *fakeBody
 	may  int64 // bytes let through and not yet read
 
-	mu   sync.Mutex // guards sent, over
-	sent int64      // bytes let through
-	over bool       // the cache has closed the body, or never got one
+	mu       sync.Mutex // guards what is below
+	sent     int64      // bytes let through
+	over     bool       // the cache has closed the body, or never got one
+	stubborn bool       // it does not let go when its context ends
 }
 
 // grant lets bytes through, or ends the body with an error.
@@ -63,6 +64,12 @@ func (w *valve) await() error {
 		w.may += g.bytes
 		return g.err
 	case <-w.ctx.Done():
+		w.mu.Lock()
+		stubborn := w.stubborn
+		w.mu.Unlock()
+		if stubborn {
+			return (<-w.grants).err
+		}
 		return w.ctx.Err()
 	}
 }

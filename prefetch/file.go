@@ -221,5 +221,6 @@ func (f *File) rest() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.window.idle(before)
+	f.claim()
 	f.settle()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -211,5 +212,36 @@ func TestOnlyStreamsAreHandedOver(t *testing.T) {
 	f.HandedOver(500*mib, mib)
 	if want := []string{"a [0,1M)", "a [1M,2M)", "a [2M,3M)"}; !slices.Equal(s.handed, want) {
 		t.Errorf("handed over %q, want %q", s.handed, want)
+	}
+}
+
+// TestClaimEndsAtRest: a file that nobody reads any more leaves the memory it counted on to others.
+func TestClaimEndsAtRest(t *testing.T) {
+	now := time.Unix(0, 0)
+	p, err := New(Config{Source: newFakeSource(), Budget: 512 << 20, Memory: 1 << 30, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 900 << 20
+	idle, busy := p.Open(objstore.Version{Key: "idle", Size: size}), p.Open(objstore.Version{Key: "busy", Size: size})
+	rnd := rand.New(rand.NewPCG(1, 1))
+	read := func(f *File) {
+		for range 200 {
+			_, release, err := f.Read(t.Context(), rnd.Int64N(size-4096)/4096*4096, 4096)
+			if err != nil {
+				t.Fatal(err)
+			}
+			release()
+			now = now.Add(10 * time.Millisecond)
+		}
+	}
+	read(idle)
+	if !idle.claimed {
+		t.Fatal("nothing is claimed for a file that is read at random")
+	}
+	now = now.Add(time.Hour)
+	read(busy)
+	if idle.claimed || !busy.claimed {
+		t.Errorf("idle for an hour: %v; read now: %v", idle.claimed, busy.claimed)
 	}
 }

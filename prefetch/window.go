@@ -41,6 +41,7 @@ type ask struct {
 	class      objstore.Class
 	first      int64 // what somebody waits for; means something in demand asks only
 	prediction int64 // whose it is: a lane's id, a generation of random reads, or fileLife
+	foreseen   bool  // the lane had asked for it before
 }
 
 // window is the state machine of one file: reads in, asks out. It does no I/O and knows no clock but the times it is
@@ -109,6 +110,9 @@ func (w *window) read(r objstore.Range, part allotment, now time.Time) (id int64
 		w.tally.sequential++
 		l.grow(r.Len)
 		w.demand(l.id, r, w.stretch(l, r, unit), l.lead())
+		for i := range w.asks {
+			w.asks[i].foreseen = w.asks[i].End() <= l.asked
+		}
 		w.ahead(l, part.budget, unit)
 	case l.small:
 		w.tally.random++
@@ -174,6 +178,9 @@ func (w *window) answered(a ask, accepted, started int64) (goOn bool) {
 	if a.class == objstore.ClassDemand {
 		if started > 0 {
 			w.touches.missing(a.Off / ChunkSize)
+		}
+		if i := w.index(a.prediction); started > 0 && a.foreseen && i >= 0 { // it did not stay; nor may what comes next have
+			w.lanes[i].asked = a.End()
 		}
 		return true
 	}
