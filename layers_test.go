@@ -23,12 +23,13 @@ var allowed = map[string][]string{
 	"objstore/objstoretest": {"objstore"},
 	"objstore/s3front":      {"objstore"},
 	"s3server":              {},
-	"cache":                 {"objstore"},
+	"cache/disk":            {"objstore"},
+	"cache":                 {"objstore", "cache/disk"},
 	"prefetch":              {"objstore"},
 	"fs/names":              {"objstore"},
 	"fs":                    {"objstore", "prefetch", "fs/names"},
 	"bench":                 {"objstore", "objstore/s3store", "s3server"},
-	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "prefetch", "fs", "bench", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "prefetch", "fs", "bench", "s3server"},
 	"integration":           {},
 }
 
@@ -38,7 +39,8 @@ var owners = map[string][]string{
 	"github.com/aws/":                      {"objstore/s3store"},
 	"github.com/urfave/cli/":               {"cmd/headrace"},
 	"github.com/prometheus/client_golang/": {"cmd/headrace"},
-	"github.com/hashicorp/golang-lru/":     {"fs/names", "cache"},
+	"github.com/hashicorp/golang-lru/":     {"fs/names", "cache", "cache/disk"},
+	"go.etcd.io/bbolt":                     {"cache/disk"},
 }
 
 // testOnly must never be linked into the binary.

@@ -2,11 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
+	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -17,6 +19,8 @@ const MinMemory = 2 * chunkSize
 type Config struct {
 	Opener objstore.Opener // where missing bytes come from; retries are its business
 	Memory int64           // bytes, a hard limit; at least MinMemory
+	Disk   *disk.Tier      // where bytes are kept longer; nil for nowhere. The cache closes it
+	Reader uint64          // stands for the credentials that Opener uses; means something with Disk only
 	Log    *slog.Logger    // nil for none
 }
 
@@ -37,6 +41,8 @@ func (cfg *Config) validate() error {
 type Cache struct {
 	// Dependencies.
 	source objstore.Opener // what fills read from
+	disk   *disk.Tier      // what they ask before; nil for nothing
+	reader uint64          // whose credentials source uses
 	log    *slog.Logger
 
 	// Lifetime. Goroutines are the fills, the ends of predictions, and the callers of Read that wait.
@@ -62,6 +68,7 @@ type Cache struct {
 	index       index
 	clock       clock
 	handover    handover
+	unkept      map[*chunk]struct{}             // the disk had no time for some of their blocks; see keep
 	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
 	queue       []*turn                         // readers who wait for memory; the first is served first
 	stats       Stats
@@ -81,11 +88,12 @@ func New(cfg Config) (*Cache, error) {
 
 func newCache(cfg Config, b backing) *Cache {
 	c := &Cache{
-		source: cfg.Opener, log: cfg.Log, unmap: b.close,
+		source: cfg.Opener, disk: cfg.Disk, reader: cfg.Reader, log: cfg.Log, unmap: b.close,
 		ledger:      ledger{limit: cfg.Memory},
 		index:       index{objects: make(map[objstore.Version]*object)},
 		clock:       clock{limit: cfg.Memory},
 		handover:    newHandover(cfg.Memory),
+		unkept:      make(map[*chunk]struct{}),
 		predictions: make(map[<-chan struct{}]*prediction),
 	}
 	c.life, c.endLife = context.WithCancel(context.Background())
@@ -113,6 +121,10 @@ func (c *Cache) Close() error {
 	c.serveNext() // who leaves the queue serves the next
 	c.mu.Unlock()
 	c.goroutines.Wait()
+	var err error
+	if c.disk != nil {
+		err = c.disk.Close() // no fill uses it any more; what waits to be written is let go
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +139,7 @@ func (c *Cache) Close() error {
 		}
 	}
 	if pinned > 0 {
-		return fmt.Errorf("cache: closed while reads of %d chunks are not released", pinned)
+		return errors.Join(err, fmt.Errorf("cache: closed while reads of %d chunks are not released", pinned))
 	}
-	return c.unmap()
+	return errors.Join(err, c.unmap())
 }

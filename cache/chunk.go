@@ -34,6 +34,8 @@ type chunk struct {
 	waiters []*waiter // readers whose bytes are not all here
 	claims  []claim   // the predictions that asked for it
 
+	kept blockMask // blocks that the disk has, or was offered
+
 	unread atomic.Uint32 // blockMask: predicted, and nobody has read it yet; bits are set under the lock only
 	handed atomic.Uint32 // blockMask: with their reader now, see handover; bits are set under the read lock
 	pins   atomic.Int32  // reads under way; rises under the lock or the read lock only, falls without

@@ -20,8 +20,8 @@
 //   - prediction.go, fetch.go: bytes asked for ahead, and how long they are kept for whoever will read them.
 //   - read.go, room.go: the hit path; a miss; the queue for memory.
 //
-// Fills read from one source, an objstore.Opener. A tier on disk goes in between: a fill asks it before the store, and a block is
-// offered to it once present.
+// Fills read from one source, an objstore.Opener. The tier on disk (package disk) lies in between, where there is one: a fill asks it before
+// the store, and blocks are offered to it once present (keep.go).
 //
 // Concurrency: one lock for everything, taken for reading by hits, which change no more than atomic pins and times. The lock is
 // not held while bytes move, so what it protects is short. The arithmetic of who fills what needs no finer locks, and can be checked as a whole.

@@ -65,19 +65,28 @@ func (c *Cache) launch(k *chunk, s span, class objstore.Class) {
 	})
 }
 
-// receive reads the body. Nobody but the fill writes to its part of the chunk, and no fill is forgotten before it has returned.
+// receive brings the bytes, from the disk where they are there. Nobody but the fill writes to its part of the chunk, and no fill is
+// forgotten before it has returned.
 func (c *Cache) receive(f *fill) error {
+	if c.disk == nil {
+		return c.download(f, f.end)
+	}
+	return c.receiveBoth(f)
+}
+
+// download reads the bytes up to end from the store.
+func (c *Cache) download(f *fill, end int) error {
 	k := f.chunk
-	r := objstore.Range{Off: k.index*chunkSize + int64(f.start), Len: int64(f.end - f.start)}
+	r := objstore.Range{Off: k.index*chunkSize + int64(f.pos), Len: int64(end - f.pos)}
 	body, err := c.source.Open(f.ctx, k.object.version, r)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	for pos, idle := f.start, 0; ; {
-		n, err := body.Read(k.mem[pos:min(pos+readStep, f.end)])
+	for pos, idle := f.pos, 0; ; {
+		n, err := body.Read(k.mem[pos:min(pos+readStep, end)])
 		pos += n
-		if pos == f.end {
+		if pos == end {
 			if err == nil {
 				err = readEnd(body)
 			}
@@ -117,13 +126,17 @@ func readEnd(body io.Reader) error {
 	return io.ErrNoProgress
 }
 
-// advance moves the watermark to pos and wakes the readers whose bytes are here now.
+// advance moves the watermark to pos, after bytes from the store, and wakes the readers whose bytes are here now.
 func (c *Cache) advance(f *fill, pos int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stats.BytesFetched += int64(pos - f.pos)
+	c.arrived(f, pos)
+}
+
+func (c *Cache) arrived(f *fill, pos int) {
 	k := f.chunk
 	k.present = k.present.add(span{f.pos, pos})
-	c.stats.BytesFetched += int64(pos - f.pos)
 	c.stats.BytesHeld += int64(pos - f.pos)
 	f.pos = pos
 	k.wake()
@@ -154,6 +167,7 @@ func (c *Cache) end(f *fill, err error) {
 		told = k.fail(f.rest(), err)
 	}
 	unheard := err != nil && told == 0 && !f.cancelled && !c.closed
+	c.keep(k)
 	c.settle(k)
 	c.serveNext()
 	c.mu.Unlock()

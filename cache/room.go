@@ -147,6 +147,10 @@ func (c *Cache) discard(k *chunk) {
 	c.index.remove(k)
 	c.clock.remove(k)
 	c.handover.keep(k)
+	delete(c.unkept, k)
+	if c.disk != nil && k.touched.Load() > 0 { // it was read here and not there, and is worth as much
+		c.disk.Used(k.object.version, k.index)
+	}
 	if k.frame != nil {
 		c.slab.put(k)
 	} else {

@@ -1,6 +1,11 @@
 package cache
 
-import "github.com/headrace/headrace/objstore"
+import (
+	"slices"
+
+	"github.com/headrace/headrace/cache/disk"
+	"github.com/headrace/headrace/objstore"
+)
 
 // Stats is a snapshot: what the cache holds now, and what it has done since it was made.
 type Stats struct {
@@ -15,10 +20,11 @@ type Stats struct {
 	Misses    int64 // reads that had to wait
 	BytesRead int64 // bytes given to readers
 
-	FillsStarted   int64 // GETs asked of the store
+	FillsStarted   int64 // fills begun; each is a GET, or several, or none where the disk has the bytes
 	FillsFailed    int64
 	FillsCancelled int64 // nobody wanted the bytes any more
 	BytesFetched   int64 // bytes that came from the store
+	BytesLocal     int64 // bytes that came from the disk
 	Raised         int64 // fills that a reader caught up with: prefetch became demand
 
 	Evictions     int64 // chunks evicted
@@ -39,17 +45,40 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Cached is how many bytes of v can be read without waiting.
+// Disk is a snapshot of the disk tier's counters; ok is false when there is none.
+func (c *Cache) Disk() (s disk.Stats, ok bool) {
+	if c.disk == nil {
+		return s, false
+	}
+	return c.disk.Stats(), true
+}
+
+// Cached is how many bytes of v can be had without the store: here, or on the disk.
 func (c *Cache) Cached(v objstore.Version) int64 {
+	n, here := int64(0), map[int64]spans{}
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	o := c.index.objects[v]
-	if o == nil {
-		return 0
+	if o := c.index.objects[v]; o != nil {
+		for _, k := range o.all() {
+			n += int64(k.present.bytes())
+			here[k.index] = slices.Clone(k.present)
+		}
 	}
-	n := 0
-	for _, k := range o.all() {
-		n += k.present.bytes()
+	c.mu.RUnlock()
+	if c.disk == nil {
+		return n
 	}
-	return int64(n)
+	n = c.disk.Cached(v)
+	for index, present := range here {
+		there := c.disk.Present(v, index)
+		for _, s := range present {
+			for lo := s.lo; lo < s.hi; { // block by block, those that are not there
+				hi := min((lo/blockSize+1)*blockSize, s.hi)
+				if !there.Has(lo / blockSize) {
+					n += int64(hi - lo)
+				}
+				lo = hi
+			}
+		}
+	}
+	return n
 }

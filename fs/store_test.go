@@ -229,6 +229,8 @@ func (s *wholeSource) Fetch(_ context.Context, v objstore.Version, r objstore.Ra
 
 func (s *wholeSource) HandedOver(objstore.Version, objstore.Range) {}
 
+func (s *wholeSource) Local(objstore.Version) bool { return false }
+
 func (s *wholeSource) cached(v objstore.Version) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

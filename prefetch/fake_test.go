@@ -21,7 +21,10 @@ type fakeSource struct {
 	accept func(r objstore.Range, class objstore.Class) bool // nil accepts all
 	fail   error
 	hold   chan struct{} // nil does not hold
+	local  bool
 }
+
+func (s *fakeSource) Local(objstore.Version) bool { return s.local }
 
 // life is an ask that brought new bytes, with the context that keeps it.
 type life struct {

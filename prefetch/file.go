@@ -46,11 +46,12 @@ func newFile(p *Prefetcher, v objstore.Version) *File {
 // Preload fetches an object of up to two chunks whole and now, one GET a chunk, and waits for its first byte when all of
 // it was newly asked for. confirmed tells that the store was asked for this version after the call began, and has it:
 // nobody needs to ask again whether the name still means this version. For larger and for empty objects, and for those
-// that are already here in part, nothing is confirmed. Errors are objstore's: ErrChanged when the name has moved on.
+// that are already here or on a local disk in part, nothing is confirmed. Errors are objstore's: ErrChanged when the name has moved on.
 func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 	if f.version.Size == 0 || !f.window.whole() {
 		return false, nil
 	}
+	local := f.p.source.Local(f.version)
 	var started int64
 	class := objstore.ClassDemand
 	for off := int64(0); off < f.version.Size; off += ChunkSize {
@@ -60,7 +61,7 @@ func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 		started += n
 		class = objstore.ClassPrefetch
 	}
-	if started < f.version.Size {
+	if local || started < f.version.Size {
 		return false, nil
 	}
 	_, release, _, err := f.p.source.Read(ctx, f.version, objstore.Range{Len: 1})

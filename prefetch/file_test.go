@@ -134,6 +134,18 @@ func TestPreload(t *testing.T) {
 	}
 }
 
+// What may come from a local disk says nothing of what the store has now.
+func TestPreloadOfWhatIsLocal(t *testing.T) {
+	s := newFakeSource()
+	s.local = true
+	f := newPrefetcher(t, s, 1<<30).Open(version("a", 100<<10))
+	defer f.Close()
+	if confirmed, err := f.Preload(t.Context()); confirmed || err != nil {
+		t.Errorf("%v, %v", confirmed, err)
+	}
+	wantGets(t, s, "a demand [0,100K)")
+}
+
 // Preload waits for the first byte, and no longer than its context.
 func TestPreloadWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -36,6 +36,9 @@ type Source interface {
 
 	// HandedOver tells that the reader of r keeps the bytes itself and will not ask for them again soon.
 	HandedOver(v objstore.Version, r objstore.Range)
+
+	// Local tells whether bytes of v may come from where the store is not asked, although they are not here yet.
+	Local(v objstore.Version) bool
 }
 
 // Config says what there is to work with.

@@ -16,6 +16,7 @@ const (
 	exitDenied      = 6  // credentials missing, refused or expired; access denied; clock skew
 	exitUnreachable = 7  // no usable answer from the store
 	exitBusy        = 8  // the mount is in use
+	exitCache       = 9  // the cache directory cannot be used
 	exitMountHelper = 32 // mount.headrace: what mount(8) expects for "mount failure"
 )
 
@@ -37,6 +38,7 @@ func exitCodes() []struct {
 		{exitDenied, "credentials missing, refused or expired; access denied; clock wrong"},
 		{exitUnreachable, "the store cannot be reached"},
 		{exitBusy, "the mount is in use"},
+		{exitCache, "the cache directory cannot be used"},
 		{exitMountHelper, "any failure but usage (then 1), when called by mount(8) as `mount.headrace`"},
 	}
 }

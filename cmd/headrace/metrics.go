@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/headrace/headrace/cache"
+	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
@@ -14,12 +15,14 @@ type snapshot struct {
 	gate    objstore.GateStats
 	retries [objstore.NumOps]uint64
 	cache   cache.Stats
+	disk    disk.Stats // zero without --cache-dir
 	files   prefetch.Stats
 	mount   fs.Stats
 }
 
 func (s *stack) snapshot() snapshot {
 	now := snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
+	now.disk, _ = s.cache.Disk()
 	for op := range s.retries {
 		now.retries[op] = s.retries[op].Load()
 	}
@@ -114,16 +117,34 @@ func layerMetrics() []metric {
 		{"cache_hits_total", "Reads answered at once.", counter, func(s *snapshot) int64 { return s.cache.Hits }},
 		{"cache_misses_total", "Reads that had to wait.", counter, func(s *snapshot) int64 { return s.cache.Misses }},
 		{"cache_read_bytes_total", "Bytes given to readers.", counter, func(s *snapshot) int64 { return s.cache.BytesRead }},
-		{"cache_fills_started_total", "GETs asked of the store.", counter, func(s *snapshot) int64 { return s.cache.FillsStarted }},
+		{"cache_fills_started_total", "Fills begun: GETs, unless the disk has the bytes.", counter, func(s *snapshot) int64 { return s.cache.FillsStarted }},
 		{"cache_fills_failed_total", "GETs that failed for good.", counter, func(s *snapshot) int64 { return s.cache.FillsFailed }},
 		{"cache_fills_cancelled_total", "GETs ended because nobody wanted them any more.", counter, func(s *snapshot) int64 { return s.cache.FillsCancelled }},
 		{"cache_fetched_bytes_total", "Bytes that came from the store.", counter, func(s *snapshot) int64 { return s.cache.BytesFetched }},
+		{"cache_local_bytes_total", "Bytes that came from the disk.", counter, func(s *snapshot) int64 { return s.cache.BytesLocal }},
 		{"cache_raised_total", "Fills made ahead that a reader caught up with.", counter, func(s *snapshot) int64 { return s.cache.Raised }},
 		{"cache_evictions_total", "Chunks evicted.", counter, func(s *snapshot) int64 { return s.cache.Evictions }},
 		{"cache_evicted_unread_total", "Of these, chunks nobody had read.", counter, func(s *snapshot) int64 { return s.cache.EvictedUnread }},
 		{"cache_reused_total", "Chunks given up because the kernel's page cache has them, for the sake of their memory.", counter, func(s *snapshot) int64 { return s.cache.Reused }},
 		{"cache_memory_waits_total", "Reads that had to wait for memory.", counter, func(s *snapshot) int64 { return s.cache.MemoryWaits }},
 		{"cache_short_fetches_total", "Times less was accepted than was asked for.", counter, func(s *snapshot) int64 { return s.cache.FetchesShort }},
+
+		{"disk_limit_bytes", "The limit given by --cache-size; 0 without --cache-dir.", gauge, func(s *snapshot) int64 { return s.disk.Limit }},
+		{"disk_used_bytes", "Bytes that chunks take on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Used }},
+		{"disk_free_bytes", "Bytes that the disk has free.", gauge, func(s *snapshot) int64 { return s.disk.Free }},
+		{"disk_chunks", "Chunks on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Chunks }},
+		{"disk_versions", "Object versions of which something is on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Versions }},
+		{"disk_queued_bytes", "Bytes of memory that wait to be written to the disk.", gauge, func(s *snapshot) int64 { return s.disk.Queued }},
+		{"disk_hits_total", "Chunks found on the disk.", counter, func(s *snapshot) int64 { return s.disk.Hits }},
+		{"disk_misses_total", "Chunks not found there.", counter, func(s *snapshot) int64 { return s.disk.Misses }},
+		{"disk_read_bytes_total", "Bytes read from the disk.", counter, func(s *snapshot) int64 { return s.disk.BytesRead }},
+		{"disk_written_bytes_total", "Bytes written to it.", counter, func(s *snapshot) int64 { return s.disk.BytesWritten }},
+		{"disk_skipped_bytes_total", "Bytes not written because the disk was behind or failed.", counter, func(s *snapshot) int64 { return s.disk.BytesSkipped }},
+		{"disk_rejected_total", "Chunks not kept because those on the disk are worth more.", counter, func(s *snapshot) int64 { return s.disk.Rejected }},
+		{"disk_evicted_total", "Chunks evicted from the disk.", counter, func(s *snapshot) int64 { return s.disk.Evicted }},
+		{"disk_corrupt_total", "Blocks on the disk that were not what was written.", counter, func(s *snapshot) int64 { return s.disk.Corrupt }},
+		{"disk_lost_total", "Blocks that were not in their file.", counter, func(s *snapshot) int64 { return s.disk.Lost }},
+		{"disk_errors_total", "Errors of the disk.", counter, func(s *snapshot) int64 { return s.disk.Errors }},
 
 		{"gate_limit", "Requests that may be under way at once, now.", gauge, func(s *snapshot) int64 { return int64(s.gate.Limit) }},
 		{"gate_limit_max", "The most that may be, by --max-concurrency.", gauge, func(s *snapshot) int64 { return int64(s.gate.Max) }},

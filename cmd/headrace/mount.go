@@ -16,6 +16,7 @@ type mountOptions struct {
 	source source
 	store  storeOptions
 	read   readOptions
+	cache  cacheOptions
 	files  fileOptions
 	daemon daemonOptions
 }
@@ -25,6 +26,7 @@ func mountCommand() *cli.Command {
 	var flags []cli.Flag
 	flags = append(flags, o.store.flags()...)
 	flags = append(flags, o.read.flags()...)
+	flags = append(flags, o.cache.flags()...)
 	flags = append(flags, o.files.flags()...)
 	flags = append(flags, o.daemon.flags()...)
 	return &cli.Command{
@@ -35,6 +37,7 @@ func mountCommand() *cli.Command {
 			"The command returns when the mount answers and leaves a process in the background that serves it; `headrace umount DIR` ends both.\n\n" +
 			"  headrace mount s3://datasets /data\n" +
 			"  headrace mount s3://datasets/imagenet /data --read-only --memory 8GiB\n" +
+			"  headrace mount s3://datasets /data --cache-dir /nvme/headrace --cache-size 2TiB\n" +
 			"  headrace mount s3://datasets /data --endpoint https://cwobject.com --foreground\n\n" +
 			"Credentials are found as every AWS tool finds them: environment, ~/.aws, SSO, container and instance roles. " +
 			"Flags may stand before or after the arguments, and each can come from the environment: --metadata-ttl is HEADRACE_METADATA_TTL.",
@@ -60,6 +63,9 @@ func (o *mountOptions) resolve(c *cli.Context) (err error) {
 		return err
 	}
 	if err := o.read.resolve(); err != nil {
+		return err
+	}
+	if err := o.cache.resolve(); err != nil {
 		return err
 	}
 	if err := o.files.resolve(o.source); err != nil {

@@ -22,6 +22,7 @@ import (
 //	          (retry, around both, asks again)            objstore
 //	router    finds the bucket a version lives in         objstore
 //	cache     keeps bytes, fetches each missing one once  cache
+//	          (with --cache-dir also on a disk)           cache/disk
 //	files     foresees what will be read                  prefetch
 //	mount     answers the kernel                          fs
 //
@@ -63,11 +64,31 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 	}
 	s.gate = objstore.NewGate(objstore.GateConfig{Max: o.store.maxConcurrency})
 	s.gate.OnLimit(s.client.SetMaxConns) // the pool follows
-	if s.cache, err = cache.New(cache.Config{Opener: s.router, Memory: int64(o.read.memory), Log: log}); err != nil {
+	if s.cache, err = s.newCache(ctx, o); err != nil {
 		return s, err
 	}
 	s.files, err = prefetch.New(prefetch.Config{Source: s.cache, Budget: int64(o.read.memory) / aheadShare})
 	return s, err
+}
+
+// newCache makes the cache, with the tier on disk below the one in memory where there is a directory for it.
+func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, error) {
+	config := cache.Config{Opener: s.router, Memory: int64(o.read.memory), Log: s.log}
+	if o.cache.dir != "" {
+		identity, err := s.client.Identity(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if config.Disk, err = o.cache.open(o.read.memory, s.log); err != nil {
+			return nil, err
+		}
+		config.Reader = readerOf(o.store.endpoint, identity)
+	}
+	c, err := cache.New(config)
+	if err != nil && config.Disk != nil {
+		err = errors.Join(err, config.Disk.Close())
+	}
+	return c, err
 }
 
 // aheadShare is the part of the memory that may hold what nobody has asked for yet: half. The other half is what readers

@@ -1,0 +1,215 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// crashVariable has this binary work on a cache directory and kill itself: "DIR SEED STEP".
+const crashVariable = "HEADRACE_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if how := strings.Fields(os.Getenv(crashVariable)); len(how) == 3 {
+		seed, _ := strconv.ParseUint(how[1], 10, 64)
+		step, _ := strconv.Atoi(how[2])
+		workUntilCrash(how[0], seed, step)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// crashLimit is small enough that what comes pushes out what is there.
+const crashLimit = 9 * mib
+
+// workUntilCrash keeps and evicts, and kills the process at a step.
+func workUntilCrash(dir string, seed uint64, step int) {
+	steps := 0
+	crash := func(string) {
+		if steps++; steps == step {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	tier, err := Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib, crash: crash})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	for range 12 {
+		v := versionOf(fmt.Sprint(rnd.IntN(6)), int64(rnd.IntN(3)+1)*mib+77)
+		tier.Used(v, 0)
+		data := contentOf(v, 0)
+		done := make(chan struct{})
+		blocks := allBlocks(len(data)) & Blocks(1+rnd.IntN(15))
+		if blocks == 0 || !tier.Offer(&Offer{Version: v, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
+			continue
+		}
+		<-done
+		if rnd.IntN(4) == 0 {
+			_ = tier.order(func() error { _, err := tier.evictSome(1); return err })
+			_ = tier.order(func() error { tier.commit(nil); return nil })
+		}
+	}
+	_ = tier.Close()
+}
+
+// TestCrashPoints: killed at every step, a cache has blocks that are right, and no more on disk than it may.
+func TestCrashPoints(t *testing.T) {
+	for seed := range uint64(3) {
+		dir := filepath.Join(t.TempDir(), "c")
+		for step, crashed := 1, true; crashed && step < 100; step += 1 + int(seed) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", crashVariable, dir, seed, step))
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			crashed = errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+			if err != nil && !crashed {
+				t.Fatalf("step %d: %v: %s", step, err, out)
+			}
+			checkAfterCrash(t, dir, fmt.Sprintf("seed %d step %d", seed, step))
+		}
+	}
+}
+
+func checkAfterCrash(t *testing.T, dir, when string) {
+	t.Helper()
+	tier, err := Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib})
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	if used, sums := diskUsage(t, dir), tier.catalog.sums(); used > sums.space || used > crashLimit {
+		t.Errorf("%s: %d bytes on disk, %d in the index", when, used, sums.space)
+	}
+	for i := range 6 {
+		for n := range int64(3) {
+			v := versionOf(fmt.Sprint(i), (n+1)*mib+77)
+			present := tier.Present(v, 0)
+			if got := found(t, tier, v, 0); got != present {
+				t.Errorf("%s: %v: %05b of %05b are right", when, v, got, present)
+			}
+		}
+	}
+	if err := tier.check(); err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+	if err := tier.Close(); err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+}
+
+// check commits, and counts everything again.
+func (t *Tier) check() error {
+	return t.order(func() error {
+		if !t.commit(nil) {
+			return nil // the disk does not work
+		}
+		counted := totals{nextID: t.catalog.totals.nextID, limit: t.catalog.totals.limit, hand: t.catalog.totals.hand}
+		chunks := map[uint64]uint32{}
+		present, stored := map[uint64]int64{}, map[uint64]int64{}
+		return t.catalog.index.view(func(tx *bbolt.Tx) error {
+			err := tx.Bucket(chunksBucket).ForEach(func(b, value []byte) error {
+				k, _ := parseChunkKey(b)
+				r, ok := parseChunkRecord(value)
+				h := tx.Bucket(idsBucket).Get(idBytes(k.id))
+				v, has := parseVersionRecord(tx.Bucket(versionsBucket).Get(h))
+				if !ok || !has || v.id != k.id {
+					return fmt.Errorf("chunk %v has no version: %v %v", k, ok, has)
+				}
+				bytes, space := weigh(chunkLength(v.version.Size, k.index), r.present)
+				counted.chunks++
+				counted.space += space
+				chunks[k.id]++
+				present[k.id] += bytes
+				stored[k.id] += space
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			err = tx.Bucket(versionsBucket).ForEach(func(h, value []byte) error {
+				v, ok := parseVersionRecord(value)
+				if !ok || v.chunks != chunks[v.id] || v.present != present[v.id] || v.stored != stored[v.id] || v.chunks == 0 {
+					return fmt.Errorf("version %+v: %v, counted %d %d %d", v, ok, chunks[v.id], present[v.id], stored[v.id])
+				}
+				if hashVersion(v.version) != versionHash(h) || v.id >= counted.nextID {
+					return fmt.Errorf("version %+v is in the wrong place", v)
+				}
+				counted.versions++
+				return nil
+			})
+			if err == nil && counted != t.catalog.totals {
+				err = fmt.Errorf("counted %+v, have %+v", counted, t.catalog.totals)
+			}
+			return err
+		})
+	})
+}
+
+// TestOldIndex: an index from before, as a disk that lost its last writes may have it, names blocks that are something else now. They
+// are found out.
+func TestOldIndex(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{Dir: dir, Size: 8 * mib}
+	tier := openTier(t, cfg)
+	for i := range 4 {
+		keepAll(t, tier, versionOf(fmt.Sprint(i), 2*mib))
+	}
+	if err := tier.check(); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, filepath.Join(dir, indexFile), filepath.Join(dir, "..", "old"))
+	if err := tier.order(func() error { _, err := tier.evictSome(2); return err }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		keepAll(t, tier, versionOf(fmt.Sprint("new", i), mib+5))
+	}
+	if err := tier.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, filepath.Join(dir, "..", "old"), filepath.Join(dir, indexFile))
+	tier = openTier(t, cfg)
+	right := 0
+	for i := range 4 {
+		if found(t, tier, versionOf(fmt.Sprint(i), 2*mib), 0) == 0b11 { // found compares the bytes
+			right++
+		}
+	}
+	if right != 2 {
+		t.Errorf("%d of the 2 that were not evicted are there", right)
+	}
+	for i := range 3 { // under numbers that have been used before
+		v := versionOf(fmt.Sprint("other", i), 2*mib+3)
+		keepAll(t, tier, v)
+		found(t, tier, v, 0)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,195 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sys/unix"
+)
+
+// maxOpenFiles bounds the data files that are kept open though nobody uses them; each has two descriptors.
+const maxOpenFiles = 256
+
+// dataFile is an open data file. Large aligned pieces go by direct I/O, past the page cache, since memory above has them already; the
+// rest, small objects for the most part, by way of it.
+type dataFile struct {
+	id     uint64
+	plain  *os.File
+	direct *os.File // nil where the file system has no direct I/O
+
+	// Guarded by dataFiles.mu.
+	users int
+	stale bool // not in the table any more: the last user closes it
+}
+
+// dataFiles are the data files in use and those used lately.
+type dataFiles struct {
+	dir *directory
+
+	mu   sync.Mutex // guards what is below and users and stale of the files
+	open *simplelru.LRU[uint64, *dataFile]
+}
+
+func newDataFiles(dir *directory) *dataFiles {
+	f := &dataFiles{dir: dir}
+	// A size that is not positive is the only error, and there is none.
+	f.open, _ = simplelru.NewLRU(maxOpenFiles, func(_ uint64, d *dataFile) {
+		if d.stale = true; d.users == 0 {
+			d.close()
+		}
+	})
+	return f
+}
+
+// use opens the file of a version, making it with a size if that is not negative. Who calls it calls release.
+func (f *dataFiles) use(id uint64, size int64) (*dataFile, error) {
+	f.mu.Lock()
+	d, ok := f.open.Get(id)
+	if ok {
+		d.users++
+	}
+	f.mu.Unlock()
+	if ok {
+		return d, nil
+	}
+	d, err := f.openFile(id, size)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if other, ok := f.open.Get(id); ok { // somebody was faster
+		d.close()
+		d = other
+	} else {
+		f.open.Add(id, d)
+	}
+	d.users++
+	return d, nil
+}
+
+func (f *dataFiles) openFile(id uint64, size int64) (*dataFile, error) {
+	flags := os.O_RDWR | syscall.O_NOFOLLOW
+	if size >= 0 {
+		flags |= os.O_CREATE
+	}
+	path := f.dir.dataFile(id)
+	d := &dataFile{id: id}
+	var err error
+	if d.plain, err = os.OpenFile(path, flags, 0o600); errors.Is(err, syscall.EROFS) {
+		d.plain, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if size >= 0 {
+		if err := d.plain.Truncate(size); err != nil {
+			return nil, errors.Join(err, d.plain.Close())
+		}
+	}
+	if f.dir.direct {
+		d.direct, _ = os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_DIRECT, 0) // without it is slower, no more
+	}
+	return d, nil
+}
+
+func (f *dataFiles) release(d *dataFile) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d.users--; d.users == 0 && d.stale {
+		d.close()
+	}
+}
+
+// remove deletes a version's file. Who has it open reads on.
+func (f *dataFiles) remove(id uint64) error {
+	f.mu.Lock()
+	f.open.Remove(id)
+	f.mu.Unlock()
+	if err := os.Remove(f.dir.dataFile(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// closeAll closes what nobody uses.
+func (f *dataFiles) closeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open.Purge()
+}
+
+func (d *dataFile) close() {
+	_ = d.plain.Close() // what was written was checked as it was written, and what is read is
+	if d.direct != nil {
+		_ = d.direct.Close()
+	}
+}
+
+// aligned is how much of b at an offset can go by direct I/O: all but what is left of the last 4 KiB, or nothing.
+func (d *dataFile) aligned(b []byte, off int64) int {
+	if d.direct == nil || len(b) < BlockSize/2 || off%diskBlock != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%diskBlock != 0 {
+		return 0
+	}
+	return len(b) / diskBlock * diskBlock
+}
+
+// writeAt writes all of b.
+func (d *dataFile) writeAt(b []byte, off int64) error {
+	n := d.aligned(b, off)
+	if n > 0 {
+		if _, err := d.direct.WriteAt(b[:n], off); err != nil {
+			return err
+		}
+	}
+	if n < len(b) {
+		if _, err := d.plain.WriteAt(b[n:], off+int64(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAt reads all of b; io.ErrUnexpectedEOF where the file is too short.
+func (d *dataFile) readAt(b []byte, off int64) error {
+	n := d.aligned(b, off)
+	read := 0
+	if n > 0 {
+		var err error
+		if read, err = d.direct.ReadAt(b[:n], off); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	if read == n && n < len(b) {
+		more, err := d.plain.ReadAt(b[n:], off+int64(n))
+		if err != nil && err != io.EOF {
+			return err
+		}
+		read += more
+	}
+	if read < len(b) {
+		return fmt.Errorf("data file %016x ends early: %w", d.id, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// punchBlocks gives the space of blocks of a chunk back to the disk.
+func (d *dataFile) punchBlocks(chunk uint32, length int, blocks Blocks) error {
+	for i := range blocksPerChunk {
+		if !blocks.Has(i) {
+			continue
+		}
+		_, n := weigh(length, 1<<i)
+		const flags = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+		if err := unix.Fallocate(int(d.plain.Fd()), flags, int64(chunk)*ChunkSize+int64(i)*BlockSize, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

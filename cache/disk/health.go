@@ -1,0 +1,85 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// restAfterError is for how long nothing is written after the disk failed to take something.
+const restAfterError = 15 * time.Second
+
+// health remembers that the disk failed, so that it is left alone for a while and the log says so once, not for each block.
+type health struct {
+	log    *slog.Logger
+	errors atomic.Int64
+
+	mu     sync.Mutex // guards what is below
+	told   map[string]bool
+	resume time.Time // when to write again
+	broken bool      // the index cannot be used
+}
+
+// isDiskError tells whether an error comes from the disk and not from what is on it.
+func isDiskError(err error) bool {
+	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENODEV} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// failed notes an error, and tells whether by it the index was found to be of no use. While the disk has a kind of trouble it is logged once.
+func (h *health) failed(what string, err error, now time.Time) (broke bool) {
+	h.errors.Add(1)
+	h.mu.Lock()
+	broke = !h.broken && errors.Is(err, errIndex)
+	h.broken = h.broken || broke
+	h.resume = now.Add(restAfterError)
+	kind := what
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		kind = errno.Error()
+	}
+	told := h.told[kind]
+	if h.told == nil {
+		h.told = make(map[string]bool)
+	}
+	h.told[kind] = true
+	h.mu.Unlock()
+	if told {
+		return broke
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	h.log.Warn("the cache disk fails; reads go on from the store", "operation", what, "error", err)
+	return broke
+}
+
+// wrote notes that the disk works again.
+func (h *health) wrote() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.told)
+}
+
+// writable tells whether writing is worth a try.
+func (h *health) writable(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.broken && !now.Before(h.resume)
+}
+
+// readable tells whether the index can be used.
+func (h *health) readable() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.broken
+}

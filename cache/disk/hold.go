@@ -1,0 +1,204 @@
+package disk
+
+import (
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Hold keeps a chunk on disk while it is read.
+type Hold struct {
+	tier   *Tier
+	key    chunkKey
+	record chunkRecord
+	length int // bytes in the chunk
+	file   *dataFile
+
+	mu  sync.Mutex // guards bad
+	bad Blocks     // to be dropped when the hold ends: not while somebody may read them
+}
+
+// Hold finds a chunk: nil when nothing of it is here. The caller releases what it gets. It counts as a use of the chunk.
+func (t *Tier) Hold(v objstore.Version, chunk int64) *Hold {
+	h := hashVersion(v)
+	t.touch(hashOf(h, chunk))
+	if !t.health.readable() {
+		return nil
+	}
+	r, ok, err := t.catalog.version(h)
+	if err != nil {
+		t.fail("read index", err)
+	}
+	if !ok || err != nil || r.version != v {
+		t.stats.misses.Add(1)
+		return nil
+	}
+	hold := &Hold{tier: t, key: chunkKey{r.id, uint32(chunk)}, length: chunkLength(v.Size, uint32(chunk))}
+	t.uses.hold(hold.key)
+	if !hold.open() {
+		t.uses.free(hold.key)
+		t.stats.misses.Add(1)
+		return nil
+	}
+	t.stats.hits.Add(1)
+	return hold
+}
+
+func (h *Hold) open() (ok bool) {
+	t := h.tier
+	var err error
+	if h.record, ok, err = t.catalog.chunk(h.key); err != nil {
+		t.fail("read index", err)
+	}
+	if !ok || err != nil {
+		return false
+	}
+	h.file, err = t.files.use(h.key.id, -1)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed it
+		t.stats.lost.Add(1)
+		t.drop(h.key, h.record, h.record.present)
+		return false
+	}
+	if err != nil {
+		t.fail("open", err)
+		return false
+	}
+	return true
+}
+
+// Blocks are those that are here.
+func (h *Hold) Blocks() Blocks { return h.record.present }
+
+// Read reads bytes that begin at an offset in the chunk and lie in one block. The first time in a process's life that the block is used it is
+// read as a whole and compared with its checksum. false when the bytes could not be had: then they are forgotten, and
+// what is in b means nothing.
+func (h *Hold) Read(b []byte, off int) bool {
+	t, block := h.tier, off/BlockSize
+	at := int64(h.key.index)*ChunkSize + int64(off)
+	if t.checked.has(h.key, block) {
+		if err := h.file.readAt(b, at); err != nil {
+			return h.lost(block, err)
+		}
+		t.stats.bytesRead.Add(int64(len(b)))
+		return true
+	}
+	// What lies around b in the block goes through a small buffer, for the checksum alone.
+	start := block * BlockSize
+	end := start + blockLength(h.length, block)
+	sum, err := h.sum(0, start, off)
+	if err == nil {
+		if err = h.file.readAt(b, at); err == nil {
+			sum, err = h.sum(crc32.Update(sum, castagnoli, b), off+len(b), end)
+		}
+	}
+	if err != nil {
+		return h.lost(block, err)
+	}
+	if sum != h.record.sums[block] {
+		t.stats.corrupt.Add(1)
+		t.cfg.Log.Warn("a block on the cache disk is not what was written; it is fetched again",
+			"key", t.keyOf(h.key.id), "offset", int64(h.key.index)*ChunkSize+int64(start))
+		return h.spoilt(block)
+	}
+	t.checked.add(h.key, 1<<block)
+	t.stats.bytesRead.Add(int64(len(b)))
+	return true
+}
+
+// sum goes on with a checksum over bytes [from, to) of the chunk.
+func (h *Hold) sum(sum uint32, from, to int) (uint32, error) {
+	if from == to {
+		return sum, nil
+	}
+	buffer := sumBuffers.Get().(*[]byte)
+	defer sumBuffers.Put(buffer)
+	for from < to {
+		b := (*buffer)[:min(len(*buffer), to-from)]
+		if err := h.file.readAt(b, int64(h.key.index)*ChunkSize+int64(from)); err != nil {
+			return 0, err
+		}
+		sum, from = crc32.Update(sum, castagnoli, b), from+len(b)
+	}
+	return sum, nil
+}
+
+// sumBuffers are what is read for nothing but its checksum: 64 KiB for each reader at the same time.
+var sumBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// lost is how reading a block fails.
+func (h *Hold) lost(block int, err error) bool {
+	if isDiskError(err) {
+		h.tier.fail("read", err)
+	} else {
+		h.tier.stats.lost.Add(1)
+	}
+	return h.spoilt(block)
+}
+
+// spoilt has a block dropped when the hold ends.
+func (h *Hold) spoilt(block int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bad |= 1 << block
+	return false
+}
+
+// Release ends the hold.
+func (h *Hold) Release() {
+	h.tier.files.release(h.file)
+	h.tier.uses.free(h.key)
+	if h.bad != 0 {
+		h.tier.drop(h.key, h.record, h.bad)
+	}
+}
+
+// maxChecked is for how many chunks it is remembered which blocks were compared with their checksums. What is forgotten is
+// compared again, at 10 GB/s.
+const maxChecked = 1 << 16
+
+// checkedBlocks remembers which blocks need not be compared with their checksums any more in this process's life.
+type checkedBlocks struct {
+	mu     sync.Mutex // guards everything below
+	chunks *simplelru.LRU[chunkKey, Blocks]
+}
+
+func newCheckedBlocks() *checkedBlocks {
+	// A size that is not positive is the only error, and there is none.
+	chunks, _ := simplelru.NewLRU[chunkKey, Blocks](maxChecked, nil)
+	return &checkedBlocks{chunks: chunks}
+}
+
+func (c *checkedBlocks) has(k chunkKey, block int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	blocks, _ := c.chunks.Get(k)
+	return blocks.Has(block)
+}
+
+func (c *checkedBlocks) all(k chunkKey, blocks Blocks) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, _ := c.chunks.Get(k)
+	return blocks&^known == 0
+}
+
+func (c *checkedBlocks) add(k chunkKey, blocks Blocks) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, _ := c.chunks.Get(k)
+	c.chunks.Add(k, known|blocks)
+}
+
+// forget is for blocks that are not there any more: what is written in their place has other checksums.
+func (c *checkedBlocks) forget(k chunkKey, blocks Blocks) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.chunks.Get(k); ok {
+		c.chunks.Add(k, known&^blocks)
+	}
+}

@@ -1,0 +1,132 @@
+package disk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The index's buckets.
+var (
+	versionsBucket = []byte("versions") // versionHash -> versionRecord
+	idsBucket      = []byte("ids")      // number of a version -> versionHash
+	chunksBucket   = []byte("chunks")   // chunkKey -> chunkRecord
+	intentsBucket  = []byte("intents")  // chunkKey: blocks that are not present may be in the file all the same
+	totalsBucket   = []byte("totals")   // totalsKey -> totals
+	totalsKey      = []byte("totals")
+)
+
+// totals are the sums over the index, and what else there is one of.
+type totals struct {
+	nextID   uint64   // the number that the next new version gets
+	space    int64    // bytes that the chunks take of the disk
+	chunks   int64    // how many there are
+	versions int64    // how many there are
+	limit    int64    // bytes: what was chosen at first use; 0 for nothing
+	hand     chunkKey // where eviction looks next
+}
+
+func (t totals) bytes() []byte {
+	var b []byte
+	for _, n := range []uint64{t.nextID, uint64(t.space), uint64(t.chunks), uint64(t.versions), uint64(t.limit)} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	return append(b, t.hand.bytes()...)
+}
+
+func parseTotals(b []byte) (t totals, ok bool) {
+	if len(b) != 5*8+12 {
+		return t, false
+	}
+	number := func() uint64 {
+		n := binary.LittleEndian.Uint64(b)
+		b = b[8:]
+		return n
+	}
+	t = totals{nextID: number(), space: int64(number()), chunks: int64(number()), versions: int64(number()), limit: int64(number())}
+	t.hand, ok = parseChunkKey(b)
+	return t, ok
+}
+
+// index is the file that says what is in the data files. It is mapped into memory by its library, so a disk that cannot be read shows as a
+// fault; view and update make errors of these.
+type index struct {
+	db *bbolt.DB
+}
+
+// errIndex is what a broken index is: one that has to be made anew.
+var errIndex = errors.New("the index of the cache is damaged")
+
+// openIndex opens or makes the index; fresh tells which. errIndex when there is one and it cannot be used.
+func openIndex(path string) (_ *index, t totals, fresh bool, err error) {
+	x := &index{}
+	defer func() {
+		if err != nil && x.db != nil {
+			err = errors.Join(err, x.close())
+		}
+	}()
+	err = guard(func() error {
+		var err error
+		x.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:      time.Second, // nobody else should have it: the directory is locked
+			FreelistType: bbolt.FreelistMapType,
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, os.ErrPermission), errors.Is(err, os.ErrNotExist), isDiskError(err):
+		return nil, t, false, fmt.Errorf("disk: index: %w", err)
+	case err != nil:
+		return nil, t, false, fmt.Errorf("disk: %w: %w", errIndex, err)
+	}
+	err = x.update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{versionsBucket, idsBucket, chunksBucket, intentsBucket, totalsBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		totalsOf := tx.Bucket(totalsBucket)
+		b := totalsOf.Get(totalsKey)
+		if fresh = b == nil; fresh {
+			t = totals{nextID: 1}
+			return totalsOf.Put(totalsKey, t.bytes())
+		}
+		var ok bool
+		if t, ok = parseTotals(b); !ok {
+			return errIndex
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, t, false, fmt.Errorf("disk: index: %w", err)
+	}
+	return x, t, fresh, nil
+}
+
+func (x *index) view(f func(*bbolt.Tx) error) error {
+	return guard(func() error { return x.db.View(f) })
+}
+
+func (x *index) update(f func(*bbolt.Tx) error) error {
+	return guard(func() error { return x.db.Update(f) })
+}
+
+// guard makes an error of a page of the map that cannot be read, and of what the library says by panicking when pages make no sense.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("%w: %v", errIndex, reason)
+		}
+	}()
+	return f()
+}
+
+func (x *index) close() error { return guard(x.db.Close) }
+
+func idBytes(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }

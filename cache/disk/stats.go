@@ -1,0 +1,58 @@
+package disk
+
+import (
+	"sync/atomic"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Stats is a snapshot: what is on disk now, and what the tier has done since it was opened.
+type Stats struct {
+	Limit    int64 // bytes that chunks may take
+	MinFree  int64 // bytes that the file system keeps free
+	Used     int64 // bytes that chunks take
+	Free     int64 // bytes that the file system has free
+	Chunks   int64
+	Versions int64
+	Queued   int64 // bytes of memory that wait to be written
+	Leased   int64 // versions that are read without the daemon
+
+	Hits         int64 // chunks found
+	Misses       int64 // chunks not found
+	BytesRead    int64
+	BytesWritten int64
+	BytesSkipped int64 // not written because the disk was behind or did not work
+	Rejected     int64 // chunks not kept because what is here is worth more
+	Evicted      int64 // chunks
+	Corrupt      int64 // blocks whose bytes were not what was written
+	Lost         int64 // blocks or chunks that were not in their file
+	Errors       int64 // of the disk
+}
+
+type counters struct {
+	hits, misses, bytesRead, bytesWritten, skipped atomic.Int64
+	rejected, evicted, corrupt, lost               atomic.Int64
+}
+
+// Stats is a snapshot of the counters.
+func (t *Tier) Stats() Stats {
+	sums := t.catalog.sums()
+	fs, _ := statfs(t.dir.path) // 0 free is what a disk has that does not even say
+	return Stats{
+		Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Free: fs.free,
+		Chunks: sums.chunks, Versions: sums.versions, Queued: t.queue.waits.Load(), Leased: int64(t.uses.leased()),
+		Hits: t.stats.hits.Load(), Misses: t.stats.misses.Load(),
+		BytesRead: t.stats.bytesRead.Load(), BytesWritten: t.stats.bytesWritten.Load(), BytesSkipped: t.stats.skipped.Load(),
+		Rejected: t.stats.rejected.Load(), Evicted: t.stats.evicted.Load(),
+		Corrupt: t.stats.corrupt.Load(), Lost: t.stats.lost.Load(), Errors: t.health.errors.Load(),
+	}
+}
+
+// Cached is how many bytes of a version are here.
+func (t *Tier) Cached(v objstore.Version) int64 {
+	r, ok, err := t.catalog.version(hashVersion(v))
+	if err != nil || !ok {
+		return 0
+	}
+	return r.present
+}

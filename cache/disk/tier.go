@@ -1,0 +1,320 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Config says where the tier is and how much it may take.
+type Config struct {
+	Dir     string // made if missing; see Open
+	Size    int64  // bytes of the disk that chunks may take; 0 for 80% of what is free at first use
+	MinFree int64  // bytes of the file system that stay free; 0 for 5% of it
+	Queue   int64  // bytes of memory that may wait to be written
+	Log     *slog.Logger
+
+	now   func() time.Time
+	crash func(step string) // called at each step that a crash may come after
+}
+
+// Tier is a cache directory in use. Its methods may be called at the same time from many goroutines.
+type Tier struct {
+	cfg   Config
+	dir   *directory
+	files *dataFiles
+
+	catalog *catalog
+	space   space
+	uses    *uses
+	checked *checkedBlocks
+	health  health
+	stats   counters
+
+	popularityMu sync.Mutex // guards popularity
+	popularity   *popularity
+
+	queue  queue
+	orders chan func()
+
+	// The writer's own.
+	beingWritten map[chunkKey]bool
+	evicted      []victim // out of the catalog; their space is given back after the commit
+	evictedSpace int64    // bytes
+	ended        chan struct{}
+
+	closing    sync.RWMutex // guards closed; held by those who put something into the queue
+	closed     bool
+	stop       chan struct{}
+	goroutines sync.WaitGroup
+}
+
+// Open takes a cache directory, or makes one of an empty or missing directory. Errors say what is wrong with it: ErrInUse, ErrNotOurs,
+// ErrTooOpen, ErrNotEmpty, or the system's. A damaged index is no error: the cache is empty then.
+func Open(cfg Config) (*Tier, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.now == nil {
+		cfg.now = time.Now
+	}
+	if cfg.crash == nil {
+		cfg.crash = func(string) {}
+	}
+	dir, err := openDirectory(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	x, sums, err := openOrReplaceIndex(dir, cfg.Log)
+	if err != nil {
+		return nil, errors.Join(err, dir.close())
+	}
+	fs, err := statfs(dir.path)
+	if err != nil {
+		return nil, errors.Join(err, x.close(), dir.close())
+	}
+	t := &Tier{
+		cfg: cfg, dir: dir, files: newDataFiles(dir),
+		catalog: newCatalog(x, sums), space: newSpace(cfg.Size, cfg.MinFree, sums.limit, fs, sums.space),
+		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
+		queue:  queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
+		orders: make(chan func(), maxOrders), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
+		ended: make(chan struct{}),
+	}
+	t.loadPopularity()
+	if cfg.Size == 0 {
+		t.catalog.setLimit(t.space.limit)
+	}
+	if err := t.recover(); err != nil {
+		return nil, errors.Join(err, x.close(), dir.close())
+	}
+	t.goroutines.Go(t.run)
+	t.goroutines.Go(func() {
+		if err := dir.sweep(t.stop); err != nil {
+			t.fail("sweep", err)
+		}
+	})
+	return t, nil
+}
+
+// maxOrders is how many orders wait for the writer.
+const maxOrders = 64
+
+// openOrReplaceIndex makes a new index where there is none that can be used; the data files that only it knew go.
+func openOrReplaceIndex(dir *directory, log *slog.Logger) (*index, totals, error) {
+	path := dir.file(indexFile)
+	x, sums, fresh, err := openIndex(path)
+	if errors.Is(err, errIndex) {
+		log.Warn("the index of the cache is damaged; the cache starts empty", "dir", dir.path, "error", err)
+		if err := os.Remove(path); err != nil {
+			return nil, sums, fmt.Errorf("disk: %w", err)
+		}
+		x, sums, fresh, err = openIndex(path)
+	}
+	if err == nil && fresh {
+		if err := dir.discardData(); err != nil {
+			return nil, sums, errors.Join(err, x.close())
+		}
+	}
+	return x, sums, err
+}
+
+// recover removes what was being written when the last owner ended, and has that and the limit written down.
+func (t *Tier) recover() error {
+	intents, err := t.catalog.intents()
+	if err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	for _, k := range intents {
+		if err := t.undo(k); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	if err := t.catalog.commit(nil); err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	return nil
+}
+
+// undo gives back what a chunk has in its file and not in the index.
+func (t *Tier) undo(k chunkKey) error {
+	h, ok, err := t.catalog.owner(k.id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return t.files.remove(k.id)
+	}
+	r, _, err := t.catalog.version(h)
+	if err != nil {
+		return err
+	}
+	c, _, err := t.catalog.chunk(k)
+	if err != nil {
+		return err
+	}
+	d, err := t.files.use(k.id, -1)
+	if err != nil {
+		return err
+	}
+	defer t.files.release(d)
+	length := chunkLength(r.version.Size, k.index)
+	return d.punchBlocks(k.index, length, allBlocks(length)&^c.present)
+}
+
+// Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. No hold or lease may be in use.
+func (t *Tier) Close() error {
+	t.closing.Lock()
+	if t.closed {
+		t.closing.Unlock()
+		return nil
+	}
+	t.closed = true
+	t.closing.Unlock()
+	close(t.stop)
+	t.goroutines.Wait()
+	for {
+		select {
+		case o := <-t.queue.offers:
+			t.done(o)
+			continue
+		default:
+		}
+		break
+	}
+	t.files.closeAll()
+	return errors.Join(t.catalog.index.close(), t.dir.close())
+}
+
+func (t *Tier) now() time.Time { return t.cfg.now() }
+
+func (t *Tier) crash(step string) { t.cfg.crash(step) }
+
+// fail notes trouble with the disk.
+func (t *Tier) fail(what string, err error) {
+	if t.health.failed(what, err, t.now()) {
+		_ = os.Remove(t.dir.file(indexFile)) // so that the next owner makes a new one
+	}
+}
+
+// keyOf is the key of the object that a version is of, for the log.
+func (t *Tier) keyOf(id uint64) string {
+	if h, ok, err := t.catalog.owner(id); ok && err == nil {
+		if r, ok, err := t.catalog.version(h); ok && err == nil {
+			return r.version.Key
+		}
+	}
+	return ""
+}
+
+// Present is which blocks of a chunk are here, without counting it as a use.
+func (t *Tier) Present(v objstore.Version, chunk int64) Blocks {
+	r, ok, err := t.catalog.version(hashVersion(v))
+	if err != nil || !ok {
+		return 0
+	}
+	c, _, err := t.catalog.chunk(chunkKey{r.id, uint32(chunk)})
+	if err != nil {
+		return 0
+	}
+	return c.present
+}
+
+// Admits tells whether a reader, a number that stands for somebody's credentials, is known to be allowed to read a version: because it came by
+// these credentials, or because Admit said so. known is false when there is nothing of the version here.
+func (t *Tier) Admits(v objstore.Version, reader uint64) (admits, known bool) {
+	r, ok, err := t.catalog.version(hashVersion(v))
+	if err != nil || !ok {
+		return false, false
+	}
+	for _, other := range r.readers {
+		if other == reader {
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// Admit notes that a reader may read a version: the store has said so.
+func (t *Tier) Admit(v objstore.Version, reader uint64) {
+	h := hashVersion(v)
+	_ = t.order(func() error { // once the tier is closed nothing is read from it
+		r, ok, err := t.catalog.version(h)
+		if ok && err == nil {
+			r.admit(reader)
+			t.catalog.mark(h, r)
+		}
+		return err
+	})
+}
+
+// What follows is popularity, with its lock.
+
+func (t *Tier) touch(h uint64) {
+	t.popularityMu.Lock()
+	defer t.popularityMu.Unlock()
+	t.popularity.touch(h)
+}
+
+// Used counts a use of a chunk that did not come by here.
+func (t *Tier) Used(v objstore.Version, chunk int64) { t.touch(hashOf(hashVersion(v), chunk)) }
+
+func (t *Tier) brought(n int64) {
+	t.popularityMu.Lock()
+	defer t.popularityMu.Unlock()
+	t.popularity.brought(n)
+}
+
+func (t *Tier) worth(h uint64) int {
+	t.popularityMu.Lock()
+	defer t.popularityMu.Unlock()
+	return t.popularity.worth(h)
+}
+
+func (t *Tier) admits(newcomer uint64, worth int) bool {
+	t.popularityMu.Lock()
+	defer t.popularityMu.Unlock()
+	return t.popularity.admits(newcomer, worth)
+}
+
+func (t *Tier) fitPopularity(chunks int) {
+	t.popularityMu.Lock()
+	defer t.popularityMu.Unlock()
+	t.popularity.fit(chunks)
+}
+
+// loadPopularity takes over what was saved; what cannot be read was nobody's favourite.
+func (t *Tier) loadPopularity() {
+	t.popularity = newPopularity(max(t.space.limit, ChunkSize))
+	f, err := os.Open(t.dir.file(popularityFile))
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }() // read only
+	if b, err := io.ReadAll(io.LimitReader(f, maxPopularity)); err == nil {
+		t.popularity.unmarshal(b)
+	}
+}
+
+// maxPopularity bounds the file that is read: tables for a hundred million chunks.
+const maxPopularity = 2 << 30
+
+func (t *Tier) savePopularity() {
+	t.popularityMu.Lock()
+	b := t.popularity.marshal()
+	t.popularityMu.Unlock()
+	temporary := t.dir.file(popularityFile + ".new")
+	err := os.WriteFile(temporary, b, 0o600)
+	if err == nil {
+		err = os.Rename(temporary, t.dir.file(popularityFile))
+	}
+	if err != nil {
+		t.fail("save popularity", err)
+	}
+}

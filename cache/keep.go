@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"fmt"
+
+	"github.com/headrace/headrace/cache/disk"
+	"github.com/headrace/headrace/objstore"
+)
+
+// The disk's units are ours: a chunk here is a chunk there.
+var (
+	_ [0]struct{} = [disk.ChunkSize - chunkSize]struct{}{}
+	_ [0]struct{} = [disk.BlockSize - blockSize]struct{}{}
+)
+
+// receiveBoth brings blocks that are on the disk from there, and the runs between them from the store. What the disk turns out not to have, the
+// store has.
+func (c *Cache) receiveBoth(f *fill) error {
+	k := f.chunk
+	hold := c.disk.Hold(k.object.version, k.index)
+	if hold == nil {
+		return c.download(f, f.end)
+	}
+	defer hold.Release()
+	if err := c.admit(f); err != nil {
+		return err
+	}
+	here := hold.Blocks()
+	for f.pos < f.end {
+		block := f.pos / blockSize
+		end := min((block+1)*blockSize, f.end)
+		if here.Has(block) {
+			if hold.Read(k.mem[f.pos:end], f.pos) {
+				c.local(f, end)
+				continue
+			}
+			here &^= 1 << block
+		}
+		for end < f.end && !here.Has(end/blockSize) {
+			end = min(end+blockSize, f.end)
+		}
+		if err := c.download(f, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admit makes sure that whose credentials we have may read a version that somebody else's brought to the disk: where that is not
+// known, the store is asked for a byte of it.
+func (c *Cache) admit(f *fill) error {
+	v := f.chunk.object.version
+	if admitted, known := c.disk.Admits(v, c.reader); admitted || !known {
+		return nil
+	}
+	body, err := c.source.Open(f.ctx, v, objstore.Range{Len: 1})
+	if err != nil {
+		return err
+	}
+	if err := body.Close(); err != nil {
+		return fmt.Errorf("cache: asking for %v: %w", v, err)
+	}
+	c.disk.Admit(v, c.reader)
+	return nil
+}
+
+// local moves the watermark after bytes from the disk.
+func (c *Cache) local(f *fill, pos int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.chunk.kept |= span{f.pos, pos}.blocks()
+	c.stats.BytesLocal += int64(pos - f.pos)
+	c.arrived(f, pos)
+}
+
+// keep offers the disk those blocks of k that are whole and that it does not have. They are pinned until they are written, so the disk
+// bounds how many it takes; what it has no time for is offered again while it is still here.
+func (c *Cache) keep(k *chunk) {
+	if c.disk == nil || c.closed || k.length == 0 {
+		return
+	}
+	var whole blockMask
+	for _, s := range k.present {
+		first, last := (s.lo+blockSize-1)/blockSize*blockSize, s.hi/blockSize*blockSize
+		if s.hi == k.length {
+			last = s.hi
+		}
+		whole |= span{first, last}.blocks()
+	}
+	if whole &^= k.kept; whole == 0 {
+		delete(c.unkept, k)
+		return
+	}
+	k.pins.Add(1)
+	taken := c.disk.Offer(&disk.Offer{
+		Version: k.object.version, Chunk: k.index, Data: k.mem[:k.length], Blocks: disk.Blocks(whole), Reader: c.reader,
+		Done: func() { c.keptOne(k) },
+	})
+	if !taken {
+		k.pins.Add(-1)
+		c.unkept[k] = struct{}{}
+		return
+	}
+	k.kept |= whole
+	delete(c.unkept, k)
+}
+
+// keptOne ends the pin of an offer, and offers what was refused before.
+func (c *Cache) keptOne(k *chunk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.pins.Add(-1)
+	for o := range c.unkept {
+		if !c.disk.Idle() {
+			break
+		}
+		c.keep(o)
+	}
+	c.settle(k)
+	c.serveNext()
+}
+
+// Local tells whether some of v is on the disk, so that bytes of it may come without the store's being asked.
+func (c *Cache) Local(v objstore.Version) bool { return c.disk != nil && c.disk.Cached(v) > 0 }

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/headrace/headrace/cache/disk"
+)
+
+// cacheOptions say where on a local disk chunks are kept, and how much of it they may take.
+type cacheOptions struct {
+	dir     string
+	size    size
+	minFree size
+}
+
+const cacheGroup = "Disk cache"
+
+// minCacheSize is the least that is worth a directory: a few chunks.
+const minCacheSize = 64 * mib
+
+func (o *cacheOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "cache-dir", Category: cacheGroup, EnvVars: environment("cache-dir"), Destination: &o.dir,
+			Usage: "keep what was read in `DIR`, on an NVMe disk of this machine, also after a restart; an empty or missing directory, or a cache",
+		},
+		&cli.GenericFlag{
+			Name: "cache-size", Category: cacheGroup, EnvVars: environment("cache-size"), Value: &o.size, DefaultText: "80% of what is free at first use",
+			Usage: "the `SIZE` that the cache may have on the disk, which is never exceeded",
+		},
+		&cli.GenericFlag{
+			Name: "cache-min-free", Category: cacheGroup, EnvVars: environment("cache-min-free"), Value: &o.minFree, DefaultText: "5% of the disk",
+			Usage: "the `SIZE` that the cache leaves free on the disk, giving up what it has if others fill it",
+		},
+	}
+}
+
+func (o *cacheOptions) resolve() (err error) {
+	switch {
+	case o.dir == "" && (o.size != 0 || o.minFree != 0):
+		return usage("--cache-size and --cache-min-free say how much of --cache-dir may be used: give that too")
+	case o.dir != "" && o.size != 0 && o.size < minCacheSize:
+		return usage("--cache-size %s: at least 64MiB are needed", o.size.String())
+	}
+	if o.dir != "" {
+		o.dir, err = filepath.Abs(o.dir)
+	}
+	return err
+}
+
+// queueShare is the part of the memory that may wait to be written to the disk: an eighth. It is pinned meanwhile.
+const queueShare = 8
+
+// open takes the cache directory; nil when there is none.
+func (o *cacheOptions) open(memory size, log *slog.Logger) (*disk.Tier, error) {
+	if o.dir == "" {
+		return nil, nil
+	}
+	tier, err := disk.Open(disk.Config{
+		Dir: o.dir, Size: int64(o.size), MinFree: int64(o.minFree), Queue: int64(memory) / queueShare, Log: log,
+	})
+	if err != nil {
+		return nil, explainCache(err, o.dir)
+	}
+	s := tier.Stats()
+	log.Info("disk cache", "dir", o.dir, "limit", s.Limit, "min_free", s.MinFree, "used", s.Used, "chunks", s.Chunks)
+	return tier, nil
+}
+
+// explainCache says what is wrong with a cache directory and what to do.
+func explainCache(err error, dir string) error {
+	switch {
+	case errors.Is(err, disk.ErrInUse):
+		return fail(exitCache, err, "--cache-dir %s is in use by another mount: give each mount a directory of its own", dir)
+	case errors.Is(err, disk.ErrNotOurs):
+		return fail(exitCache, err, "--cache-dir %s belongs to another user: choose a directory of your own", dir)
+	case errors.Is(err, disk.ErrTooOpen):
+		return fail(exitCache, err, "--cache-dir %s can be read by other users, and holds what only your credentials may read: `chmod 700 %s`", dir, dir)
+	case errors.Is(err, disk.ErrNotEmpty):
+		return fail(exitCache, err, "--cache-dir %s has files in it that are not a cache's: choose an empty or a missing directory", dir)
+	case errors.Is(err, os.ErrPermission):
+		return fail(exitCache, err, "--cache-dir %s: permission denied: choose a directory that you may write to", dir)
+	case errors.Is(err, syscall.EROFS):
+		return fail(exitCache, err, "--cache-dir %s is on a read-only file system: choose another", dir)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fail(exitCache, err, "--cache-dir %s: the disk is full: free some space or choose another", dir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fail(exitCache, err, "--cache-dir %s is not a directory, or a link to one: name the directory itself", dir)
+	}
+	return fail(exitCache, err, "--cache-dir %s cannot be used: %v", dir, err)
+}
+
+// readerOf stands in the cache for the credentials behind an access key's id: only they get what they brought without the
+// store's being asked again.
+func readerOf(endpoint, identity string) uint64 {
+	h := fnv.New64a()
+	for _, s := range []string{endpoint, "\x00", identity} {
+		_, _ = h.Write([]byte(s)) // never fails
+	}
+	return h.Sum64()
+}

@@ -1,0 +1,197 @@
+package integration
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cachedMount mounts with a disk cache, through the proxy. Data files stay open, as they should.
+func cachedMount(t *testing.T, b *bucket, p *proxy, cacheDir string, flags ...string) *mount {
+	t.Helper()
+	return startMount(t, mountSpec{
+		source: b.source(), endpoint: p.endpoint(), cacheDir: cacheDir,
+		flags: append([]string{"--cache-dir", cacheDir, "--memory", "64MiB"}, flags...),
+	})
+}
+
+// downloads are the GETs of objects among requests.
+func downloads(requests []string) []string {
+	return slices.DeleteFunc(requests, func(r string) bool { return !strings.HasPrefix(r, "GET ") })
+}
+
+// awaitWritten waits until nothing waits to be written to the disk, and what was is committed.
+func (m *mount) awaitWritten(bytes int64) {
+	m.t.Helper()
+	const used, queued = "headrace_disk_used_bytes", "headrace_disk_queued_bytes"
+	if !holdsWithin(patience, func() bool {
+		c := m.counters(used, queued)
+		return c[queued] == 0 && c[used] >= float64(bytes)
+	}) {
+		m.t.Fatalf("not on the disk: %v", m.counters(used, queued))
+	}
+	time.Sleep(2 * time.Second) // what was read is in the index within that time
+}
+
+// What was read is read from the disk the second time, also after the daemon was restarted or killed.
+func TestDiskCacheSurvives(t *testing.T) {
+	t.Parallel()
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(end.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBucket(t)
+			var want []string
+			var total int64
+			for i, size := range boundarySizes() {
+				want = append(want, b.put(fmt.Sprint("size/", size), pattern(i), size).sha256())
+				total += size
+			}
+			p := newProxy(t, b.server.Endpoint())
+			cache := filepath.Join(t.TempDir(), "cache")
+			m := cachedMount(t, b, p, cache)
+			checkContent(t, m, "read", want)
+			m.awaitWritten(total)
+			if len(downloads(p.take(t))) == 0 {
+				t.Error("the first epoch asked the store for nothing")
+			}
+			m.finish(end)
+
+			m = cachedMount(t, b, p, cache)
+			for _, method := range []string{"read", "mmap", "direct"} {
+				checkContent(t, m, method, want)
+			}
+			if got := downloads(p.take(t)); len(got) > 0 {
+				t.Errorf("the second epoch asked the store for %q", got)
+			}
+			if got := attribute(t, m.path("size", fmt.Sprint(5*chunk+1)), "user.headrace.cached"); !strings.HasPrefix(got, fmt.Sprint(5*chunk+1)) {
+				t.Errorf("user.headrace.cached is %q", got)
+			}
+		})
+	}
+}
+
+// A damaged block of the disk cache is fetched again: never wrong bytes.
+func TestDiskCacheDamaged(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	o := b.put("object", 1, 3*chunk+100)
+	p := newProxy(t, b.server.Endpoint())
+	cache := filepath.Join(t.TempDir(), "cache")
+	m := cachedMount(t, b, p, cache)
+	check := func(m *mount) {
+		t.Helper()
+		if got, err := hashFile("read", m.path("object")); err != nil || got != o.sha256() {
+			t.Errorf("the object reads as %s, %v", got, err)
+		}
+	}
+	check(m)
+	m.awaitWritten(3 * chunk)
+	m.finish(syscall.SIGTERM)
+	files := must[[]string](t)(filepath.Glob(filepath.Join(cache, "data", "*", "*")))
+	if len(files) != 1 {
+		t.Fatalf("data files: %q", files)
+	}
+	f := must[*os.File](t)(os.OpenFile(files[0], os.O_RDWR, 0))
+	for _, off := range []int64{5, chunk + 7*block, 3*chunk + 50} {
+		must[int](t)(f.WriteAt([]byte("damage"), off))
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.take(t)
+	m = startMount(t, mountSpec{
+		source: b.source(), endpoint: p.endpoint(), cacheDir: cache, provoked: slog.LevelWarn,
+		flags: []string{"--cache-dir", cache, "--memory", "64MiB"},
+	})
+	check(m)
+	if got := downloads(p.take(t)); len(got) != 3 {
+		t.Errorf("asked for %q, want three blocks", got)
+	}
+	if c := m.counters("headrace_disk_corrupt_total"); c["headrace_disk_corrupt_total"] != 3 {
+		t.Errorf("%v", c)
+	}
+}
+
+// An object that was replaced is read anew, although the version before is on the disk.
+func TestDiskCacheIsOfVersions(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	cache := filepath.Join(t.TempDir(), "cache")
+	m := cachedMount(t, b, p, cache, "--metadata-ttl", "0s")
+	for i, size := range []int64{100 * kib, 100 * kib, 20 * mib, 20 * mib} {
+		o := b.put("object", pattern(i), size)
+		if got, err := hashFile("read", m.path("object")); err != nil || got != o.sha256() {
+			t.Errorf("version %d reads as %s, %v", i, got, err)
+		}
+	}
+}
+
+// A disk that is full costs a reader nothing but its help.
+func TestDiskCacheOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	o := b.put("object", 1, 4*chunk)
+	p := newProxy(t, b.server.Endpoint())
+	small := t.TempDir()
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=40m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(small, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	cache := filepath.Join(small, "cache")
+	m := startMount(t, mountSpec{
+		source: b.source(), endpoint: p.endpoint(), cacheDir: cache, provoked: slog.LevelWarn,
+		flags: []string{"--cache-dir", cache, "--cache-min-free", "4MiB", "--memory", "64MiB"},
+	})
+	other := filepath.Join(small, "other")
+	for range 2 {
+		if got, err := hashFile("read", m.path("object")); err != nil || got != o.sha256() {
+			t.Errorf("the object reads as %s, %v", got, err)
+		}
+		os.WriteFile(other, make([]byte, 64*mib), 0o600) // to the last byte
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A cache directory is used by one mount at a time, and is nobody else's business.
+func TestDiskCacheRefused(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	cache := filepath.Join(t.TempDir(), "cache")
+	cachedMount(t, b, p, cache)
+	files := t.TempDir()
+	if err := os.WriteFile(filepath.Join(files, "thesis.tex"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.CopyFS(open, os.DirFS(cache)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir, says := range map[string]string{
+		cache:                              "in use by another mount",
+		files:                              "files in it that are not a cache's",
+		open:                               "chmod 700",
+		filepath.Join(files, "thesis.tex"): "not a directory",
+	} {
+		mnt := newMountpoint(t)
+		refusal{args: []string{b.source(), mnt, "--cache-dir", dir}, code: 9, says: says}.check(t, b.server.Endpoint(), mnt)
+	}
+}
