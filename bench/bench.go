@@ -153,9 +153,6 @@ func (t *target) measure(ctx context.Context, opts Options, w workload, dir stri
 	if err != nil {
 		return Row{}, err
 	}
-	if !t.shape.none() {
-		raw.cpu = 0
-	}
 	fmt.Fprintf(opts.Progress, "%s: mount\n", w.name)
 	mount, daemon, err := t.mounted(ctx, opts, w, dir)
 	if err != nil {

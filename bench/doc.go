@@ -9,8 +9,8 @@
 // each fetch 16 MiB ranges into a buffer, for all others one GET of exactly the bytes wanted for each read, with as many
 // threads as the mount has readers.
 //
-// Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (reader.go, sequential.go,
-// random.go, small.go); target, which has the store and the objects; child, the mount; shaper, a proxy that makes a near store
+// Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (side.go, sequential.go,
+// random.go); target, which has the store and the objects; child, the mount; shaper, a proxy that makes a near store
 // look far away; [Report].
 //
 // Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this

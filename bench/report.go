@@ -29,7 +29,7 @@ type Row struct {
 	Mount    float64 `json:"mount"`
 	Ratio    float64 `json:"ratio"` // of Mount to Raw
 
-	RawCPU    float64 `json:"raw_cpu_s_per_gib"`    // 0 when the traffic is shaped: the proxy is in the same process
+	RawCPU    float64 `json:"raw_cpu_s_per_gib"`    // this process, while the raw client reads
 	ReaderCPU float64 `json:"reader_cpu_s_per_gib"` // the threads that read through the mount, kernel included
 	DaemonCPU float64 `json:"daemon_cpu_s_per_gib"`
 
