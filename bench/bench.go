@@ -103,7 +103,8 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 // Run measures what opts name and returns the report. When ctx ends it stops what is under way, takes down mounts and
-// server, removes its objects, and returns what was measured so far together with the context's error.
+// server, removes its objects, and returns what was measured so far together with the context's error. Objects that could
+// not be removed are a [*LeftoverError] in the error.
 func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	opts, err = opts.withDefaults()
 	if err != nil {

@@ -69,6 +69,11 @@ type maker struct {
 	made    []string // keys, those included whose storing failed or is under way
 }
 
+// newMaker stores below prefix. What is stored and removed is not measured, and has to succeed: requests are tried again.
+func newMaker(bucket objstore.Bucket, prefix string) *maker {
+	return &maker{bucket: objstore.NewRetry(bucket, objstore.RetryPolicy{}), prefix: prefix, content: newContent()}
+}
+
 // make stores a large object of size bytes, one for each stream that together have as many, and so many small ones.
 func (m *maker) make(ctx context.Context, size int64, files int, need func(kinds ...kind) bool) (o objects, err error) {
 	if need(kindSequential, kindThreads, kindMapped, kindRandom) {
@@ -115,15 +120,23 @@ func (m *maker) putLarge(ctx context.Context, name string, size int64) (object, 
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return object{}, errors.Join(err, m.bucket.AbortUpload(context.WithoutCancel(ctx), key, id))
+	err = g.Wait()
+	var entry objstore.Entry
+	if err == nil {
+		entry, err = m.bucket.CompleteUpload(ctx, key, id, parts, objstore.Condition{})
 	}
-	entry, err := m.bucket.CompleteUpload(ctx, key, id, parts, objstore.Condition{})
 	if err != nil {
-		return object{}, err
+		return object{}, errors.Join(err, m.abort(ctx, key, id))
 	}
 	entry.Key, entry.Size = key, size
 	return object{path: name, version: versionOf(m.bucket, entry)}, nil
+}
+
+// abort removes the parts of a failed upload, also when ctx has ended.
+func (m *maker) abort(ctx context.Context, key, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanDeadline)
+	defer cancel()
+	return m.bucket.AbortUpload(ctx, key, id)
 }
 
 // put stores an object with one request. The caller has noted its key.
@@ -153,14 +166,27 @@ func (m *maker) putSmall(ctx context.Context, n int) ([]object, error) {
 	return out, g.Wait()
 }
 
-// remove deletes what was made.
+// remove deletes what was made. An object that cannot be deleted stops none of the others; a *LeftoverError tells of those
+// that stay.
 func (m *maker) remove(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	failures := make([]error, len(m.made))
+	var g errgroup.Group
 	g.SetLimit(smallAtOnce)
-	for _, key := range m.made {
-		g.Go(func() error { return m.bucket.Delete(ctx, key) })
+	for i, key := range m.made {
+		g.Go(func() error {
+			failures[i] = m.bucket.Delete(ctx, key)
+			return nil
+		})
 	}
-	return g.Wait()
+	_ = g.Wait() // failures has all there are
+	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
+	if len(failures) == 0 {
+		return nil
+	}
+	return &LeftoverError{
+		Endpoint: m.bucket.Endpoint(), Bucket: m.bucket.Name(), Prefix: m.prefix,
+		Objects: len(failures), Err: errors.Join(failures[:min(causesShown, len(failures))]...),
+	}
 }
 
 func versionOf(b objstore.Bucket, e objstore.Entry) objstore.Version {

@@ -56,7 +56,7 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 	t.raw = direct
 	if len(opts.Keys) == 0 {
 		t.prefix = opts.Prefix + "headrace-bench-" + rand.Text()[:8] + "/"
-		t.maker = &maker{bucket: direct, prefix: t.prefix, content: newContent()}
+		t.maker = newMaker(direct, t.prefix)
 		t.check = t.maker.checker()
 	}
 	if t.shape.none() {
