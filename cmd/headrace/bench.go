@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -95,18 +97,43 @@ func benchCommand() *cli.Command {
 			defer stop()
 			options.Progress = c.App.ErrWriter
 			report, err := bench.Run(ctx, options)
-			if errors.Is(err, bench.ErrOptions) {
-				return usage("%v", err)
-			}
-			if err != nil {
-				return explainStore(err, options.Bucket, o.store)
-			}
-			if o.json {
-				return report.WriteJSON(c.App.Writer)
-			}
-			return report.WriteTable(c.App.Writer)
+			return o.present(c.App.Writer, report, err, options.Bucket)
 		},
 	}
+}
+
+// present prints what was measured, also when the run ended early: it may have taken long, and the rows stand for
+// themselves. How the run ended is the result.
+func (o *benchOptions) present(w io.Writer, report *bench.Report, ended error, bucket string) error {
+	ended = o.explain(ended, report != nil, bucket)
+	if report == nil || ended != nil && len(report.Rows) == 0 {
+		return ended
+	}
+	write := report.WriteTable
+	if o.json {
+		write = report.WriteJSON
+	}
+	return errors.Join(ended, write(w))
+}
+
+// explain makes err, which ended a run, a failure as the user sees it. Until measuring has begun the store is to blame; then
+// the error names the workload, and what went wrong may be anything.
+func (o *benchOptions) explain(err error, measuring bool, bucket string) error {
+	left, isLeft := errors.AsType[*bench.LeftoverError](err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bench.ErrOptions):
+		return usage("%v", err)
+	case measuring && errors.Is(err, context.Canceled):
+		err = fail(exitFailure, err, "interrupted: %v", err)
+	case !measuring:
+		// This says what to do about the store, and no word of the objects.
+		if err = explainStore(err, bucket, o.store); isLeft {
+			err = fail(exitCode(err), err, "%v; %v", err, left)
+		}
+	}
+	return err
 }
 
 // shaperCommand is the proxy that `headrace bench --shape` runs in a process of its own.
