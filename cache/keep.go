@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/objstore"
@@ -122,3 +123,19 @@ func (c *Cache) keptOne(k *chunk) {
 
 // Local tells whether some of v is on the disk, so that bytes of it may come without the store's being asked.
 func (c *Cache) Local(v objstore.Version) bool { return c.disk != nil && c.disk.Cached(v) > 0 }
+
+// Lease gives all of v in a local file, for a reader who needs nobody else to read it; ok is false when there is no such file, or not yet. release is
+// called exactly once.
+func (c *Cache) Lease(v objstore.Version) (file *os.File, release func(), ok bool) {
+	if c.disk == nil {
+		return nil, nil, false
+	}
+	if admitted, _ := c.disk.Admits(v, c.reader); !admitted { // a read will ask for it
+		return nil, nil, false
+	}
+	lease := c.disk.Lease(v)
+	if lease == nil {
+		return nil, nil, false
+	}
+	return lease.File(), lease.Release, true
+}

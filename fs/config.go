@@ -55,6 +55,10 @@ type Config struct {
 	// there is no such attribute.
 	Cached func(objstore.Version) int64
 
+	// Lease gives all bytes of a version in a local file that is exactly as long, so that the kernel can read it without this process; ok is false
+	// when there is none, and release, called exactly once, ends its use. nil means that there never is.
+	Lease func(objstore.Version) (file *os.File, release func(), ok bool)
+
 	// MetadataTTL is for how long an answer of the store is believed. 0 means that it is asked every time.
 	MetadataTTL time.Duration
 

@@ -30,6 +30,7 @@ type fileSystem struct {
 	locks   lockTable
 
 	secondTries secondTries
+	passthrough passthrough
 
 	counters counters
 
@@ -54,11 +55,15 @@ func newFileSystem(cfg Config, dead func() bool) *fileSystem {
 		root.volume = f.newVolume(cfg.Bucket, names.DefaultMaxCached)
 	}
 	f.nodes = newNodeTable(root)
+	f.passthrough.lease = cfg.Lease
 	return f
 }
 
 // Init is called by the protocol library once the kernel has agreed to it, and before any request.
 func (f *fileSystem) Init(server *fuse.Server) {
+	if server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH != 0 {
+		f.passthrough.attach(server)
+	}
 	p := &pruner{nodes: f.nodes, kernel: server}
 	f.watchers.Go(func() { p.run(f.life) })
 }
@@ -71,7 +76,7 @@ func (f *fileSystem) close() {
 		v.tree.Close()
 	}
 	for _, h := range f.files.removeAll() {
-		h.node.close()
+		f.closeFile(h.node)
 	}
 	for _, h := range f.dirs.removeAll() {
 		h.Close()
@@ -105,7 +110,7 @@ func (f *fileSystem) stats() Stats {
 	c := &f.counters
 	return Stats{
 		Nodes: f.nodes.len(), Files: f.files.len(), Dirs: f.dirs.len(), Locks: f.locks.len(),
-		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
+		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Passthrough: c.passthrough.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
 		DirEntries: c.dirEntries.Load(), Stale: c.stale.Load(), Interrupted: c.interrupted.Load(), Errors: c.errors.Load(),
 	}
 }

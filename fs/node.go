@@ -34,6 +34,8 @@ type node struct {
 	deferred     bool      // a lookup was answered without asking, and whether it was right has not been found out since
 	opens        int       // open file handles
 	file         *prefetch.File
+	io           ioState
+	backing      *backing // what handles pass through to; set exactly while io is in that mode
 }
 
 // newNode makes the node of what a name was found to mean.
@@ -188,6 +190,43 @@ func (n *node) close() {
 		n.file.Close()
 		n.file = nil
 	}
+}
+
+// beginIO decides how one more handle is read. b is a local file that it could pass through to, nil for none; the one to end
+// is returned as spare when it is not used. id is what the handle passes through to. fresh means that it takes another node, unless
+// stay, and that nothing was begun.
+func (n *node) beginIO(b *backing, stay bool) (mode ioMode, id int32, spare *backing, fresh bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if mode, fresh = n.io.open(b != nil); fresh && stay {
+		mode, fresh = n.io.openCached(), false
+	}
+	if mode != ioPassthrough {
+		return mode, 0, b, fresh
+	}
+	if n.backing == nil {
+		n.backing = b
+	} else {
+		spare = b
+	}
+	return mode, n.backing.id, spare, false
+}
+
+// endIO ends what beginIO began, and returns the local file that nobody passes through to any more.
+func (n *node) endIO() (done *backing) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.io.close() {
+		done, n.backing = n.backing, nil
+	}
+	return done
+}
+
+// passesThrough tells whether open handles do.
+func (n *node) passesThrough() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.io.mode == ioPassthrough
 }
 
 // means tells whether what a name was found to mean is what the node stands for.

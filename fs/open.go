@@ -35,31 +35,64 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
 	file := n.open(f.cfg.Files)
-	strict := in.Flags&syscall.O_DIRECT != 0
-	direct := strict || f.cfg.ReadMode == ReadDirect
-	if err := f.checkOpen(r, n, file, strict); err != nil {
+	h := &fileHandle{node: n, file: file, direct: in.Flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect}
+	var local *backing
+	if !n.passesThrough() { // else there is one already
+		local = f.passthrough.back(n.version())
+	}
+	if err := f.checkOpen(r, h, in.Flags&syscall.O_DIRECT != 0, local != nil); err != nil {
+		f.passthrough.end(local)
 		n.close()
 		return f.refuse("open", n, err)
 	}
-	f.counters.opens.Add(1)
-	out.Fh = f.files.add(&fileHandle{node: n, file: file, direct: direct})
-	// A node is one version, so whatever pages the kernel has of it are right.
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	if direct {
-		out.OpenFlags = fuse.FOPEN_DIRECT_IO
+	mode, id, spare, fresh := n.beginIO(local, f.secondTries.expected(n.at(), f.cfg.Now()))
+	f.passthrough.end(spare)
+	if fresh {
+		n.close()
+		return f.another(n)
 	}
-	out.OpenFlags |= fuse.FOPEN_NOFLUSH // see Flush
+	f.counters.opens.Add(1)
+	out.Fh = f.files.add(h)
+	out.OpenFlags = h.flags(mode)
+	if mode == ioPassthrough {
+		out.BackingID = id
+		f.counters.passthrough.Add(1)
+	}
 	return fuse.OK
+}
+
+// flags tell the kernel how to read.
+func (h *fileHandle) flags(mode ioMode) uint32 {
+	const always = fuse.FOPEN_NOFLUSH // see Flush
+	switch {
+	case mode == ioPassthrough:
+		return always | fuse.FOPEN_PASSTHROUGH
+	case h.direct:
+		return always | fuse.FOPEN_DIRECT_IO
+	}
+	return always | fuse.FOPEN_KEEP_CACHE // a node is one version, so whatever pages the kernel has of it are right
+}
+
+// another has the kernel open the file by another node: it looks the name up again, finds a new one, and the caller of open(2) sees
+// nothing of it.
+func (f *fileSystem) another(n *node) fuse.Status {
+	f.nodes.retire(n)
+	f.secondTries.expect(n.at(), f.cfg.Now())
+	return fuse.Status(syscall.ESTALE)
 }
 
 // checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
 // for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT
-// always asks, but for a second try after ESTALE.
-func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict bool) error {
+// always asks, but for a second try after ESTALE. What is local is not brought.
+func (f *fileSystem) checkOpen(ctx context.Context, h *fileHandle, strict, local bool) (err error) {
+	n := h.node
 	asked := f.cfg.Now()
 	due := !f.fresh(n.confirmedAt()) && !f.believes(n)
-	confirmed, err := file.Preload(ctx)
+	confirmed := false
+	if !local && !n.passesThrough() {
+		confirmed, err = h.file.Preload(ctx)
+	}
 	switch {
 	case err != nil:
 		return f.staleness(n, err)
@@ -97,5 +130,11 @@ func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		f.locks.release(h.node.lockPath(), true, in.LockOwner)
 	}
 	f.locks.releaseHandle(h)
-	h.node.close()
+	f.closeFile(h.node)
+}
+
+// closeFile ends what Open began.
+func (f *fileSystem) closeFile(n *node) {
+	f.passthrough.end(n.endIO())
+	n.close()
 }

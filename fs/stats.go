@@ -11,6 +11,7 @@ type Stats struct {
 
 	Lookups     int64 // names asked for
 	Opens       int64 // files opened
+	Passthrough int64 // of these, those that the kernel reads from a local file
 	Reads       int64 // READ requests answered with data, which the kernel's pages did not answer
 	ReadBytes   int64 // bytes they returned
 	DirEntries  int64 // names returned by readdir
@@ -21,5 +22,5 @@ type Stats struct {
 
 // counters are the totals of Stats.
 type counters struct {
-	lookups, opens, reads, readBytes, dirEntries, stale, interrupted, errors atomic.Int64
+	lookups, opens, passthrough, reads, readBytes, dirEntries, stale, interrupted, errors atomic.Int64
 }

@@ -71,6 +71,13 @@ func TestDiskCacheSurvives(t *testing.T) {
 			if got := downloads(p.take(t)); len(got) > 0 {
 				t.Errorf("the second epoch asked the store for %q", got)
 			}
+			// What is whole and was compared with its checksums is read by the kernel alone.
+			eventually(t, patience, "the kernel to read by itself", func() bool {
+				checkContent(t, m, "pread", want)
+				const passed = "headrace_fs_passthrough_opens_total"
+				return m.counters(passed)[passed] > 0
+			})
+			checkContent(t, m, "mmap", want)
 			if got := attribute(t, m.path("size", fmt.Sprint(5*chunk+1)), "user.headrace.cached"); !strings.HasPrefix(got, fmt.Sprint(5*chunk+1)) {
 				t.Errorf("user.headrace.cached is %q", got)
 			}
@@ -115,7 +122,7 @@ func TestDiskCacheDamaged(t *testing.T) {
 	if got := downloads(p.take(t)); len(got) != 3 {
 		t.Errorf("asked for %q, want three blocks", got)
 	}
-	if c := m.counters("headrace_disk_corrupt_total"); c["headrace_disk_corrupt_total"] != 3 {
+	if c := m.counters("headrace_disk_corrupt_total"); c["headrace_disk_corrupt_total"] < 3 { // more when a reader and the comparison in the background meet
 		t.Errorf("%v", c)
 	}
 }

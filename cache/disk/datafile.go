@@ -132,17 +132,23 @@ func (d *dataFile) close() {
 	}
 }
 
-// aligned is how much of b at an offset can go by direct I/O: all but what is left of the last 4 KiB, or nothing.
-func (d *dataFile) aligned(b []byte, off int64) int {
+// directly is how much of b at an offset can go by direct I/O: all but what is left of the last 4 KiB, or nothing.
+func (d *dataFile) directly(b []byte, off int64) int {
 	if d.direct == nil || len(b) < BlockSize/2 || off%diskBlock != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%diskBlock != 0 {
 		return 0
 	}
 	return len(b) / diskBlock * diskBlock
 }
 
+// aligned is the part of b that direct I/O can read a block into; b has a disk block more than that.
+func aligned(b []byte) []byte {
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (diskBlock - 1)
+	return b[skip : skip+BlockSize]
+}
+
 // writeAt writes all of b.
 func (d *dataFile) writeAt(b []byte, off int64) error {
-	n := d.aligned(b, off)
+	n := d.directly(b, off)
 	if n > 0 {
 		if _, err := d.direct.WriteAt(b[:n], off); err != nil {
 			return err
@@ -158,7 +164,7 @@ func (d *dataFile) writeAt(b []byte, off int64) error {
 
 // readAt reads all of b; io.ErrUnexpectedEOF where the file is too short.
 func (d *dataFile) readAt(b []byte, off int64) error {
-	n := d.aligned(b, off)
+	n := d.directly(b, off)
 	read := 0
 	if n > 0 {
 		var err error

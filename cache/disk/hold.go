@@ -25,8 +25,18 @@ type Hold struct {
 
 // Hold finds a chunk: nil when nothing of it is here. The caller releases what it gets. It counts as a use of the chunk.
 func (t *Tier) Hold(v objstore.Version, chunk int64) *Hold {
+	t.Used(v, chunk)
+	hold := t.hold(v, chunk)
+	if hold == nil {
+		t.stats.misses.Add(1)
+	} else {
+		t.stats.hits.Add(1)
+	}
+	return hold
+}
+
+func (t *Tier) hold(v objstore.Version, chunk int64) *Hold {
 	h := hashVersion(v)
-	t.touch(hashOf(h, chunk))
 	if !t.health.readable() {
 		return nil
 	}
@@ -35,17 +45,14 @@ func (t *Tier) Hold(v objstore.Version, chunk int64) *Hold {
 		t.fail("read index", err)
 	}
 	if !ok || err != nil || r.version != v {
-		t.stats.misses.Add(1)
 		return nil
 	}
 	hold := &Hold{tier: t, key: chunkKey{r.id, uint32(chunk)}, length: chunkLength(v.Size, uint32(chunk))}
 	t.uses.hold(hold.key)
 	if !hold.open() {
 		t.uses.free(hold.key)
-		t.stats.misses.Add(1)
 		return nil
 	}
-	t.stats.hits.Add(1)
 	return hold
 }
 

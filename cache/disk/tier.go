@@ -42,6 +42,7 @@ type Tier struct {
 
 	queue  queue
 	orders chan func()
+	checks chan objstore.Version // to be compared with their checksums
 
 	// The writer's own.
 	beingWritten map[chunkKey]bool
@@ -84,7 +85,7 @@ func Open(cfg Config) (*Tier, error) {
 		catalog: newCatalog(x, sums), space: newSpace(cfg.Size, cfg.MinFree, sums.limit, fs, sums.space),
 		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
 		queue:  queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
-		orders: make(chan func(), maxOrders), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
+		orders: make(chan func(), maxOrders), checks: make(chan objstore.Version, maxChecks), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
 		ended: make(chan struct{}),
 	}
 	t.loadPopularity()
@@ -95,6 +96,7 @@ func Open(cfg Config) (*Tier, error) {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
 	t.goroutines.Go(t.run)
+	t.goroutines.Go(t.runChecks)
 	t.goroutines.Go(func() {
 		if err := dir.sweep(t.stop); err != nil {
 			t.fail("sweep", err)

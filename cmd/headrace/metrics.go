@@ -90,6 +90,7 @@ func layerMetrics() []metric {
 		{"fs_locked_paths", "Paths on which somebody holds a lock.", gauge, func(s *snapshot) int64 { return int64(s.mount.Locks) }},
 		{"fs_lookups_total", "Names the kernel asked for.", counter, func(s *snapshot) int64 { return s.mount.Lookups }},
 		{"fs_opens_total", "Files opened.", counter, func(s *snapshot) int64 { return s.mount.Opens }},
+		{"fs_passthrough_opens_total", "Of these, files that the kernel reads from the disk cache by itself.", counter, func(s *snapshot) int64 { return s.mount.Passthrough }},
 		{"fs_reads_total", "Read requests answered, which the kernel's page cache did not answer.", counter, func(s *snapshot) int64 { return s.mount.Reads }},
 		{"fs_read_bytes_total", "Bytes they returned.", counter, func(s *snapshot) int64 { return s.mount.ReadBytes }},
 		{"fs_directory_entries_total", "Names returned by readdir.", counter, func(s *snapshot) int64 { return s.mount.DirEntries }},

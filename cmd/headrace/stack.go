@@ -143,7 +143,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, answerDeadline)
 	defer cancel()
 	config := o.files.config(o.read)
-	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
+	config.Files, config.Log, config.Cached, config.Lease = s.files, s.log, s.cache.Cached, s.cache.Lease
 	if o.source.all() {
 		v := &volumes{named: o.files.names, list: s.buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
 			return s.bucket(ctx, name, "")
