@@ -47,13 +47,15 @@ type Options struct {
 	// SmallFiles is how many files of 100 KiB are read; 0 means 2000.
 	SmallFiles int
 	// Duration of each random workload; 0 means 8 s. The others end when they are through, and after ten times as long at
-	// the latest.
+	// the latest; they are reported as cut then.
 	Duration time.Duration
 
 	// Dir for the server's folder and the mount point; "" means the system's temporary folder.
 	Dir string
 	// Progress is told a line for each thing begun; nil for nobody.
 	Progress io.Writer
+
+	stallGrace time.Duration // 0 means defaultStallGrace
 }
 
 const (
@@ -62,12 +64,20 @@ const (
 	defaultDuration = 8 * time.Second
 	// boundFactor times the duration is when a workload that should end by itself is cut off.
 	boundFactor = 10
+	// defaultStallGrace is how long the last reads of a workload may take after its time is up, before the mount is killed: a
+	// system call or a page fault that waits for the daemon ends in no other way. It is twice what the mount waits for a
+	// store that sends nothing, before it asks again.
+	defaultStallGrace = 30 * time.Second
 	// cleanDeadline bounds the removal of what the run has made.
 	cleanDeadline = 2 * time.Minute
 )
 
-// ErrOptions says that the options make no sense; nothing was done then.
-var ErrOptions = errors.New("bench: not possible")
+var (
+	// ErrOptions says that the options make no sense; nothing was done then.
+	ErrOptions = errors.New("bench: not possible")
+	// ErrStalled says that a side read nothing in the time of a workload, or that a read through the mount did not return.
+	ErrStalled = errors.New("bench: stalled")
+)
 
 func (o Options) withDefaults() (Options, error) {
 	if o.ReadOnly && len(o.Keys) == 0 {
@@ -94,6 +104,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Duration == 0 {
 		o.Duration = defaultDuration
+	}
+	if o.stallGrace == 0 {
+		o.stallGrace = defaultStallGrace
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -148,16 +161,16 @@ func (t *target) measure(ctx context.Context, opts Options, w workload, dir stri
 	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
 		return Row{}, err
 	}
-	limited, cancel := bounded(ctx, opts, w)
+	limited, cancel := context.WithTimeout(ctx, w.bound(opts.Duration))
 	raw, err := w.raw(limited, rawSide{t.raw}, t.objects, t.check)
 	cancel()
-	if err != nil {
-		return Row{}, err
+	if err = w.judge(ctx, raw, err); err != nil {
+		return Row{}, fmt.Errorf("raw: %w", err)
 	}
 	fmt.Fprintf(opts.Progress, "%s: mount\n", w.name)
 	mount, daemon, err := t.mounted(ctx, opts, w, dir)
 	if err != nil {
-		return Row{}, err
+		return Row{}, fmt.Errorf("mount: %w", err)
 	}
 	return row(w, raw, mount, daemon), nil
 }
@@ -177,20 +190,43 @@ func (t *target) mounted(ctx context.Context, opts Options, w workload, dir stri
 	if err != nil {
 		return m, used, err
 	}
-	limited, cancel := bounded(ctx, opts, w)
-	defer cancel()
-	if m, err = w.mounted(limited, mountSide{dir}, t.objects, t.check); err != nil {
+	if m, err = t.readMount(ctx, opts, w, c); err != nil {
 		return m, used, err
 	}
 	after, err := c.spent(ctx)
 	return m, after.since(before), err
 }
 
-// bounded ends when the workload's time is up.
-func bounded(ctx context.Context, opts Options, w workload) (context.Context, context.CancelFunc) {
-	d := opts.Duration
-	if w.kind != kindRandom {
-		d *= boundFactor
+// readMount runs a workload on c, and kills the daemon when a read does not return after time is up.
+func (t *target) readMount(ctx context.Context, opts Options, w workload, c *child) (m measured, err error) {
+	bound := w.bound(opts.Duration)
+	limited, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	stalled := time.AfterFunc(bound+opts.stallGrace, c.kill)
+	m, err = w.mounted(limited, mountSide{c.dir}, t.objects, t.check)
+	if !stalled.Stop() {
+		return m, errors.Join(fmt.Errorf("%w: a read did not return within %v after time was up", ErrStalled, opts.stallGrace), err)
 	}
-	return context.WithTimeout(ctx, d)
+	return m, w.judge(ctx, m, err)
+}
+
+// bound is how long a workload may take.
+func (w workload) bound(duration time.Duration) time.Duration {
+	if w.endsItself() {
+		return duration * boundFactor
+	}
+	return duration
+}
+
+// judge is the error of a workload that came to m and err: figures of a side that read nothing are none.
+func (w workload) judge(ctx context.Context, m measured, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case m.reads == 0 && w.kind != kindIdle:
+		return fmt.Errorf("%w: nothing was read within %v", ErrStalled, m.elapsed)
+	}
+	return nil
 }

@@ -50,6 +50,7 @@ func startMount(ctx context.Context, binary, dir string, env, args []string) (*c
 func (c *child) awaitLive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, liveDeadline)
 	defer cancel()
+	defer context.AfterFunc(ctx, c.kill)() // looking into the directory waits for the daemon
 	poll := time.NewTicker(livePoll)
 	defer poll.Stop()
 	for {

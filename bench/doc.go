@@ -15,5 +15,6 @@
 //
 // Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this
 // process, measured by it; the daemon is measured by /proc, and its requests by its own metrics. The store's own page cache is warm.
-// Workloads end when they are through or their time is up, whichever comes first.
+// Workloads end when they are through or their time is up, whichever comes first; those that should have been through are
+// marked as cut, and a side that reads nothing is an error.
 package bench

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ type measured struct {
 	elapsed   time.Duration
 	cpu       time.Duration   // of the reading threads, or of the whole process for the raw client
 	latencies []time.Duration // to the first byte of each read, sorted
+	cut       bool            // time was up before it was through
 }
 
 // percentile is the latency that q of all reads stay below; zero without reads.
@@ -45,28 +47,35 @@ func (t *tally) note(n int, latency time.Duration) {
 	t.latencies = append(t.latencies, latency)
 }
 
-// crew runs so many workers at the same time and adds up what they did and took. Each works until ctx ends, which says
-// that time is up and is no error, or until it is through. The first error ends all.
-func crew(ctx context.Context, workers int, side side, work func(ctx context.Context, worker int, t *tally) error) (measured, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// crew runs so many workers at the same time and adds up what they did and took. Each works until it is through or ctx
+// ends. That time is up is no error but a cut; the first error of a worker ends all, and so does ctx when it is cancelled.
+func crew(ctx context.Context, workers int, side side, work func(ctx context.Context, worker int, t *tally) error) (m measured, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var (
 		wg      sync.WaitGroup
 		tallies = make([]tally, workers)
 		cpus    = make([]time.Duration, workers)
+		cut     atomic.Bool
+		failed  = make(chan error, workers)
 	)
 	start, before := time.Now(), side.cpu()
 	for i := range workers {
 		wg.Go(func() {
 			cpus[i] = side.thread(func() {
-				if err := work(ctx, i, &tallies[i]); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-					cancel(err)
+				switch err := work(ctx, i, &tallies[i]); {
+				case err == nil:
+				case errors.Is(err, context.DeadlineExceeded) && timeUp(ctx):
+					cut.Store(true)
+				default:
+					failed <- err
+					cancel()
 				}
 			})
 		})
 	}
 	wg.Wait()
-	m := measured{elapsed: time.Since(start), cpu: side.cpu() - before}
+	m = measured{elapsed: time.Since(start), cpu: side.cpu() - before, cut: cut.Load()}
 	for i, t := range tallies {
 		m.bytes += t.bytes
 		m.reads += t.reads
@@ -74,11 +83,19 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 		m.latencies = append(m.latencies, t.latencies...)
 	}
 	slices.Sort(m.latencies)
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return m, err
+	select {
+	case err = <-failed: // the first; those after it are mostly of the cancelling
+	default:
+		if !timeUp(ctx) {
+			err = ctx.Err()
+		}
 	}
-	return m, nil
+	return m, err
 }
+
+// timeUp tells whether ctx has ended because its time was up. A request of which a client says so may have had a limit of its
+// own.
+func timeUp(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 // usage is the CPU time of this thread (unix.RUSAGE_THREAD) or process (unix.RUSAGE_SELF).
 func usage(who int) time.Duration {

@@ -29,6 +29,10 @@ type Row struct {
 	Mount    float64 `json:"mount"`
 	Ratio    float64 `json:"ratio"` // of Mount to Raw
 
+	// A side that was cut was not through after ten times the duration: its figures are of what it had read by then.
+	RawCut   bool `json:"raw_cut"`
+	MountCut bool `json:"mount_cut"`
+
 	RawCPU    float64 `json:"raw_cpu_s_per_gib"`    // this process, while the raw client reads
 	ReaderCPU float64 `json:"reader_cpu_s_per_gib"` // the threads that read through the mount, kernel included
 	DaemonCPU float64 `json:"daemon_cpu_s_per_gib"`
@@ -60,6 +64,9 @@ func row(w workload, raw, mount measured, daemon spent) Row {
 	}
 	if mount.bytes > 0 {
 		r.FetchedPerRead = float64(daemon.fetched) / float64(mount.bytes)
+	}
+	if w.endsItself() {
+		r.RawCut, r.MountCut = raw.cut, mount.cut
 	}
 	switch w.kind {
 	case kindIdle:
@@ -107,7 +114,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintln(t, "\t\t\t\t\ts/GiB\ts/GiB\ts/GiB\t\tper read\tms\tms\tms\tms\tMiB\t")
 	for _, x := range r.Rows {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n",
-			x.Workload, figure(x.Raw), figure(x.Mount), x.Unit, x.Ratio, x.RawCPU, x.ReaderCPU, x.DaemonCPU, x.Requests, x.FetchedPerRead,
+			x.Workload, figure(x.Raw)+cutMark(x.RawCut), figure(x.Mount)+cutMark(x.MountCut), x.Unit, x.Ratio, x.RawCPU, x.ReaderCPU, x.DaemonCPU, x.Requests, x.FetchedPerRead,
 			x.RawP50, x.RawP99, x.MountP50, x.MountP99, x.PeakRSS/mib)
 	}
 	if err := t.Flush(); err != nil {
@@ -119,8 +126,17 @@ func (r *Report) WriteTable(w io.Writer) error {
 
 const tableNotes = `
 ratio: mount to raw; for ms, less is better.
+cut: not through after ten times the duration; the figures are of what was read by then.
 p50, p99: to the first byte of a range, a stream, or a file; where reads are random, to the last of a read.
 `
+
+// cutMark follows the figure of a side that was cut.
+func cutMark(cut bool) string {
+	if cut {
+		return " cut"
+	}
+	return ""
+}
 
 // figure shows three digits or more.
 func figure(v float64) string {

@@ -52,6 +52,13 @@ func TestRow(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	// A workload that should have been through by itself says which side was not.
+	mount.cut = true
+	for kind, want := range map[kind]bool{kindSequential: true, kindMapped: true, kindFiles: true, kindRandom: false} {
+		if r := row(workload{name: "x", kind: kind}, raw, mount, used); r.RawCut || r.MountCut != want {
+			t.Errorf("kind %d: %+v", kind, r)
+		}
+	}
 	// What was not measured is zero, and never not a number.
 	if r := row(workload{name: "idle"}, measured{}, measured{}, spent{peakRSS: 1}); r != (Row{Workload: "idle", PeakRSS: 1}) {
 		t.Errorf("%+v", r)
@@ -61,13 +68,13 @@ func TestRow(t *testing.T) {
 func TestReport(t *testing.T) {
 	r := &Report{Endpoint: "http://e", CPUs: 2, Size: 2 * gib, FirstByte: 20 * time.Millisecond, Rate: 80 * mib, Rows: []Row{
 		{Workload: "sequential-1", Unit: "MiB/s", Raw: 1234.5, Mount: 617.25, Ratio: 0.5, Requests: 128, FetchedPerRead: 1, PeakRSS: 300 * mib},
-		{Workload: "first-byte", Unit: "ms", Raw: 0.5, Mount: 0.75, Ratio: 1.5},
+		{Workload: "first-byte", Unit: "ms", Raw: 0.5, Mount: 0.75, Ratio: 1.5, MountCut: true},
 	}}
 	var table, js bytes.Buffer
 	if err := r.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75", "1.50"} {
+	for _, want := range []string{"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75 cut", "1.50"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("no %q in\n%s", want, table.String())
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,68 @@ func TestRunStalled(t *testing.T) {
 	}()
 	if _, err := Run(ctx, opts); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A store that sends the raw client nothing makes no figure of 0, whether or not the workload ends by itself.
+func TestRunStalledRaw(t *testing.T) {
+	for _, name := range []string{"sequential-1", "random-4k-1"} {
+		t.Run(name, func(t *testing.T) {
+			server, _ := given(t)
+			opts := quick(t)
+			opts.Endpoint, opts.Region, opts.Bucket = server.Endpoint(), server.Region(), "given"
+			opts.ReadOnly, opts.Keys, opts.Workloads = true, []string{"data/a"}, []string{name}
+			opts.Progress = onLine{name + ": raw", func() {
+				if err := server.Stall(); err != nil {
+					t.Error(err)
+				}
+			}}
+			if report, err := Run(t.Context(), opts); !errors.Is(err, ErrStalled) || len(report.Rows) != 0 {
+				t.Errorf("%+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// A read that the mount does not answer ends with the daemon, some time after the workload's: the system call and the page
+// fault alike, which nothing else would end.
+func TestStalledMountIsKilled(t *testing.T) {
+	for _, w := range allWorkloads() {
+		if w.name != "random-4k-1" && w.name != "mmap" {
+			continue
+		}
+		t.Run(w.name, func(t *testing.T) {
+			opts := quick(t)
+			opts.Size, opts.stallGrace = 128*mib, time.Second // more than is on its way when the server stops
+			opts, err := opts.withDefaults()
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			store, err := openTarget(t.Context(), opts, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := store.close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := store.prepare(t.Context(), opts, []workload{w}); err != nil {
+				t.Fatal(err)
+			}
+			store.check = func([]byte, object, int64) error { return store.server.Stall() }
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // which a page fault keeps from all others
+			start := time.Now()
+			_, _, err = store.mounted(t.Context(), opts, w, mountpoint(dir, 0))
+			if !errors.Is(err, ErrStalled) {
+				t.Errorf("%v", err)
+			}
+			// The mount itself would try for a minute and more.
+			if took := time.Since(start); took > 15*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ func readRaw(ctx context.Context, s side, spans []span, check checker) (measured
 		buffers[i] = make([]byte, rawRange)
 		clear(buffers[i]) // touched, so that the kernel's work for new memory is not measured
 	}
+	var unread error // why ranges were left; set before the channel is closed
 	var feeding sync.WaitGroup
 	defer feeding.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -59,6 +61,7 @@ func readRaw(ctx context.Context, s side, spans []span, check checker) (measured
 			select {
 			case ranges <- r:
 			case <-ctx.Done():
+				unread = ctx.Err()
 				return
 			}
 		}
@@ -79,7 +82,7 @@ func readRaw(ctx context.Context, s side, spans []span, check checker) (measured
 			}
 			t.note(len(p), time.Since(start))
 		}
-		return nil
+		return unread
 	})
 }
 
@@ -158,6 +161,7 @@ func readMapped(ctx context.Context, s side, spans []span, check checker) (measu
 		return measured{}, fmt.Errorf("bench: map %s: %w", file.path, err)
 	}
 	defer func() { _ = unix.Munmap(data) }() // fails only for what was not mapped
+	defer prepareForFaults()()
 	return crew(ctx, 1, s, func(ctx context.Context, _ int, t *tally) (err error) {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		defer func() {
@@ -178,6 +182,18 @@ func readMapped(ctx context.Context, s side, spans []span, check checker) (measu
 		}
 		return nil
 	})
+}
+
+// prepareForFaults lets the rest of the program run while a thread is in a page fault, which may last as long as the daemon
+// likes and cannot be interrupted: whoever would kill the daemon must not wait for that thread. A collection would, with the
+// world stopped, and so would all goroutines if there were one processor for them. It returns what undoes it.
+func prepareForFaults() (undo func()) {
+	percent := debug.SetGCPercent(-1)
+	processors := runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	return func() {
+		runtime.GOMAXPROCS(processors)
+		debug.SetGCPercent(percent)
+	}
 }
 
 // progress notes n more bytes of a stream that began at start; the first are its latency.

@@ -80,6 +80,9 @@ func choose(names []string) ([]workload, error) {
 	return chosen, nil
 }
 
+// endsItself tells whether w is through some time, rather than when time is up.
+func (w workload) endsItself() bool { return w.kind != kindRandom }
+
 // spans are what a sequential workload reads.
 func (w workload) spans(o objects) []span {
 	switch w.kind {
