@@ -64,9 +64,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotExist:
-		return e.Err == ErrNoBucket
+		return errors.Is(e.Err, ErrNoBucket)
 	case ErrPermission:
-		return e.Err == ErrCredentials || e.Err == ErrClockSkew || e.Err == ErrArchived
+		return errors.Is(e.Err, ErrCredentials) || errors.Is(e.Err, ErrClockSkew) || errors.Is(e.Err, ErrArchived)
 	}
 	return false
 }

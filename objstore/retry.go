@@ -3,7 +3,6 @@ package objstore
 import (
 	"context"
 	"io"
-	"time"
 )
 
 // retry is the decorator made by [NewRetry]. Reading streams is in retrybody.go and retrylist.go, conditional writes in
@@ -35,9 +34,8 @@ func NewRetry(inner Bucket, policy RetryPolicy) Bucket {
 // attempts begins the attempts at one request.
 func (r *retry) attempts(op Op, key string) attempts {
 	return attempts{
-		policy:  &r.policy,
-		event:   RetryEvent{Op: op, Bucket: r.inner.Name(), Key: key},
-		started: time.Now(),
+		policy: &r.policy, // its budget begins with the first failure: before that the request may have queued
+		event:  RetryEvent{Op: op, Bucket: r.inner.Name(), Key: key},
 	}
 }
 

@@ -130,6 +130,21 @@ func TestRetryBudget(t *testing.T) {
 	})
 }
 
+// The budget is for trying: a request that waited for its turn longer than that is tried again all the same.
+func TestRetryAfterAQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRetryTest(t, objstore.RetryPolicy{Budget: 10 * time.Second, FirstDelay: time.Second, MaxDelay: time.Second})
+		put(t, r.bucket, "key", "content")
+		r.faults.Add(faultstore.Fault{Op: objstore.OpStat, Times: 1, Before: func(context.Context) error {
+			time.Sleep(time.Minute)
+			return errServer
+		}})
+		if _, err := r.bucket.Stat(t.Context(), "key"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The end of the context ends a wait at once, with the context's error.
 func TestRetryCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

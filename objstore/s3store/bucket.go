@@ -79,10 +79,13 @@ func (b *Bucket) probe(ctx context.Context, prefix string) (region string, err e
 	}
 	region = resp.Header.Get("X-Amz-Bucket-Region")
 	if resp.StatusCode == http.StatusOK {
-		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)) // so that the connection can be used again
+		document, err := io.ReadAll(io.LimitReader(resp.Body, maxListing))
 		resp.Body.Close()
 		if err != nil {
 			return region, b.client.fail(ctx, t, err)
+		}
+		if _, err := parseListing(document); err != nil { // a web server says 200 to everything
+			return region, t.error(err)
 		}
 		return region, nil
 	}

@@ -2,11 +2,15 @@ package s3store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 // reloadPause is how long a refused credential is kept at least before its source is read anew: a store that refuses
@@ -27,25 +31,47 @@ type credentialSource struct {
 }
 
 // credentialError says that there is no credential to sign with, and has never been one.
-type credentialError struct{ cause error }
+type credentialError struct {
+	cause error
+	had   bool // there was one before, so that trying again may help
+}
 
 func (e *credentialError) Error() string { return e.cause.Error() }
 func (e *credentialError) Unwrap() error { return e.cause }
 
+// sentinel is what the error means to whoever made the request: no credential, or one that cannot be renewed just now.
+func (e *credentialError) sentinel() error {
+	switch {
+	case errors.Is(e.cause, objstore.ErrTimeout):
+		return e.cause
+	case e.had:
+		return fmt.Errorf("the credential cannot be renewed: %v", e.cause) // and none of what the source's answer wraps
+	}
+	return fmt.Errorf("%w: %w", objstore.ErrCredentials, e.cause)
+}
+
+// credentialDeadline is how long a source of credentials may take: the SDK's clients for them have no deadline of their own.
+const credentialDeadline = 30 * time.Second
+
 // Retrieve returns the credential of now. A renewal that fails is an ordinary failure, worth another attempt; only when
 // there never was a credential is there none.
 func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	c, err := s.provider(ctx).Retrieve(ctx)
+	bounded, cancel := context.WithTimeout(ctx, credentialDeadline)
+	defer cancel()
+	c, err := s.provider(bounded).Retrieve(bounded)
 	if err == nil {
 		if !s.had.Load() {
 			s.had.Store(true)
 		}
 		return c, nil
 	}
-	if ctx.Err() == nil && !s.had.Load() {
-		return aws.Credentials{}, &credentialError{err}
+	if ctx.Err() != nil {
+		return aws.Credentials{}, ctx.Err()
 	}
-	return aws.Credentials{}, err
+	if bounded.Err() != nil {
+		return aws.Credentials{}, &credentialError{cause: fmt.Errorf("%w: no credential within %v", objstore.ErrTimeout, credentialDeadline), had: true}
+	}
+	return aws.Credentials{}, &credentialError{cause: err, had: s.had.Load()}
 }
 
 // provider is where credentials come from now.

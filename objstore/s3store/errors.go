@@ -133,6 +133,10 @@ func (c *Client) fail(ctx context.Context, t target, err error) error {
 	if err == nil {
 		return nil
 	}
+	// First: what a source of credentials answered, in its own HTTP, is not the store's word on an object.
+	if credential, ok := errors.AsType[*credentialError](err); ok && ctx.Err() == nil {
+		return &objstore.Error{Op: t.op, Bucket: t.bucket, Key: t.key, Err: credential.sentinel()}
+	}
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) && response.HTTPStatusCode() != 0 {
 		a := answer{status: response.HTTPStatusCode(), requestID: response.RequestID, header: response.Response.Header}
@@ -151,11 +155,8 @@ func (c *Client) fail(ctx context.Context, t target, err error) error {
 // cause is the sentinel for a request that had no answer, or else what went wrong, without the layers that say again
 // what an objstore.Error says.
 func cause(err error) error {
-	var credential *credentialError
 	var network net.Error
 	switch {
-	case errors.As(err, &credential):
-		return fmt.Errorf("%w: %w", objstore.ErrCredentials, credential.cause)
 	case errors.Is(err, objstore.ErrTimeout):
 		return objstore.ErrTimeout
 	case errors.As(err, &network) && network.Timeout():

@@ -83,7 +83,7 @@ func TestFailuresWithoutAnAnswer(t *testing.T) {
 		err  error
 		want error
 	}{
-		{"no credential", &url.Error{Op: "Get", Err: &credentialError{errors.New("none found")}}, objstore.ErrCredentials},
+		{"no credential", &url.Error{Op: "Get", Err: &credentialError{cause: errors.New("none found")}}, objstore.ErrCredentials},
 		{"watchdog", &url.Error{Op: "Get", Err: errStalled}, objstore.ErrTimeout},
 		{"dial", &url.Error{Op: "Get", Err: os.ErrDeadlineExceeded}, objstore.ErrTimeout},
 		{"other", &url.Error{Op: "Get", Err: refused}, refused},

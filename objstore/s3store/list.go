@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -36,8 +37,14 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 				return
 			}
 			page, err := l.page()
+			if err == nil {
+				err = b.completeEntries(ctx, &page)
+			}
 			if err == nil && l.IsTruncated && l.NextContinuationToken == "" {
 				err = fmt.Errorf("%w: a listing that goes on without saying where", objstore.ErrCorrupt)
+			}
+			if err == nil && l.IsTruncated && l.NextContinuationToken == token {
+				err = fmt.Errorf("%w: a listing that goes on where it began", objstore.ErrCorrupt)
 			}
 			if err != nil {
 				yield(objstore.Page{}, t.error(err))
@@ -49,6 +56,26 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 			token = l.NextContinuationToken
 		}
 	}
+}
+
+// completeEntries asks for what a listing does not say: some stores leave out ETags, without which there is no version.
+func (b *Bucket) completeEntries(ctx context.Context, page *objstore.Page) error {
+	kept := page.Entries[:0]
+	for _, e := range page.Entries {
+		if e.ETag == "" {
+			full, err := b.Stat(ctx, e.Key)
+			if errors.Is(err, objstore.ErrNotExist) { // gone since
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			e = full
+		}
+		kept = append(kept, e)
+	}
+	page.Entries = kept
+	return nil
 }
 
 // listOnce asks for one page; token is where it starts, "" for the beginning.

@@ -12,6 +12,7 @@ import (
 
 // listing is a ListBucketResult, as far as it is of interest.
 type listing struct {
+	XMLName               xml.Name `xml:"ListBucketResult"` // listingRoot
 	EncodingType          string
 	IsTruncated           bool
 	NextContinuationToken string
@@ -29,6 +30,9 @@ type listedObject struct {
 
 type listedPrefix struct{ Prefix string }
 
+// listingRoot is the element that a listing is. Another document, as a proxy's page, is not an empty directory.
+const listingRoot = "ListBucketResult"
+
 // parseListing reads a document: with the scanner below, or, when that meets something that stores do not usually write,
 // with encoding/xml, which takes everything and some thirty times as long.
 func parseListing(document []byte) (listing, error) {
@@ -40,6 +44,7 @@ func parseListing(document []byte) (listing, error) {
 	if err := xml.Unmarshal(document, &l); err != nil {
 		return listing{}, fmt.Errorf("%w: listing: %w", objstore.ErrCorrupt, err)
 	}
+	l.XMLName = xml.Name{}
 	return l, nil
 }
 

@@ -12,18 +12,19 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Open starts a GET of r of v. See [objstore.Opener]. A version without an ETag is asked for without a condition, and only
-// its size is checked: some stores list objects without one.
+// Open starts a GET of r of v. See [objstore.Opener]. ErrInvalid for a version without an ETag: two GETs of it could bring bytes of
+// two contents.
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	t := b.target("GetObject", v.Key)
+	if v.ETag == "" {
+		return nil, t.error(fmt.Errorf("%w: a version without an ETag", objstore.ErrInvalid))
+	}
 	if r.Off < 0 || r.Empty() || r.End() > v.Size {
 		return nil, t.error(fmt.Errorf("%w: range %v of %d bytes", objstore.ErrInvalid, r, v.Size))
 	}
 	header := make(http.Header, 8)
 	header["Range"] = []string{"bytes=" + strconv.FormatInt(r.Off, 10) + "-" + strconv.FormatInt(r.End()-1, 10)}
-	if v.ETag != "" {
-		header["If-Match"] = []string{quoteETag(v.ETag)}
-	}
+	header["If-Match"] = []string{quoteETag(v.ETag)}
 	resp, err := b.send(ctx, http.MethodGet, v.Key, header)
 	if err != nil {
 		return nil, b.client.fail(ctx, t, err)
@@ -42,7 +43,7 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 
 // verify checks that a response is of v and brings r.
 func verify(resp *http.Response, v objstore.Version, r objstore.Range) error {
-	if etag := headerValue(resp.Header, "Etag"); v.ETag != "" && normaliseETag(etag) != v.ETag {
+	if etag := headerValue(resp.Header, "Etag"); normaliseETag(etag) != v.ETag {
 		return objstore.ErrChanged
 	}
 	length := resp.ContentLength

@@ -36,6 +36,9 @@ func scanListing(document []byte) (listing, error) {
 				return l, errUnusual
 			}
 		case tagOpen:
+			if len(open) == 0 && name != listingRoot {
+				return l, errUnusual
+			}
 			open = append(open, name)
 			l.begin(open)
 		case tagEmpty:

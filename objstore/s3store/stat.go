@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -24,11 +25,28 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 	resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return entryFromHeader(key, resp), nil
+		e := entryFromHeader(key, resp)
+		if err := checkHead(e, resp); err != nil {
+			return objstore.Entry{}, &objstore.Error{
+				Op: t.op, Bucket: t.bucket, Key: t.key, Status: resp.StatusCode, RequestID: requestID(resp.Header), Err: err,
+			}
+		}
+		return e, nil
 	case http.StatusBadRequest:
 		return objstore.Entry{}, b.explain(ctx, t)
 	}
 	return objstore.Entry{}, b.client.refusal(t, answer{status: resp.StatusCode, requestID: requestID(resp.Header), header: resp.Header})
+}
+
+// checkHead makes sure that an answer says which version there is. Nothing else would contradict a size that is not there.
+func checkHead(e objstore.Entry, resp *http.Response) error {
+	switch {
+	case e.ETag == "":
+		return fmt.Errorf("%w: an object without an ETag", objstore.ErrCorrupt)
+	case resp.ContentLength < 0:
+		return fmt.Errorf("%w: an object without a Content-Length", objstore.ErrCorrupt)
+	}
+	return nil
 }
 
 // explain finds out what a HEAD meant that was answered with 400. Some stores say so of a prefix that is no object, and
@@ -42,12 +60,26 @@ func (b *Bucket) explain(ctx context.Context, t target) error {
 	}
 	a := readAnswer(resp)
 	if a.status == http.StatusBadRequest && sentinelByCode(a.code) == nil {
-		a.status = http.StatusNotFound
+		there, err := b.listed(ctx, t.key)
+		if err != nil {
+			return err
+		}
+		if !there {
+			a.status = http.StatusNotFound
+		}
 	}
 	if a.status < 300 {
 		a.status = http.StatusBadRequest // what the HEAD said; the GET does not explain it
 	}
 	return b.client.refusal(t, a)
+}
+
+// listed tells whether there is an object of that key, whoever may read it.
+func (b *Bucket) listed(ctx context.Context, key string) (bool, error) {
+	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: key, PageSize: 1}) {
+		return err == nil && len(page.Entries) > 0 && page.Entries[0].Key == key, err
+	}
+	return false, nil
 }
 
 func entryFromHeader(key string, resp *http.Response) objstore.Entry {

@@ -1,0 +1,129 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+const emptyListing = `<ListBucketResult></ListBucketResult>`
+
+// TestNotAListing: a document that is none is never an empty directory.
+func TestNotAListing(t *testing.T) {
+	for _, document := range []string{
+		"", "<html><body><h1>It works!</h1></body></html>", "<Error><Code>SlowDown</Code></Error>", "<ListAllMyBucketsResult/>", "welcome",
+	} {
+		b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, document) })
+		for _, err := range b.List(t.Context(), objstore.ListOptions{}) {
+			if !errors.Is(err, objstore.ErrCorrupt) {
+				t.Errorf("%q: %v", document, err)
+			}
+		}
+		if _, err := b.client.Bucket(t.Context(), "bucket"); err == nil {
+			t.Errorf("%q: a bucket", document)
+		}
+	}
+}
+
+// TestListingThatGoesRound ends.
+func TestListingThatGoesRound(t *testing.T) {
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken></ListBucketResult>`)
+	})
+	pages := 0
+	for _, err := range b.List(t.Context(), objstore.ListOptions{}) {
+		if pages++; err != nil {
+			if !errors.Is(err, objstore.ErrCorrupt) {
+				t.Error(err)
+			}
+			return
+		}
+		if pages > 5 {
+			break
+		}
+	}
+	t.Error("it goes on")
+}
+
+// TestWithoutETag: what a listing does not say is asked for, and without it nothing is read.
+func TestWithoutETag(t *testing.T) {
+	etag, length := `"7"`, "5"
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("list-type") {
+			_, _ = io.WriteString(w, `<ListBucketResult><Contents><Key>k</Key><Size>5</Size></Contents></ListBucketResult>`)
+			return
+		}
+		w.Header()["Etag"] = []string{etag}
+		if length != "" {
+			w.Header().Set("Content-Length", length)
+		} else {
+			w.Header().Set("Transfer-Encoding", "chunked")
+		}
+	})
+	for page, err := range b.List(t.Context(), objstore.ListOptions{}) {
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].ETag != "7" {
+			t.Errorf("%+v, %v", page, err)
+		}
+	}
+	if _, err := b.Open(t.Context(), objstore.Version{Bucket: "bucket", Key: "k", Size: 5}, objstore.Range{Len: 5}); !errors.Is(err, objstore.ErrInvalid) {
+		t.Errorf("opened without an ETag: %v", err)
+	}
+	etag = ""
+	if _, err := b.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrCorrupt) {
+		t.Errorf("an object without an ETag: %v", err)
+	}
+	etag, length = `"7"`, ""
+	if e, err := b.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrCorrupt) {
+		t.Errorf("an object without a size: %+v, %v", e, err)
+	}
+}
+
+// renewal is a source of credentials that gives one, and then an answer of its own.
+type renewal struct {
+	given bool
+	err   error
+}
+
+func (r *renewal) Retrieve(context.Context) (aws.Credentials, error) {
+	if !r.given {
+		r.given = true
+		return aws.Credentials{AccessKeyID: "KEY", SecretAccessKey: "s"}, nil
+	}
+	return aws.Credentials{}, r.err
+}
+
+// TestRenewalFails: what the source of credentials answers is not the store's word.
+func TestRenewalFails(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusServiceUnavailable} {
+		answer := &awshttp.ResponseError{RequestID: "sso", ResponseError: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status, Header: http.Header{}}}, Err: errors.New("no role"),
+		}}
+		b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `"1"`) })
+		source := &credentialSource{inner: &renewal{err: fmt.Errorf("sso: %w", answer)}}
+		if _, err := source.Retrieve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := source.Retrieve(t.Context())
+		err = b.client.fail(t.Context(), b.target("HeadObject", "k"), err)
+		for _, wrong := range []error{objstore.ErrNotExist, objstore.ErrPermission, objstore.ErrThrottled} {
+			if errors.Is(err, wrong) {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+	}
+	first := &credentialSource{inner: &renewal{given: true, err: errors.New("none found")}}
+	_, err := first.Retrieve(t.Context())
+	c := newClient(t, Config{Endpoint: "http://127.0.0.1:1", NoSignRequest: true})
+	if err = c.fail(t.Context(), target{op: "HeadObject"}, err); !errors.Is(err, objstore.ErrCredentials) || !errors.Is(err, objstore.ErrPermission) {
+		t.Errorf("none at all: %v", err)
+	}
+}
