@@ -27,7 +27,7 @@ type totals struct {
 	space    int64    // bytes that the chunks take of the disk
 	chunks   int64    // how many there are
 	versions int64    // how many there are
-	limit    int64    // bytes: what was chosen at first use; 0 for nothing
+	limit    int64    // bytes: what the last owner had; 0 for nothing
 	hand     chunkKey // where eviction looks next
 }
 

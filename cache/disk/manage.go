@@ -1,6 +1,75 @@
 package disk
 
-// setPin keeps a version from being evicted, or ends that. It is for the writer; nothing happens when the version is not here.
+import (
+	"context"
+	"iter"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Entry is a version of which something is on disk.
+type Entry struct {
+	Version objstore.Version
+	Present int64 // bytes
+	Pinned  bool
+}
+
+// entriesAtOnce is how many entries are read in one go: a reader that is slow must not hold the index.
+const entriesAtOnce = 256
+
+// Entries are the versions of which something is on disk, as of the last commit, in no order that means anything. Those that come or go meanwhile may be
+// among them or not.
+func (t *Tier) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		var after []byte
+		for {
+			records, last, err := t.catalog.versionsAfter(after, entriesAtOnce)
+			if err != nil {
+				t.fail("read index", err)
+				yield(Entry{}, err)
+				return
+			}
+			for _, r := range records {
+				if !yield(Entry{Version: r.version, Present: r.present, Pinned: r.pinned}, nil) {
+					return
+				}
+			}
+			if len(records) < entriesAtOnce {
+				return
+			}
+			after = last
+		}
+	}
+}
+
+// versionsAfter lists at most n committed versions whose hashes come after one, and the last hash.
+func (c *catalog) versionsAfter(after []byte, n int) (records []versionRecord, last []byte, err error) {
+	err = c.index.view(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(versionsBucket).Cursor()
+		k, value := cursor.Seek(after)
+		if k != nil && string(k) == string(after) {
+			k, value = cursor.Next()
+		}
+		for ; k != nil && len(records) < n; k, value = cursor.Next() {
+			r, ok := parseVersionRecord(value)
+			if !ok {
+				return errIndex
+			}
+			records, last = append(records, r), append([]byte(nil), k...)
+		}
+		return nil
+	})
+	return records, last, err
+}
+
+// Pin keeps a version from being evicted, or ends that. Nothing happens when there is nothing of it here.
+func (t *Tier) Pin(v objstore.Version, pinned bool) error {
+	h := hashVersion(v)
+	return t.order(func() error { return t.setPin(h, pinned) })
+}
+
 func (t *Tier) setPin(h versionHash, pinned bool) error {
 	r, ok, err := t.catalog.version(h)
 	if err != nil || !ok {
@@ -9,4 +78,55 @@ func (t *Tier) setPin(h versionHash, pinned bool) error {
 	r.pinned = pinned
 	t.catalog.mark(h, r)
 	return nil
+}
+
+// Evict gives up what there is of a version, pinned or not, but for chunks in use. It returns how many bytes were given up.
+func (t *Tier) Evict(v objstore.Version) (bytes int64, err error) {
+	h := hashVersion(v)
+	err = t.order(func() error {
+		r, ok, err := t.catalog.version(h)
+		if err != nil || !ok {
+			return err
+		}
+		before := r.present
+		for index := uint32(0); int64(index)*ChunkSize < v.Size; index++ {
+			space := t.catalog.totals.space
+			gone, ok, err := t.remove(chunkKey{r.id, index})
+			if err != nil {
+				return err
+			}
+			if ok {
+				t.evict(gone, space-t.catalog.totals.space)
+			}
+		}
+		t.commit(nil)
+		left, _, err := t.catalog.version(h)
+		bytes = before - left.present
+		return err
+	})
+	return bytes, err
+}
+
+// Verify compares all that there is of a version with its checksums, whether that was done before or not. What is not right is dropped; bad is how
+// many blocks that were.
+func (t *Tier) Verify(ctx context.Context, v objstore.Version) (bad int, err error) {
+	buffer := aligned(make([]byte, BlockSize+diskBlock))
+	for chunk := int64(0); chunk*ChunkSize < v.Size; chunk++ {
+		hold := t.hold(v, chunk)
+		if hold == nil {
+			continue
+		}
+		t.checked.forget(hold.key, hold.Blocks())
+		for i := range blocksPerChunk {
+			if ctx.Err() != nil {
+				hold.Release()
+				return bad, ctx.Err()
+			}
+			if hold.Blocks().Has(i) && !hold.Read(buffer[:blockLength(hold.length, i)], i*BlockSize) {
+				bad++
+			}
+		}
+		hold.Release()
+	}
+	return bad, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,11 +16,12 @@ import (
 // Config says where the tier is and how much it may take.
 type Config struct {
 	Dir     string // made if missing; see Open
-	Size    int64  // bytes of the disk that chunks may take; 0 for 80% of what is free at first use
+	Size    int64  // bytes of the disk that chunks may take; 0 for what it was before, at first 80% of what is free
 	MinFree int64  // bytes of the file system that stay free; 0 for 5% of it
 	Queue   int64  // bytes of memory that may wait to be written
 	Log     *slog.Logger
 
+	idle  bool // limits are not enforced
 	now   func() time.Time
 	crash func(step string) // called at each step that a crash may come after
 }
@@ -89,9 +91,7 @@ func Open(cfg Config) (*Tier, error) {
 		ended: make(chan struct{}),
 	}
 	t.loadPopularity()
-	if cfg.Size == 0 {
-		t.catalog.setLimit(t.space.limit)
-	}
+	t.catalog.setLimit(t.space.limit)
 	if err := t.recover(); err != nil {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
@@ -103,6 +103,16 @@ func Open(cfg Config) (*Tier, error) {
 		}
 	})
 	return t, nil
+}
+
+// OpenExisting is Open for a directory that is a cache already, to look at it: nothing is evicted for the sake of limits, which are those of the
+// last owner. os.ErrNotExist where there is none.
+func OpenExisting(cfg Config) (*Tier, error) {
+	if _, err := os.Stat(filepath.Join(cfg.Dir, markerFile)); err != nil {
+		return nil, fmt.Errorf("disk: %w", err)
+	}
+	cfg.idle = true
+	return Open(cfg)
 }
 
 // maxOrders is how many orders wait for the writer.

@@ -289,6 +289,9 @@ func (t *Tier) commit(intents []chunkKey) bool {
 
 // shrink evicts while the limit, which may be lower than it was, or the disk, which others fill, asks for it.
 func (t *Tier) shrink() {
+	if t.cfg.idle {
+		return
+	}
 	fs, err := statfs(t.dir.path)
 	if err != nil {
 		t.fail("statfs", err)

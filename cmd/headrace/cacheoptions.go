@@ -32,7 +32,7 @@ func (o *cacheOptions) flags() []cli.Flag {
 			Usage: "keep what was read in `DIR`, on an NVMe disk of this machine, also after a restart; an empty or missing directory, or a cache",
 		},
 		&cli.GenericFlag{
-			Name: "cache-size", Category: cacheGroup, EnvVars: environment("cache-size"), Value: &o.size, DefaultText: "80% of what is free at first use",
+			Name: "cache-size", Category: cacheGroup, EnvVars: environment("cache-size"), Value: &o.size, DefaultText: "as before, at first 80% of what is free",
 			Usage: "the `SIZE` that the cache may have on the disk, which is never exceeded",
 		},
 		&cli.GenericFlag{
@@ -78,13 +78,15 @@ func (o *cacheOptions) open(memory size, log *slog.Logger) (*disk.Tier, error) {
 func explainCache(err error, dir string) error {
 	switch {
 	case errors.Is(err, disk.ErrInUse):
-		return fail(exitCache, err, "--cache-dir %s is in use by another mount: give each mount a directory of its own", dir)
+		return fail(exitCache, err, "--cache-dir %s is in use by another mount: unmount that first, or give each mount a directory of its own", dir)
 	case errors.Is(err, disk.ErrNotOurs):
 		return fail(exitCache, err, "--cache-dir %s belongs to another user: choose a directory of your own", dir)
 	case errors.Is(err, disk.ErrTooOpen):
 		return fail(exitCache, err, "--cache-dir %s can be read by other users, and holds what only your credentials may read: `chmod 700 %s`", dir, dir)
 	case errors.Is(err, disk.ErrNotEmpty):
 		return fail(exitCache, err, "--cache-dir %s has files in it that are not a cache's: choose an empty or a missing directory", dir)
+	case errors.Is(err, os.ErrNotExist):
+		return fail(exitCache, err, "%s is not a cache directory: name the one given to --cache-dir", dir)
 	case errors.Is(err, os.ErrPermission):
 		return fail(exitCache, err, "--cache-dir %s: permission denied: choose a directory that you may write to", dir)
 	case errors.Is(err, syscall.EROFS):

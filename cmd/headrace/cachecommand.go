@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/signal"
+	"path"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/headrace/headrace/cache/disk"
+)
+
+// cacheAction is what `headrace cache` does to a cache directory.
+type cacheAction struct {
+	usage    string
+	patterns bool // it is done to the objects that are named, and to none otherwise
+	do       func(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error
+}
+
+var cacheActions = map[string]cacheAction{
+	"status": {usage: "how much is in it", do: cacheStatus},
+	"ls":     {usage: "which objects are in it, and how much of each", do: cacheList},
+	"verify": {usage: "compare with the checksums; what is wrong is dropped, and read from the store again", do: cacheVerify},
+	"pin":    {usage: "keep the objects that match whatever else comes", patterns: true, do: cachePin(true)},
+	"unpin":  {usage: "end that", patterns: true, do: cachePin(false)},
+	"evict":  {usage: "give up the objects that match", patterns: true, do: cacheEvict},
+	"purge":  {usage: "give up everything", do: cacheEvict},
+}
+
+// cacheCommandOptions are what the command is told.
+type cacheCommandOptions struct {
+	json     bool
+	patterns []string
+	out      io.Writer
+}
+
+func cacheCommand() *cli.Command {
+	var o cacheCommandOptions
+	return &cli.Command{
+		Name:      "cache",
+		Usage:     "look at and change what a cache directory holds",
+		ArgsUsage: "ACTION DIR [PATTERN...]",
+		Description: "Works on a cache directory that no mount uses at the moment. ACTION is\n\n" +
+			"  status  " + cacheActions["status"].usage + "\n" +
+			"  ls      " + cacheActions["ls"].usage + "\n" +
+			"  verify  " + cacheActions["verify"].usage + "\n" +
+			"  pin     " + cacheActions["pin"].usage + "\n" +
+			"  unpin   " + cacheActions["unpin"].usage + "\n" +
+			"  evict   " + cacheActions["evict"].usage + "\n" +
+			"  purge   " + cacheActions["purge"].usage + "\n\n" +
+			"PATTERN is s3://BUCKET/KEY, in which * and ? stand for anything but a slash; one that ends in a slash stands for all below it. " +
+			"ls and verify take all objects when there is none.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", EnvVars: environment("json"), Destination: &o.json, Usage: "print JSON, one document a line"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() < 2 {
+				return usage("cache takes an action and a directory: headrace cache status DIR")
+			}
+			action, ok := cacheActions[c.Args().First()]
+			if !ok {
+				return usage("unknown action %q: `headrace cache --help` lists them", c.Args().First())
+			}
+			o.patterns, o.out = c.Args().Slice()[2:], c.App.Writer
+			if err := o.check(c.Args().First(), action); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return o.run(ctx, action, c.Args().Get(1))
+		},
+	}
+}
+
+func (o cacheCommandOptions) check(name string, action cacheAction) error {
+	if action.patterns && len(o.patterns) == 0 {
+		return usage("cache %s says which objects: headrace cache %s DIR s3://BUCKET/PREFIX/", name, name)
+	}
+	for _, p := range o.patterns {
+		if _, err := path.Match(p, ""); err != nil || !strings.HasPrefix(p, "s3://") {
+			return usage("%q is not a pattern of objects: write it as s3://BUCKET/KEY", p)
+		}
+	}
+	return nil
+}
+
+// run takes the directory, and gives it back.
+func (o cacheCommandOptions) run(ctx context.Context, action cacheAction, dir string) (err error) {
+	tier, err := disk.OpenExisting(disk.Config{Dir: dir})
+	if err != nil {
+		return explainCache(err, dir)
+	}
+	defer func() {
+		if closing := tier.Close(); err == nil && closing != nil {
+			err = fail(exitCache, closing, "%s: %v", dir, closing)
+		}
+	}()
+	return action.do(ctx, tier, o)
+}
+
+// matches tells whether the command is about an object.
+func (o cacheCommandOptions) matches(e disk.Entry) bool {
+	name := objectURL(e)
+	for _, p := range o.patterns {
+		if ok, _ := path.Match(p, name); ok || strings.HasSuffix(p, "/") && strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return len(o.patterns) == 0
+}
+
+func objectURL(e disk.Entry) string { return "s3://" + e.Version.Bucket + "/" + e.Version.Key }
+
+// each calls f for the objects that the command is about, until ctx ends.
+func (o cacheCommandOptions) each(ctx context.Context, t *disk.Tier, f func(disk.Entry) error) error {
+	for e, err := range t.Entries() {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil && o.matches(e) {
+			err = f(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// say prints one result, as JSON or as text.
+func (o cacheCommandOptions) say(result any, format string, args ...any) error {
+	if o.json {
+		return json.NewEncoder(o.out).Encode(result)
+	}
+	_, err := fmt.Fprintf(o.out, format+"\n", args...)
+	return err
+}
+
+func cacheStatus(_ context.Context, t *disk.Tier, o cacheCommandOptions) error {
+	s := t.Stats()
+	result := struct {
+		Used     int64 `json:"used_bytes"`
+		Limit    int64 `json:"limit_bytes"`
+		Free     int64 `json:"disk_free_bytes"`
+		MinFree  int64 `json:"min_free_bytes"`
+		Versions int64 `json:"objects"`
+		Chunks   int64 `json:"chunks"`
+	}{s.Used, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks}
+	return o.say(result, "%s of %s used, by %d objects in %d chunks; %s of the disk are free, of which %s stay free",
+		sizeText(s.Used), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(s.Free), sizeText(s.MinFree))
+}
+
+func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+func cacheList(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	err := o.each(ctx, t, func(e disk.Entry) error {
+		if o.json {
+			return o.say(struct {
+				Object  string `json:"object"`
+				ETag    string `json:"etag"`
+				Size    int64  `json:"size_bytes"`
+				Present int64  `json:"present_bytes"`
+				Pinned  bool   `json:"pinned"`
+			}{objectURL(e), e.Version.ETag, e.Version.Size, e.Present, e.Pinned}, "")
+		}
+		pinned := ""
+		if e.Pinned {
+			pinned = "pinned"
+		}
+		_, err := fmt.Fprintf(table, "%s of %s\t%s\t %q\n", sizeText(e.Present), sizeText(e.Version.Size), pinned, objectURL(e))
+		return err
+	})
+	if flushed := table.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+func cacheVerify(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+	objects, damaged, bad := 0, 0, 0
+	err := o.each(ctx, t, func(e disk.Entry) error {
+		n, err := t.Verify(ctx, e.Version)
+		objects++
+		if bad += n; n > 0 {
+			damaged++
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	result := map[string]int{"objects": objects, "damaged_objects": damaged, "dropped_blocks": bad}
+	if err := o.say(result, "%d objects compared; %d damaged, of which %d blocks were dropped", objects, damaged, bad); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return fail(exitFailure, nil, "the cache had %d damaged blocks; they are dropped, and are read from the store again", bad)
+	}
+	return nil
+}
+
+func cachePin(pinned bool) func(context.Context, *disk.Tier, cacheCommandOptions) error {
+	return func(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+		n := 0
+		err := o.each(ctx, t, func(e disk.Entry) error {
+			n++
+			return t.Pin(e.Version, pinned)
+		})
+		if err != nil {
+			return err
+		}
+		return o.say(map[string]int{"objects": n}, "%d objects", n)
+	}
+}
+
+func cacheEvict(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+	objects, bytes := 0, int64(0)
+	err := o.each(ctx, t, func(e disk.Entry) error {
+		n, err := t.Evict(e.Version)
+		objects++
+		bytes += n
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return o.say(map[string]int64{"objects": int64(objects), "bytes": bytes}, "%d objects, %s", objects, sizeText(bytes))
+}
