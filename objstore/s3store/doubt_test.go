@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -84,6 +85,48 @@ func TestWithoutETag(t *testing.T) {
 	etag, length = `"7"`, ""
 	if e, err := b.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrCorrupt) {
 		t.Errorf("an object without a size: %+v, %v", e, err)
+	}
+}
+
+// TestModifiedForETag: where a store gives no ETags, the time of modification tells contents apart.
+func TestModifiedForETag(t *testing.T) {
+	modified := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("list-type") {
+			fmt.Fprintf(w, `<ListBucketResult><Contents><Key>k</Key><Size>5</Size><LastModified>%s</LastModified></Contents></ListBucketResult>`, modified.Format(time.RFC3339))
+			return
+		}
+		w.Header().Set("Last-Modified", modified.Format(http.TimeFormat))
+		if since, err := http.ParseTime(r.Header.Get("If-Unmodified-Since")); err == nil && modified.After(since) {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		w.Header().Set("Content-Length", "5")
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, "hello")
+		}
+	})
+	e, err := b.Stat(t.Context(), "k")
+	if err != nil || e.ETag == "" {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	for page, err := range b.List(t.Context(), objstore.ListOptions{}) {
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].ETag != e.ETag {
+			t.Errorf("listed as %+v, %v; a HEAD says %q", page, err, e.ETag)
+		}
+	}
+	v := objstore.Version{Bucket: "bucket", Key: "k", ETag: e.ETag, Size: 5}
+	body, err := b.Open(t.Context(), v, objstore.Range{Len: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(body); string(got) != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	_ = body.Close()
+	modified = modified.Add(time.Second)
+	if _, err := b.Open(t.Context(), v, objstore.Range{Len: 5}); !errors.Is(err, objstore.ErrChanged) {
+		t.Errorf("after it was replaced: %v", err)
 	}
 }
 

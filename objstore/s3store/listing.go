@@ -58,10 +58,11 @@ func (l *listing) page() (objstore.Page, error) {
 		if err != nil {
 			return page, err
 		}
-		e := objstore.Entry{Key: key, Size: o.Size, ETag: normaliseETag(o.ETag), StorageClass: storageClass(o.StorageClass)}
+		e := objstore.Entry{Key: key, Size: o.Size, StorageClass: storageClass(o.StorageClass)}
 		if at, err := time.Parse(time.RFC3339, o.LastModified); err == nil {
 			e.ModTime = at.UTC().Truncate(time.Second)
 		}
+		e.ETag = versionTag(o.ETag, e.ModTime)
 		page.Entries = append(page.Entries, e)
 	}
 	for _, p := range l.CommonPrefixes {

@@ -24,7 +24,7 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 	}
 	header := make(http.Header, 8)
 	header["Range"] = []string{"bytes=" + strconv.FormatInt(r.Off, 10) + "-" + strconv.FormatInt(r.End()-1, 10)}
-	header["If-Match"] = []string{quoteETag(v.ETag)}
+	condition(header, v.ETag)
 	resp, err := b.send(ctx, http.MethodGet, v.Key, header)
 	if err != nil {
 		return nil, b.client.fail(ctx, t, err)
@@ -43,7 +43,7 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 
 // verify checks that a response is of v and brings r.
 func verify(resp *http.Response, v objstore.Version, r objstore.Range) error {
-	if etag := headerValue(resp.Header, "Etag"); normaliseETag(etag) != v.ETag {
+	if versionTag(headerValue(resp.Header, "Etag"), lastModified(resp.Header)) != v.ETag {
 		return objstore.ErrChanged
 	}
 	length := resp.ContentLength

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -42,10 +41,3 @@ func (b *Bucket) sendURL(ctx context.Context, method string, u *url.URL, header 
 	}
 	return b.client.transport.Do(req)
 }
-
-// normaliseETag strips what stores put around an ETag: quotes and the weak prefix.
-func normaliseETag(etag string) string {
-	return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
-}
-
-func quoteETag(etag string) string { return `"` + etag + `"` }

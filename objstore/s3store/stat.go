@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -42,7 +41,7 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 func checkHead(e objstore.Entry, resp *http.Response) error {
 	switch {
 	case e.ETag == "":
-		return fmt.Errorf("%w: an object without an ETag", objstore.ErrCorrupt)
+		return fmt.Errorf("%w: an object with neither an ETag nor a time of modification", objstore.ErrCorrupt)
 	case resp.ContentLength < 0:
 		return fmt.Errorf("%w: an object without a Content-Length", objstore.ErrCorrupt)
 	}
@@ -87,12 +86,10 @@ func entryFromHeader(key string, resp *http.Response) objstore.Entry {
 	e := objstore.Entry{
 		Key:          key,
 		Size:         max(0, resp.ContentLength),
-		ETag:         normaliseETag(headerValue(h, "Etag")),
+		ETag:         versionTag(headerValue(h, "Etag"), lastModified(h)),
+		ModTime:      lastModified(h),
 		StorageClass: storageClass(headerValue(h, "X-Amz-Storage-Class")),
 		ContentType:  headerValue(h, "Content-Type"),
-	}
-	if at, err := http.ParseTime(headerValue(h, "Last-Modified")); err == nil {
-		e.ModTime = at.UTC().Truncate(time.Second)
 	}
 	for name, values := range h {
 		if rest, ok := strings.CutPrefix(name, metadataPrefix); ok && len(values) > 0 {

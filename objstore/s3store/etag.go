@@ -1,0 +1,47 @@
+package s3store
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// datePrefix is in front of what stands for an ETag where a store gives none, as gateways do for files that came into their
+// folder by other ways: the time of the last modification. A content that is replaced by one of the same size within the same second is not told
+// apart by it, so it is the weaker promise, made only where there is no other.
+const datePrefix = "modified "
+
+// normaliseETag strips what stores put around an ETag: quotes and the weak prefix.
+func normaliseETag(etag string) string {
+	return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
+}
+
+func quoteETag(etag string) string { return `"` + etag + `"` }
+
+// versionTag tells contents of one key apart: by the ETag, or else by the time of modification; "" when there is neither.
+func versionTag(etag string, modified time.Time) string {
+	if tag := normaliseETag(etag); tag != "" || modified.IsZero() {
+		return tag
+	}
+	return datePrefix + modified.UTC().Format(time.RFC3339)
+}
+
+// condition has a request answered only if the object is the one that tag stands for.
+func condition(header http.Header, tag string) {
+	if date, ok := strings.CutPrefix(tag, datePrefix); ok {
+		if at, err := time.Parse(time.RFC3339, date); err == nil {
+			header["If-Unmodified-Since"] = []string{at.UTC().Format(http.TimeFormat)}
+			return
+		}
+	}
+	header["If-Match"] = []string{quoteETag(tag)}
+}
+
+// lastModified is the time in an answer, in whole seconds; zero when there is none.
+func lastModified(h http.Header) time.Time {
+	at, err := http.ParseTime(headerValue(h, "Last-Modified"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC().Truncate(time.Second)
+}
