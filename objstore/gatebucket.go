@@ -83,8 +83,47 @@ func (b *gated) List(ctx context.Context, opts ListOptions) iter.Seq2[Page, erro
 }
 
 func (b *gated) ListUploads(ctx context.Context, prefix string) iter.Seq2[Upload, error] {
-	last := func(Upload) bool { return false }
-	return gatedPages(ctx, b.gate, OpListUploads, b.inner.ListUploads(ctx, prefix), last)
+	last := func(page []Upload) bool { return len(page) < uploadsPage }
+	pages := gatedPages(ctx, b.gate, OpListUploads, uploadPages(b.inner.ListUploads(ctx, prefix)), last)
+	return func(yield func(Upload, error) bool) {
+		for page, err := range pages {
+			for _, u := range page {
+				if !yield(u, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(Upload{}, err)
+				return
+			}
+		}
+	}
+}
+
+// uploadsPage is how many uploads a store tells with one request, at most and by default.
+const uploadsPage = 1000
+
+// uploadPages gathers uploads as the store sends them, so that a slot is taken for a request and not for each upload. An
+// error comes with those gathered before it.
+func uploadPages(uploads iter.Seq2[Upload, error]) iter.Seq2[[]Upload, error] {
+	return func(yield func([]Upload, error) bool) {
+		var page []Upload
+		for u, err := range uploads {
+			if err != nil {
+				yield(page, err)
+				return
+			}
+			if page = append(page, u); len(page) == uploadsPage {
+				if !yield(page, nil) {
+					return
+				}
+				page = nil
+			}
+		}
+		if len(page) > 0 {
+			yield(page, nil)
+		}
+	}
 }
 
 // gatedPages holds a slot while the store is asked for the next item, and none while the caller looks at one: a

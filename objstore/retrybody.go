@@ -37,7 +37,7 @@ type resumingBody struct {
 
 	mu     sync.Mutex         // guards the fields below, since Close may come while a Read waits
 	body   io.ReadCloser      // of the GET under way; set by the reading goroutine only, which may therefore read it unlocked
-	cancel context.CancelFunc // ends the GET under way if it is a resumption
+	cancel context.CancelFunc // ends the GET under way if it is a resumption; set as body is
 	closed bool
 }
 
@@ -87,6 +87,9 @@ func (b *resumingBody) resume() {
 	err := b.broken
 	b.broken = nil
 	b.body.Close() // before the wait: whoever sleeps holds no slot and no connection
+	if b.cancel != nil {
+		b.cancel() // it was a resumption itself, whose context would be kept until the request's ends
+	}
 	ctx, cancel := context.WithCancel(b.ctx)
 	if !b.replace(b.body, cancel) {
 		return

@@ -60,7 +60,7 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // asked, for OnRetry.
 func (p RetryPolicy) Do(ctx context.Context, event RetryEvent, call func(context.Context) error) error {
 	p = p.withDefaults()
-	a := attempts{policy: &p, event: event, started: time.Now()}
+	a := attempts{policy: &p, event: event}
 	return a.again(ctx, call)
 }
 

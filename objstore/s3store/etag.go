@@ -26,15 +26,12 @@ func versionTag(etag string, modified time.Time) string {
 	return datePrefix + modified.UTC().Format(time.RFC3339)
 }
 
-// condition has a request answered only if the object is the one that tag stands for.
+// condition has a request answered only if the object is the one that tag stands for. By a time alone it is not asked: stores have it finer than they
+// tell, and would refuse the very second they told. The answer is compared in any case.
 func condition(header http.Header, tag string) {
-	if date, ok := strings.CutPrefix(tag, datePrefix); ok {
-		if at, err := time.Parse(time.RFC3339, date); err == nil {
-			header["If-Unmodified-Since"] = []string{at.UTC().Format(http.TimeFormat)}
-			return
-		}
+	if !strings.HasPrefix(tag, datePrefix) {
+		header["If-Match"] = []string{quoteETag(tag)}
 	}
-	header["If-Match"] = []string{quoteETag(tag)}
 }
 
 // lastModified is the time in an answer, in whole seconds; zero when there is none.
