@@ -33,60 +33,33 @@ func (c *catalog) reset() {
 
 // version is what is known of a version. ok is false when nothing of it is there. The record is a copy.
 func (c *catalog) version(h versionHash) (r versionRecord, ok bool, err error) {
-	c.mu.Lock()
-	changed, has := c.versions[h]
-	if has && changed != nil {
-		r, ok = *changed, true
-	}
-	c.mu.Unlock()
-	if has {
-		return r, ok, nil
-	}
-	err = c.index.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(versionsBucket).Get(h[:]); b != nil {
-			if r, ok = parseVersionRecord(b); !ok {
-				return errIndex
-			}
-		}
-		return nil
-	})
-	return r, ok, err
+	return look(c, &c.versions, h, versionsBucket, h[:], parseVersionRecord)
 }
 
 // owner is the version that has a number.
 func (c *catalog) owner(id uint64) (h versionHash, ok bool, err error) {
-	c.mu.Lock()
-	changed, has := c.ids[id]
-	if has && changed != nil {
-		h, ok = *changed, true
-	}
-	c.mu.Unlock()
-	if has {
-		return h, ok, nil
-	}
-	err = c.index.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(idsBucket).Get(idBytes(id)); len(b) == len(h) {
-			h, ok = versionHash(b), true
-		}
-		return nil
-	})
-	return h, ok, err
+	return look(c, &c.ids, id, idsBucket, idBytes(id), parseVersionHash)
 }
 
 // chunk is what is known of a chunk.
 func (c *catalog) chunk(k chunkKey) (r chunkRecord, ok bool, err error) {
+	return look(c, &c.chunks, k, chunksBucket, k.bytes(), parseChunkRecord)
+}
+
+// look finds a record among those that changed, which c.mu guards, or else in the index.
+func look[K comparable, R any](c *catalog, changed *map[K]*R, k K, bucket, key []byte, parse func([]byte) (R, bool)) (r R, ok bool, err error) {
 	c.mu.Lock()
-	changed, has := c.chunks[k]
-	if has && changed != nil {
-		r, ok = *changed, true
+	record, has := (*changed)[k]
+	if has && record != nil {
+		r, ok = *record, true
 	}
 	c.mu.Unlock()
 	if has {
 		return r, ok, nil
 	}
 	err = c.index.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(chunksBucket).Get(k.bytes()); b != nil {
-			if r, ok = parseChunkRecord(b); !ok {
+		if b := tx.Bucket(bucket).Get(key); b != nil {
+			if r, ok = parse(b); !ok {
 				return errIndex
 			}
 		}

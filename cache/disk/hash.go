@@ -28,6 +28,13 @@ func hashVersion(v objstore.Version) versionHash {
 	return versionHash(h.Sum(nil)[:len(versionHash{})])
 }
 
+func parseVersionHash(b []byte) (h versionHash, ok bool) {
+	if len(b) != len(h) {
+		return h, false
+	}
+	return versionHash(b), true
+}
+
 // hashOf is what stands for a chunk in its popularity: the same in every process, so that popularity survives a restart.
 func hashOf(v versionHash, chunk int64) uint64 {
 	// The finaliser of MurmurHash3: chunks of one version differ in their low bits only.
