@@ -65,6 +65,9 @@ func newArena(l *ledger, b backing) *arena {
 	return &arena{ledger: l, mem: b.mem, decommit: b.decommit}
 }
 
+// AddressSpaceFactor is how much address space a cache reserves for its memory: as much as its limit so many times.
+const AddressSpaceFactor = slotBlocks
+
 // addressSpace is how much an arena needs for a limit of so many bytes. Whoever owns a slot holds at least one block, so there are never
 // more slots in use than blocks in the limit.
 func addressSpace(limit int64) int { return int(limit / blockSize * slotBlocks * blockSize) }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/headrace/headrace/cache"
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
 )
@@ -67,6 +68,15 @@ func storeReason(err error) string {
 		}
 		err = inner
 	}
+}
+
+// explainMemory says what to do where the kernel does not let address space be reserved that may never be used.
+func explainMemory(err error, memory size) error {
+	if !errors.Is(err, syscall.ENOMEM) {
+		return err
+	}
+	return fail(exitFailure, err, "no address space for --memory %s, which takes %d times as much, reserved and not used: "+
+		"`ulimit -v unlimited`, `sysctl vm.overcommit_memory=0`, or a smaller --memory", memory.String(), cache.AddressSpaceFactor)
 }
 
 // explainMount turns a failure to mount into what the user can do about it.

@@ -14,6 +14,16 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
+func TestExplainMemory(t *testing.T) {
+	err := explainMemory(fmt.Errorf("cache: reserving 63488 MiB of address space: %w", syscall.ENOMEM), 2*gib)
+	if err == nil || !strings.Contains(err.Error(), "--memory 2GiB") || !strings.Contains(err.Error(), "vm.overcommit_memory") {
+		t.Error(err)
+	}
+	if other := errors.New("other"); explainMemory(other, 2*gib) != other || explainMemory(nil, 2*gib) != nil {
+		t.Error("another error is changed")
+	}
+}
+
 func TestStoreRefusalsSayWhatToDo(t *testing.T) {
 	answer := func(status int, code string, err error) error {
 		return fmt.Errorf("wrapped: %w", &objstore.Error{Op: "ListObjectsV2", Bucket: "b", Status: status, Code: code, Err: err})

@@ -88,7 +88,7 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 	if err != nil && config.Disk != nil {
 		err = errors.Join(err, config.Disk.Close())
 	}
-	return c, err
+	return c, explainMemory(err, o.read.memory)
 }
 
 // aheadShare is the part of the memory that may hold what nobody has asked for yet: half. The other half is what readers
