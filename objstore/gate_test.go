@@ -273,3 +273,37 @@ func TestGateHoldsSlots(t *testing.T) {
 		t.Errorf("%d pages, want 2", seen)
 	}
 }
+
+// A listing of uploads takes a slot for each request, not for each upload, and holds none while a caller looks at one.
+func TestGateListsUploads(t *testing.T) {
+	const uploads = 2500 // three requests
+	store := faultstore.New(memstore.New("bucket"))
+	for range uploads {
+		if _, err := store.CreateUpload(t.Context(), "key", objstore.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gate := objstore.NewGate(objstore.GateConfig{})
+	b := gate.Wrap(store)
+	seen := 0
+	for _, err := range b.ListUploads(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen++; gate.Stats().InUse != 0 {
+			t.Fatal("a slot is held between two uploads")
+		}
+	}
+	if started := gate.Stats().Classes[objstore.OpListUploads.Class()].Started; seen != uploads || started != 3 {
+		t.Errorf("%d uploads with %d slots, want %d with 3", seen, started, uploads)
+	}
+	store.Add(faultstore.Fault{Op: objstore.OpListUploads, Err: objstore.ErrThrottled})
+	for _, err := range b.ListUploads(t.Context(), "") {
+		if !errors.Is(err, objstore.ErrThrottled) {
+			t.Error(err)
+		}
+	}
+	if s := gate.Stats(); s.InUse != 0 || s.Throttled != 1 {
+		t.Errorf("after a failure: %+v", s)
+	}
+}

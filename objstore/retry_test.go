@@ -142,6 +142,17 @@ func TestRetryAfterAQueue(t *testing.T) {
 		if _, err := r.bucket.Stat(t.Context(), "key"); err != nil {
 			t.Error(err)
 		}
+		attempts := 0
+		err := objstore.RetryPolicy{Budget: 10 * time.Second}.Do(t.Context(), objstore.RetryEvent{}, func(context.Context) error {
+			if attempts++; attempts > 1 {
+				return nil
+			}
+			time.Sleep(time.Minute)
+			return errServer
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	})
 }
 

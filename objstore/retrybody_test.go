@@ -63,6 +63,37 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A resumption that broke leaves nothing behind while the request goes on: a body may be resumed many times.
+func TestResumeLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRetryTest(t, objstore.RetryPolicy{})
+		v := put(t, r.bucket, "key", content)
+		var contexts []context.Context
+		breaks := faultstore.Fault{Op: objstore.OpOpen, Times: 3, Body: faultstore.Body{After: 2, Err: errServer}}
+		breaks.Before = func(ctx context.Context) error {
+			contexts = append(contexts, ctx)
+			return nil
+		}
+		r.faults.Add(breaks)
+		body, err := r.bucket.Open(t.Context(), v, objstore.Range{Len: v.Size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		if got, err := io.ReadAll(body); err != nil || string(got) != content {
+			t.Errorf("read %q, %v", got, err)
+		}
+		if len(contexts) != 3 {
+			t.Fatalf("%d requests broke, want 3", len(contexts))
+		}
+		for _, ctx := range contexts[1:] { // the first has the request's own
+			if ctx.Err() == nil {
+				t.Error("the context of a resumption that broke lives on")
+			}
+		}
+	})
+}
+
 // The version that a resumed body is of may be gone: then there is an error, never bytes of another.
 func TestResumeChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

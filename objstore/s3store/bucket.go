@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -79,15 +78,8 @@ func (b *Bucket) probe(ctx context.Context, prefix string) (region string, err e
 	}
 	region = resp.Header.Get("X-Amz-Bucket-Region")
 	if resp.StatusCode == http.StatusOK {
-		document, err := io.ReadAll(io.LimitReader(resp.Body, maxListing))
-		resp.Body.Close()
-		if err != nil {
-			return region, b.client.fail(ctx, t, err)
-		}
-		if _, err := parseListing(document); err != nil { // a web server says 200 to everything
-			return region, t.error(err)
-		}
-		return region, nil
+		_, err := b.readListing(ctx, t, resp) // a web server says 200 to everything
+		return region, err
 	}
 	a := readAnswer(resp)
 	if region == "" {

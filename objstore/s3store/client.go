@@ -62,7 +62,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		}
 		o.UsePathStyle = pathStyle(config.PathStyle, aws.ToString(o.BaseEndpoint))
 		o.DisableLogOutputChecksumValidationSkipped = true
-		o.APIOptions = append(o.APIOptions, c.requestHeaders)
+		o.APIOptions = append(o.APIOptions, c.requestHeaders, checkListings)
 	})
 	c.options = c.api.Options()
 	return c, nil

@@ -197,7 +197,8 @@ func TestAnExpiredTokenIsNotAMissingObject(t *testing.T) {
 		t.Errorf("expired token: %v", err)
 	}
 	answer = "<Error><Code>InvalidRequest</Code></Error>"
-	if _, err := b.Stat(t.Context(), "prefix"); !errors.Is(err, objstore.ErrNotExist) {
+	_, err := b.Stat(t.Context(), "prefix")
+	if e, ok := errors.AsType[*objstore.Error](err); !ok || !errors.Is(err, objstore.ErrNotExist) || e.Status != http.StatusBadRequest {
 		t.Errorf("a prefix: %v", err)
 	}
 	// An object that a HEAD may not ask for like this, as one encrypted with its reader's key.

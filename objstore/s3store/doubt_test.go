@@ -20,18 +20,72 @@ const emptyListing = `<ListBucketResult></ListBucketResult>`
 
 // TestNotAListing: a document that is none is never an empty directory.
 func TestNotAListing(t *testing.T) {
-	for _, document := range []string{
-		"", "<html><body><h1>It works!</h1></body></html>", "<Error><Code>SlowDown</Code></Error>", "<ListAllMyBucketsResult/>", "welcome",
+	for document, want := range map[string]error{
+		"": objstore.ErrCorrupt,
+		"<html><body><h1>It works!</h1></body></html>":                    objstore.ErrCorrupt,
+		`<!DOCTYPE html><html lang="en"><body>It works!</body></html>`:    objstore.ErrCorrupt,
+		`<?xml version="1.0" comment="</"?><html/>`:                       objstore.ErrCorrupt,
+		"<Error><Code>SlowDown</Code></Error>":                            objstore.ErrThrottled,
+		`<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`:   objstore.ErrPermission,
+		"<Error><Code>NoSuchBucket</Code><Message>gone</Message></Error>": objstore.ErrNoBucket,
+		"<ListPartsResult/>":       objstore.ErrCorrupt,
+		"<Other><Prefix/></Other>": objstore.ErrCorrupt,
+		"welcome":                  objstore.ErrCorrupt,
 	} {
 		b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, document) })
 		for _, err := range b.List(t.Context(), objstore.ListOptions{}) {
-			if !errors.Is(err, objstore.ErrCorrupt) {
+			if !errors.Is(err, want) {
 				t.Errorf("%q: %v", document, err)
 			}
 		}
-		if _, err := b.client.Bucket(t.Context(), "bucket"); err == nil {
-			t.Errorf("%q: a bucket", document)
+		for _, err := range b.ListUploads(t.Context(), "") {
+			if !errors.Is(err, want) {
+				t.Errorf("%q: uploads: %v", document, err)
+			}
 		}
+		if names, err := b.client.Buckets(t.Context()); !errors.Is(err, want) {
+			t.Errorf("%q: buckets %q, %v", document, names, err)
+		}
+		if _, err := b.client.Bucket(t.Context(), "bucket"); !errors.Is(err, want) {
+			t.Errorf("%q: a bucket: %v", document, err)
+		}
+	}
+}
+
+// TestListingsOfTheSDK: the documents that are right pass.
+func TestListingsOfTheSDK(t *testing.T) {
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("uploads") {
+			_, _ = io.WriteString(w, `<s:ListMultipartUploadsResult xmlns:s="x"><s:Upload><s:Key>k</s:Key><s:UploadId>1</s:UploadId></s:Upload></s:ListMultipartUploadsResult>`)
+			return
+		}
+		_, _ = io.WriteString(w, `<ListAllMyBucketsResult><Buckets><Bucket><Name>one</Name></Bucket></Buckets></ListAllMyBucketsResult>`)
+	})
+	found := 0
+	for u, err := range b.ListUploads(t.Context(), "") {
+		if found++; err != nil || u.Key != "k" || u.ID != "1" {
+			t.Errorf("%+v, %v", u, err)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d uploads", found)
+	}
+	if names, err := b.client.Buckets(t.Context()); err != nil || len(names) != 1 || names[0] != "one" {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
+// TestAnswerThatBreaks: a write whose answer broke may have been done, so its status must not say that it was refused.
+func TestAnswerThatBreaks(t *testing.T) {
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "500")
+		_, _ = io.WriteString(w, "<CompleteMultipartUploadResult>")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	_, err := b.CompleteUpload(t.Context(), "k", "1", []objstore.Part{{Number: 1, ETag: "1"}}, objstore.Condition{})
+	if e, ok := errors.AsType[*objstore.Error](err); !ok || e.Status != 0 {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -81,6 +135,16 @@ func TestWithoutETag(t *testing.T) {
 	etag = ""
 	if _, err := b.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrCorrupt) {
 		t.Errorf("an object without an ETag: %v", err)
+	}
+	refused := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if !r.URL.Query().Has("list-type") {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		_, _ = io.WriteString(w, `<ListBucketResult><Contents><Key>k</Key><Size>5</Size></Contents></ListBucketResult>`)
+	})
+	if _, err := refused.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrInvalid) {
+		t.Errorf("an object that neither a HEAD nor a listing tells of: %v", err)
 	}
 	etag, length = `"7"`, ""
 	if e, err := b.Stat(t.Context(), "k"); !errors.Is(err, objstore.ErrCorrupt) {

@@ -137,14 +137,19 @@ func (c *Client) fail(ctx context.Context, t target, err error) error {
 	if credential, ok := errors.AsType[*credentialError](err); ok && ctx.Err() == nil {
 		return &objstore.Error{Op: t.op, Bucket: t.bucket, Key: t.key, Err: credential.sentinel()}
 	}
+	if wrong, ok := errors.AsType[*wrongDocument](err); ok {
+		return c.refusalOfDocument(t, wrong)
+	}
 	var response *awshttp.ResponseError
-	if errors.As(err, &response) && response.HTTPStatusCode() != 0 {
+	if errors.As(err, &response) {
 		a := answer{status: response.HTTPStatusCode(), requestID: response.RequestID, header: response.Response.Header}
 		var api smithy.APIError
 		if errors.As(err, &api) {
 			a.code, a.message = api.ErrorCode(), api.ErrorMessage()
 		}
-		return c.refusal(t, a)
+		if a.code != "" || a.status >= 300 { // else it is one that broke, which is as good as none
+			return c.refusal(t, a)
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -175,15 +180,23 @@ const maxErrorBody = 16 << 10
 // readAnswer reads what a response with an error status says, and closes it.
 func readAnswer(resp *http.Response) answer {
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, requestID: resp.Header.Get("X-Amz-Request-Id"), header: resp.Header}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		text = nil
+	}
+	return answerOf(resp.StatusCode, resp.Header, text)
+}
+
+// answerOf is what an error document says. Without one there is no code: the status says what is known.
+func answerOf(status int, header http.Header, text []byte) answer {
+	a := answer{status: status, requestID: requestID(header), header: header}
 	var document struct {
 		Code      string
 		Message   string
 		Region    string
 		RequestID string `xml:"RequestId"`
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	if err == nil && xml.Unmarshal(text, &document) == nil { // no document, no code: the status says what is known
+	if xml.Unmarshal(text, &document) == nil {
 		a.code, a.message, a.region = document.Code, document.Message, document.Region
 		if a.requestID == "" {
 			a.requestID = document.RequestID

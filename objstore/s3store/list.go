@@ -87,16 +87,24 @@ func (b *Bucket) listOnce(ctx context.Context, t target, opts objstore.ListOptio
 	if resp.StatusCode != http.StatusOK {
 		return listing{}, b.client.refusal(t, readAnswer(resp))
 	}
+	return b.readListing(ctx, t, resp)
+}
+
+// readListing reads the document of an answer with status 200, and closes it.
+func (b *Bucket) readListing(ctx context.Context, t target, resp *http.Response) (listing, error) {
 	defer resp.Body.Close()
 	document, err := io.ReadAll(io.LimitReader(resp.Body, maxListing))
 	if err != nil {
 		return listing{}, b.client.fail(ctx, t, err)
 	}
 	l, err := parseListing(document)
-	if err != nil {
-		return listing{}, t.error(err)
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if wrong := checkRoot(resp, document, listingRoot); wrong != nil {
+		return listing{}, b.client.fail(ctx, t, wrong)
+	}
+	return listing{}, t.error(err)
 }
 
 // listURL is the request for a page. Spaces are escaped as %20: signatures know no plus signs.

@@ -8,16 +8,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/objstore"
 )
 
 // Open starts a GET of r of v. See [objstore.Opener]. ErrInvalid for a version without an ETag: two GETs of it could bring bytes of
-// two contents.
+// two contents. Both List and Stat tell the ETag.
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	t := b.target("GetObject", v.Key)
 	if v.ETag == "" {
-		return nil, t.error(fmt.Errorf("%w: a version without an ETag", objstore.ErrInvalid))
+		return nil, t.error(fmt.Errorf("%w: a version without an ETag; Stat tells it", objstore.ErrInvalid))
 	}
 	if r.Off < 0 || r.Empty() || r.End() > v.Size {
 		return nil, t.error(fmt.Errorf("%w: range %v of %d bytes", objstore.ErrInvalid, r, v.Size))
@@ -97,15 +98,24 @@ func parseDecimal(s string) (int64, error) {
 type body struct {
 	ctx       context.Context
 	inner     io.ReadCloser
-	left      int64 // bytes still to come
 	client    *Client
 	target    target
 	requestID string
-	err       error // what ended it
+
+	// For the reading goroutine alone.
+	left int64 // bytes still to come
+	err  error // what ended it
+
+	closed atomic.Bool // Close may come while a Read waits
 }
+
+var errBodyClosed = errors.New("body is closed")
 
 // Read reads from the connection into p without a copy in between, wherever p is larger than the connection's buffer.
 func (b *body) Read(p []byte) (int, error) {
+	if b.err == nil && b.closed.Load() {
+		b.err = b.target.error(errBodyClosed)
+	}
 	if b.err != nil {
 		return 0, b.err
 	}
@@ -144,13 +154,14 @@ func (b *body) broken(err error) error {
 	if b.ctx.Err() != nil {
 		return b.ctx.Err()
 	}
+	if b.closed.Load() { // which is what broke it
+		return b.target.error(errBodyClosed)
+	}
 	return &objstore.Error{Op: b.target.op, Bucket: b.target.bucket, Key: b.target.key, RequestID: b.requestID, Err: cause(err)}
 }
 
 // Close ends the request. A body that was not read to its end costs its connection.
 func (b *body) Close() error {
-	if b.err == nil {
-		b.err = b.target.error(errors.New("body is closed"))
-	}
+	b.closed.Store(true)
 	return b.inner.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -132,6 +133,27 @@ func TestAClosedBodyGivesNoBytes(t *testing.T) {
 	if n, err := body.Read(make([]byte, 10)); n != 0 || err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
+}
+
+// Close may come while a Read waits, and ends it.
+func TestABodyIsClosedWhileItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bucketOver(t, Config{}, stallingHandler(nil))
+		body, err := b.Open(t.Context(), testVersion, objstore.Range{Len: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan error)
+		go func() {
+			_, err := io.ReadAll(body)
+			read <- err
+		}()
+		synctest.Wait()
+		body.Close()
+		if err := <-read; !errors.Is(err, errBodyClosed) {
+			t.Errorf("the read ended with %v", err)
+		}
+	})
 }
 
 func FuzzParseContentRange(f *testing.F) {

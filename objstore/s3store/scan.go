@@ -14,11 +14,12 @@ var errUnusual = errors.New("unusual XML")
 func scanListing(document []byte) (listing, error) {
 	var l listing
 	var open []string // names of the elements that are open, outermost first
+	closed := false   // the root element has ended
 	rest := document
 	for {
 		start := bytes.IndexByte(rest, '<')
 		if start < 0 {
-			if len(open) > 0 || !bytes.Contains(document, []byte("</")) { // cut short, or no document at all
+			if !closed { // cut short, or no document at all
 				return l, errUnusual
 			}
 			return l, nil
@@ -36,12 +37,15 @@ func scanListing(document []byte) (listing, error) {
 				return l, errUnusual
 			}
 		case tagOpen:
-			if len(open) == 0 && name != listingRoot {
+			if len(open) == 0 && (name != listingRoot || closed) {
 				return l, errUnusual
 			}
 			open = append(open, name)
 			l.begin(open)
 		case tagEmpty:
+			if len(open) == 0 {
+				return l, errUnusual
+			}
 			open = append(open, name)
 			l.begin(open)
 			open = open[:len(open)-1]
@@ -53,6 +57,7 @@ func scanListing(document []byte) (listing, error) {
 				return l, err
 			}
 			open = open[:len(open)-1]
+			closed = len(open) == 0
 		default:
 			return l, errUnusual
 		}

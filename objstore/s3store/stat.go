@@ -64,7 +64,7 @@ func (b *Bucket) explain(ctx context.Context, t target) error {
 			return err
 		}
 		if !there {
-			a.status = http.StatusNotFound
+			return replaceSentinel(b.client.refusal(t, a), objstore.ErrNotExist)
 		}
 	}
 	if a.status < 300 {
@@ -73,12 +73,14 @@ func (b *Bucket) explain(ctx context.Context, t target) error {
 	return b.client.refusal(t, a)
 }
 
-// listed tells whether there is an object of that key, whoever may read it.
+// listed tells whether there is an object of that key, whoever may read it. It does without List, which may ask Stat.
 func (b *Bucket) listed(ctx context.Context, key string) (bool, error) {
-	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: key, PageSize: 1}) {
-		return err == nil && len(page.Entries) > 0 && page.Entries[0].Key == key, err
+	l, err := b.listOnce(ctx, b.target("ListObjectsV2", key), objstore.ListOptions{Prefix: key, PageSize: 1}, "")
+	if err != nil || len(l.Contents) == 0 {
+		return false, err
 	}
-	return false, nil
+	first, err := decodeKey(l.EncodingType, l.Contents[0].Key)
+	return first == key, err
 }
 
 func entryFromHeader(key string, resp *http.Response) objstore.Entry {
