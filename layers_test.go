@@ -40,6 +40,7 @@ var owners = map[string][]string{
 	"github.com/urfave/cli/":               {"cmd/headrace"},
 	"github.com/prometheus/client_golang/": {"cmd/headrace"},
 	"github.com/hashicorp/golang-lru/":     {"fs/names", "cache", "cache/disk"},
+	"github.com/schollz/progressbar/":      {"cmd/headrace"},
 	"go.etcd.io/bbolt":                     {"cache/disk"},
 }
 

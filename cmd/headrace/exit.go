@@ -17,6 +17,7 @@ const (
 	exitUnreachable = 7  // no usable answer from the store
 	exitBusy        = 8  // the mount is in use
 	exitCache       = 9  // the cache directory cannot be used
+	exitPartial     = 10 // some of what was asked for was not done
 	exitMountHelper = 32 // mount.headrace: what mount(8) expects for "mount failure"
 )
 
@@ -39,6 +40,7 @@ func exitCodes() []struct {
 		{exitUnreachable, "the store cannot be reached"},
 		{exitBusy, "the mount is in use"},
 		{exitCache, "the cache directory cannot be used"},
+		{exitPartial, "`warm`: some files could not be read, or it was interrupted"},
 		{exitMountHelper, "any failure but usage (then 1), when called by mount(8) as `mount.headrace`"},
 	}
 }

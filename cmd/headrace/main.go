@@ -9,7 +9,7 @@
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
 //   - explain.go, exit.go: failures as the user sees them.
-//   - cacheoptions.go, cachecommand.go: the disk cache.
+//   - cacheoptions.go, cachecommand.go, warm.go: the disk cache.
 //   - demo.go, dataset.go, bench.go, version.go: the other commands.
 package main
 
@@ -72,7 +72,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true, // the command says it; --version is made to mean the same
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), cacheCommand(), shaperCommand(), versionCommand()},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), cacheCommand(), warmCommand(), shaperCommand(), versionCommand()},
 	}
 	for _, command := range app.Commands {
 		command.HideHelpCommand = true

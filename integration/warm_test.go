@@ -1,0 +1,74 @@
+package integration
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// `headrace warm` reads files, directories, patterns and lists into the cache, reads nothing twice, and tells what it could not read.
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	for i := range 6 {
+		b.put(fmt.Sprint("set/", i), pattern(i), mib+int64(i))
+	}
+	b.put("other/x.bin", 9, 3*mib)
+	b.put("other/y.txt", 10, 5)
+	m := cachedMount(t, b, p, filepath.Join(t.TempDir(), "cache"))
+	binary := must[string](t)(shared.raced())
+	warm := func(code int, stdin string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(binary, append([]string{"warm"}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("warm %q: exit code %d, should be %d: %s", args, got, code, out)
+		}
+		return string(out)
+	}
+	if got := warm(0, "", "--dry-run", m.path("set")); !strings.Contains(got, "would read 6 files, 6.0 MiB; 0 are in the cache") {
+		t.Errorf("dry run: %s", got)
+	}
+	if got := downloads(p.take(t)); len(got) > 0 {
+		t.Errorf("a dry run asked for %q", got)
+	}
+	if got := warm(0, "", m.path("set")); !strings.Contains(got, "read 6 files, 6.0 MiB; 0 were in the cache") {
+		t.Errorf("warm: %s", got)
+	}
+	if got := downloads(p.take(t)); len(got) != 6 {
+		t.Errorf("asked for %q", got)
+	}
+	if got := warm(0, "", m.path("set"), m.path("other", "*.bin")); !strings.Contains(got, "read 1 files, 3.0 MiB; 6 were in the cache") {
+		t.Errorf("again, and a pattern: %s", got)
+	}
+	list := m.path("other", "y.txt") + "\n" + m.path("other", "missing") + "\n"
+	if got := warm(10, list, "-"); !strings.Contains(got, "read 1 files, 5 B") || !strings.Contains(got, "missing") {
+		t.Errorf("a list: %s", got)
+	}
+	if got := warm(10, "", "/etc/hostname"); !strings.Contains(got, "not on a mount of headrace") {
+		t.Errorf("elsewhere: %s", got)
+	}
+	if got := warm(2, ""); !strings.Contains(got, "files or directories") {
+		t.Errorf("no path: %s", got)
+	}
+	m.awaitWritten(9 * mib)
+	p.take(t)
+
+	// It ends at once when it is told to.
+	b.put("slow", 11, 8*chunk)
+	p.inject(&fault{act: stall(chunk)})
+	m.provoked = 8 // the stall is logged
+	slow := start(t, exec.Command(binary, "warm", m.path("slow")))
+	eventually(t, patience, "the store to be asked", func() bool { return p.count("GET") > 0 })
+	slow.cmd.Process.Signal(syscall.SIGINT)
+	slow.await(patience)
+	if code := slow.cmd.ProcessState.ExitCode(); code != 10 || !strings.Contains(slow.stderr.String(), "interrupted") {
+		t.Errorf("interrupted: exit code %d, %s", code, slow.stderr.String())
+	}
+	p.heal()
+}
