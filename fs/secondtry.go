@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// secondTry is how long after ESTALE a request is taken for a part of the kernel's second try. It comes at once; a second
-	// covers a busy machine.
-	secondTry = time.Second
+	// secondTry is how long after ESTALE a request is taken for a part of the kernel's second try. It comes at once, but the store's answer
+	// to its lookup is as old as that took: on a machine with many times more to do than it can, more than a second.
+	secondTry = 5 * time.Second
 
 	// maxSecondTries bounds what is remembered; it need cover only the names that are found out at the same time.
 	maxSecondTries = 4096
