@@ -41,7 +41,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{config: config, credentials: &credentialSource{inner: sdk.Credentials}, userAgent: []string{config.UserAgent}}
+	c := &Client{config: config, credentials: newCredentialSource(sdk.Credentials, config.credentialDeadline), userAgent: []string{config.UserAgent}}
 	c.anonymous = anonymous(sdk.Credentials)
 	if config.AccessKey == "" {
 		c.credentials.load = func(ctx context.Context) (aws.CredentialsProvider, error) {
@@ -62,9 +62,10 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		}
 		o.UsePathStyle = pathStyle(config.PathStyle, aws.ToString(o.BaseEndpoint))
 		o.DisableLogOutputChecksumValidationSkipped = true
-		o.APIOptions = append(o.APIOptions, c.requestHeaders, checkListings)
+		o.APIOptions = append(o.APIOptions, c.requestHeaders, c.resend, checkListings)
 	})
 	c.options = c.api.Options()
+	c.options.ExpressCredentials = nil // else the SDK's clients made of these share one, which making each of them writes to
 	return c, nil
 }
 

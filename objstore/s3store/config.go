@@ -13,6 +13,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -48,7 +50,8 @@ type Config struct {
 	UserAgent       string        // "name/version"; default "headrace"
 	Log             *slog.Logger  // nil for none
 
-	dial dialFunc // tests only: reach any host name at one address
+	dial               dialFunc      // tests only: reach any host name at one address
+	credentialDeadline time.Duration // tests only: how long a source of credentials may take; default 30 s
 }
 
 func (c Config) withDefaults() Config {
@@ -60,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.UserAgent == "" {
 		c.UserAgent = "headrace"
+	}
+	if c.credentialDeadline == 0 {
+		c.credentialDeadline = defaultCredentialDeadline
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -82,6 +88,9 @@ func (c Config) validate() error {
 
 // sdkConfig is what the SDK makes of its environment and files, with c over it.
 func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
+	// The SDK asks a source of credentials once for all who wait, and that question outlives them: it has to end by itself. A
+	// third of the deadline: a source may take several requests, as a role does that is assumed with another one's credential.
+	forCredentials := awshttp.NewBuildableClient().WithTimeout(c.credentialDeadline / 3)
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
@@ -89,6 +98,9 @@ func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
 		// Signing by a corrected clock would let some requests through and not others: the user is told instead.
 		config.WithDisableClockSkewCorrection(aws.Bool(true)),
 		config.WithClientLogMode(0),
+		config.WithLogger(logging.Nop{}),
+		config.WithHTTPClient(forCredentials),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = forCredentials }),
 	}
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))

@@ -2,10 +2,10 @@ package s3store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,93 +13,127 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// reloadPause is how long a refused credential is kept at least before its source is read anew: a store that refuses
-// everything must not become a storm of requests for credentials.
-const reloadPause = 10 * time.Second
+const (
+	// defaultCredentialDeadline is how long a source of credentials may take: the SDK's clients for them have no deadline of
+	// their own. It leaves time for the attempts that these make.
+	defaultCredentialDeadline = 30 * time.Second
+	// reloadPause is how long a refused credential is kept at least before its source is read anew: a store that refuses
+	// everything must not become a storm of requests for credentials.
+	reloadPause = 10 * time.Second
+	// doubtfulPause is the same for a refusal that does not say why, as that of a HEAD: it is an object that may not be read
+	// far more often than a credential that was rotated.
+	doubtfulPause = 10 * time.Minute
+)
 
 // credentialSource hands out the SDK's credentials. The SDK caches them and renews those that expire. This adds what the
-// SDK does not: it tells a missing credential from a hiccup, and it reads the sources anew after a refusal, since a
-// credential may be rotated before it expires, and one in a file has no expiry at all.
+// SDK does not: a deadline, telling a missing credential from a hiccup, and reading the sources anew after a refusal, since
+// a credential may be rotated before it expires, and one in a file has no expiry at all.
 type credentialSource struct {
-	load func(ctx context.Context) (aws.CredentialsProvider, error) // reads the sources; nil when there is nothing to read
-	had  atomic.Bool                                                // whether there ever was a credential
+	load     func(ctx context.Context) (aws.CredentialsProvider, error) // reads the sources; nil when there is nothing to read
+	deadline time.Duration
+	reading  chan struct{} // has one place, taken by who reads the sources anew: the others wait for what comes of it
 
 	mu     sync.Mutex // guards what follows
 	inner  aws.CredentialsProvider
-	stale  bool      // the store has refused what inner gives
-	loaded time.Time // of the last reading after a refusal
+	held   aws.Credentials // what inner gave last; without a key before the first
+	loaded time.Time       // of the last reading after a refusal
 }
 
-// credentialError says that there is no credential to sign with, and has never been one.
-type credentialError struct {
-	cause error
-	had   bool // there was one before, so that trying again may help
+func newCredentialSource(inner aws.CredentialsProvider, deadline time.Duration) *credentialSource {
+	return &credentialSource{inner: inner, deadline: deadline, reading: make(chan struct{}, 1)}
 }
 
-func (e *credentialError) Error() string { return e.cause.Error() }
-func (e *credentialError) Unwrap() error { return e.cause }
-
-// sentinel is what the error means to whoever made the request: no credential, or one that cannot be renewed just now.
-func (e *credentialError) sentinel() error {
-	switch {
-	case errors.Is(e.cause, objstore.ErrTimeout):
-		return e.cause
-	case e.had:
-		return fmt.Errorf("the credential cannot be renewed: %v", e.cause) // and none of what the source's answer wraps
-	}
-	return fmt.Errorf("%w: %w", objstore.ErrCredentials, e.cause)
-}
-
-// credentialDeadline is how long a source of credentials may take: the SDK's clients for them have no deadline of their own.
-const credentialDeadline = 30 * time.Second
-
-// Retrieve returns the credential of now. A renewal that fails is an ordinary failure, worth another attempt; only when
-// there never was a credential is there none.
+// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. A renewal that fails is an ordinary
+// failure, worth another attempt, as there was a credential before.
 func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	bounded, cancel := context.WithTimeout(ctx, credentialDeadline)
+	s.mu.Lock()
+	inner, loaded := s.inner, s.loaded
+	s.mu.Unlock()
+	c, err := s.ask(ctx, inner)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && s.loaded.Equal(loaded) { // else inner is another one now
+		s.held = c
+	}
+	if failure, ok := err.(*credentialError); ok && s.held.HasKeys() {
+		failure.passing = true
+	}
+	return c, err
+}
+
+// ask is Retrieve of one provider.
+func (s *credentialSource) ask(ctx context.Context, provider aws.CredentialsProvider) (aws.Credentials, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.deadline)
 	defer cancel()
-	c, err := s.provider(bounded).Retrieve(bounded)
-	if err == nil {
-		if !s.had.Load() {
-			s.had.Store(true)
-		}
+	c, err := provider.Retrieve(bounded)
+	switch {
+	case err == nil:
 		return c, nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return aws.Credentials{}, ctx.Err()
+	case bounded.Err() != nil:
+		return aws.Credentials{}, &credentialError{cause: fmt.Errorf("%w after %v", objstore.ErrTimeout, s.deadline), passing: true}
 	}
-	if bounded.Err() != nil {
-		return aws.Credentials{}, &credentialError{cause: fmt.Errorf("%w: no credential within %v", objstore.ErrTimeout, credentialDeadline), had: true}
-	}
-	return aws.Credentials{}, &credentialError{cause: err, had: s.had.Load()}
+	return aws.Credentials{}, &credentialError{cause: err, passing: mayPass(provider, err)}
 }
 
-// provider is where credentials come from now.
-func (s *credentialSource) provider(ctx context.Context) aws.CredentialsProvider {
+// replaced tells whether there is another credential than the one refused. It reads the sources anew if that was not done
+// just now; certain says that the store refused the credential and not perhaps the object.
+func (s *credentialSource) replaced(ctx context.Context, refused signature, certain bool) bool {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return false
+	}
+	pause := reloadPause
+	if !certain {
+		pause = doubtfulPause
+	}
 	s.mu.Lock()
-	inner, reload := s.inner, s.stale && s.load != nil && time.Since(s.loaded) >= reloadPause
-	if reload {
-		s.loaded, s.stale = time.Now(), false
-	}
+	held, wait := s.held, !s.loaded.IsZero() && time.Since(s.loaded) < pause
 	s.mu.Unlock()
-	if !reload {
-		return inner
+	if refused != signatureBy(held) { // renewed while the request was under way
+		return true
 	}
+	if wait || s.load == nil {
+		return false
+	}
+	fresh, c, err := s.reload(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loaded = time.Now()
+	if err != nil { // files in the middle of being replaced, perhaps: a refusal after the pause tries again
+		return false
+	}
+	s.inner, s.held = fresh, c
+	return c.AccessKeyID != held.AccessKeyID || c.SecretAccessKey != held.SecretAccessKey || c.SessionToken != held.SessionToken
+}
+
+func (s *credentialSource) reload(ctx context.Context) (aws.CredentialsProvider, aws.Credentials, error) {
 	fresh, err := s.load(ctx)
-	if err != nil { // files in the middle of being replaced, perhaps: the next refusal tries again
-		return inner
+	if err != nil {
+		return nil, aws.Credentials{}, err
 	}
-	s.mu.Lock()
-	s.inner = fresh
-	s.mu.Unlock()
-	return fresh
+	c, err := s.ask(ctx, fresh)
+	return fresh, c, err
 }
 
-// refused tells that the store has not taken the credential.
-func (s *credentialSource) refused() {
-	s.mu.Lock()
-	s.stale = true
-	s.mu.Unlock()
+// signature says which credential a request was signed with.
+type signature struct{ key, token string }
+
+func signatureBy(c aws.Credentials) signature {
+	return signature{key: c.AccessKeyID, token: c.SessionToken}
+}
+
+// signatureIn finds it in the headers of the request.
+func signatureIn(h http.Header) signature {
+	_, scope, _ := strings.Cut(headerValue(h, "Authorization"), "Credential=")
+	key, _, _ := strings.Cut(scope, "/")
+	return signature{key: key, token: headerValue(h, headerSecurityToken)}
 }
 
 // anonymous tells whether requests are not to be signed.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,9 +116,10 @@ func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	}
 }
 
+// A revoked credential fails no request: each is made again with the one that is had in its place.
 func TestARefusedCredentialIsAskedForAnew(t *testing.T) {
 	isolate(t)
-	credentialEndpoint(t, time.Hour)
+	given := credentialEndpoint(t, time.Hour)
 	b := bucketOverChain(t, func(w http.ResponseWriter, r *http.Request) {
 		if signer(r) == "KEY1" {
 			w.WriteHeader(http.StatusBadRequest)
@@ -126,11 +128,17 @@ func TestARefusedCredentialIsAskedForAnew(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, emptyListing)
 	})
-	if _, err := b.client.Bucket(t.Context(), "bucket"); !errors.Is(err, objstore.ErrCredentials) {
-		t.Errorf("the first credential: %v", err)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := b.client.Bucket(t.Context(), "bucket"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	if _, err := b.client.Bucket(t.Context(), "bucket"); err != nil {
-		t.Errorf("the second credential: %v", err)
+	all.Wait()
+	if n := given.Load(); n != 2 {
+		t.Errorf("%d credentials were asked for", n)
 	}
 }
 
@@ -144,25 +152,70 @@ func TestARotatedFileIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("OLD")
-	good := "OLD"
-	b := bucketOverChain(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", `"1"`)
-		w.Header().Set("Content-Length", "0")
-		if signer(r) != good {
-			w.WriteHeader(http.StatusForbidden)
-		}
-	})
-	if _, err := b.Stat(t.Context(), "key"); err != nil {
-		t.Fatal(err)
-	}
-	write("NEW")
-	good = "NEW"
-	if _, err := b.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrPermission) {
-		t.Errorf("the old credential: %v", err)
-	}
-	if _, err := b.Stat(t.Context(), "key"); err != nil {
-		t.Errorf("the new credential: %v", err)
+	const code = "InvalidAccessKeyId"
+	version := objstore.Version{Bucket: "bucket", Key: "key", Size: 10}
+	for name, test := range map[string]struct {
+		status int // of the refusal of a HEAD; all others are refused with a code
+		use    func(t *testing.T, b *Bucket) error
+	}{
+		"HEAD": {http.StatusForbidden, func(t *testing.T, b *Bucket) error {
+			_, err := b.Stat(t.Context(), "key")
+			return err
+		}},
+		"HEAD refused with 400": {http.StatusBadRequest, func(t *testing.T, b *Bucket) error {
+			_, err := b.Stat(t.Context(), "key")
+			return err
+		}},
+		"GET": {0, func(t *testing.T, b *Bucket) error {
+			body, err := b.Open(t.Context(), version, objstore.Range{Len: 10})
+			if err == nil {
+				err = body.Close()
+			}
+			return err
+		}},
+		"PUT": {0, func(t *testing.T, b *Bucket) error {
+			_, err := b.Put(t.Context(), "key", strings.NewReader("0123456789"), 10, objstore.Condition{}, objstore.Attributes{})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write("OLD")
+			good := "OLD"
+			front := s3front.New(s3front.Options{Buckets: []objstore.Bucket{memstore.New("bucket")}})
+			b := bucketOverChain(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case signer(r) == good:
+					front.ServeHTTP(w, r)
+				case r.Method == http.MethodHead:
+					w.WriteHeader(test.status)
+				default:
+					w.WriteHeader(http.StatusForbidden)
+					fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
+				}
+			})
+			e, err := b.Put(t.Context(), "key", strings.NewReader("0123456789"), 10, objstore.Condition{}, objstore.Attributes{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			version.ETag = e.ETag
+			write("NEW")
+			good = "NEW"
+			if err := test.use(t, b); err != nil {
+				t.Error(err)
+			}
+			body, err := b.Open(t.Context(), version, objstore.Range{Len: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			if got, err := io.ReadAll(body); err != nil || string(got) != "0123456789" {
+				t.Errorf("what was written is %q, %v", got, err)
+			}
+			good = "NOBODY" // the sources have nothing newer: it is said, once
+			if _, err := b.Open(t.Context(), version, objstore.Range{Len: 10}); !errors.Is(err, objstore.ErrCredentials) {
+				t.Errorf("a credential that is refused for good: %v", err)
+			}
+		})
 	}
 }
 

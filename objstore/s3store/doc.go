@@ -20,7 +20,8 @@
 //
 // Its parts:
 //
-//   - [Client] (client.go, config.go, credentials.go): one store, one credential, one pool.
+//   - [Client] (client.go, config.go, credentials.go): one store, one credential, one pool. A credential that is refused is
+//     read anew from its source, and what was refused is sent again once (resend.go), as is what was redirected.
 //   - [Bucket] (bucket.go and a file for each kind of request: open.go, stat.go, list.go, put.go, multipart.go).
 //   - endpoint.go: where a bucket and its keys are. Keys are escaped, never cleaned.
 //   - transport.go: the pool. HTTP/1.1, one request a connection, no compression. Reads larger than a connection's buffer
@@ -29,7 +30,8 @@
 //     Raising SO_RCVLOWAT for large reads was tried and saved less than a tenth of the CPU: too little for what a wrong
 //     value can do.
 //   - watchdog.go: the progress deadline. There is no deadline for a request as a whole.
-//   - errors.go: from statuses and codes to sentinels.
+//   - errors.go: from statuses and codes to sentinels; credentialerror.go: what a source of credentials answered; document.go:
+//     a refusal, or a page of some other server, where a listing was asked for.
 //
 // # Limits
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"testing"
 	"time"
@@ -211,7 +212,7 @@ func TestRenewalFails(t *testing.T) {
 			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status, Header: http.Header{}}}, Err: errors.New("no role"),
 		}}
 		b := bucketOver(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `"1"`) })
-		source := &credentialSource{inner: &renewal{err: fmt.Errorf("sso: %w", answer)}}
+		source := newCredentialSource(&renewal{err: fmt.Errorf("sso: %w", answer)}, time.Minute)
 		if _, err := source.Retrieve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func TestRenewalFails(t *testing.T) {
 			}
 		}
 	}
-	first := &credentialSource{inner: &renewal{given: true, err: errors.New("none found")}}
+	first := newCredentialSource(&renewal{given: true, err: fs.ErrNotExist}, time.Minute)
 	_, err := first.Retrieve(t.Context())
 	c := newClient(t, Config{Endpoint: "http://127.0.0.1:1", NoSignRequest: true})
 	if err = c.fail(t.Context(), target{op: "HeadObject"}, err); !errors.Is(err, objstore.ErrCredentials) || !errors.Is(err, objstore.ErrPermission) {

@@ -121,8 +121,6 @@ func (c *Client) refusal(t target, a answer) error {
 		e.Err = errors.New(a.message)
 	case e.Err == nil:
 		e.Err = fmt.Errorf("unexpected answer %q", http.StatusText(a.status))
-	case e.Err == objstore.ErrCredentials, a.status == http.StatusForbidden && a.code == "": // a HEAD does not say which
-		c.credentials.refused()
 	}
 	return e
 }
@@ -160,11 +158,7 @@ func (c *Client) fail(ctx context.Context, t target, err error) error {
 // cause is the sentinel for a request that had no answer, or else what went wrong, without the layers that say again
 // what an objstore.Error says.
 func cause(err error) error {
-	var network net.Error
-	switch {
-	case errors.Is(err, objstore.ErrTimeout):
-		return objstore.ErrTimeout
-	case errors.As(err, &network) && network.Timeout():
+	if isTimeout(err) {
 		return objstore.ErrTimeout
 	}
 	var request *url.Error
@@ -172,6 +166,11 @@ func cause(err error) error {
 		return request.Err
 	}
 	return err
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.Is(err, objstore.ErrTimeout) || errors.As(err, &network) && network.Timeout()
 }
 
 // maxErrorBody, in bytes, is more than any store's error document.

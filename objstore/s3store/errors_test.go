@@ -76,7 +76,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestFailuresWithoutAnAnswer(t *testing.T) {
-	c := &Client{credentials: &credentialSource{}}
+	c := &Client{}
 	refused := errors.New("connection refused")
 	for _, test := range []struct {
 		name string

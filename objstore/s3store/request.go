@@ -11,9 +11,10 @@ const (
 	// emptyPayload is the SHA-256 of nothing: what requests without a body are signed with.
 	emptyPayload = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-	headerContentSHA   = "X-Amz-Content-Sha256"
-	headerRequestPayer = "X-Amz-Request-Payer"
-	requester          = "requester"
+	headerContentSHA    = "X-Amz-Content-Sha256"
+	headerRequestPayer  = "X-Amz-Request-Payer"
+	headerSecurityToken = "X-Amz-Security-Token"
+	requester           = "requester"
 )
 
 // send signs a request without a body for key, and sends it. See the package comment for why GET and HEAD of objects do
@@ -22,7 +23,19 @@ func (b *Bucket) send(ctx context.Context, method, key string, header http.Heade
 	return b.sendURL(ctx, method, b.endpoint.object(key), header)
 }
 
+// sendURL sends a request without a body to u, and to where its answer points.
 func (b *Bucket) sendURL(ctx context.Context, method string, u *url.URL, header http.Header) (*http.Response, error) {
+	sending := resending{client: b.client, to: u}
+	for {
+		resp, err := b.sendOnce(ctx, method, sending.to, header)
+		if err != nil || resp.StatusCode < 300 || !sending.again(ctx, resp, codeIn(resp)) {
+			return resp, err
+		}
+		readAnswer(resp) // so that the connection can be used again
+	}
+}
+
+func (b *Bucket) sendOnce(ctx context.Context, method string, u *url.URL, header http.Header) (*http.Response, error) {
 	header["User-Agent"] = b.client.userAgent
 	if b.client.config.RequesterPays {
 		header[headerRequestPayer] = []string{requester}
@@ -34,6 +47,7 @@ func (b *Bucket) sendURL(ctx context.Context, method string, u *url.URL, header 
 			return nil, err
 		}
 		header[headerContentSHA] = []string{emptyPayload}
+		delete(header, headerSecurityToken) // of a credential before
 		err = b.client.signer.SignHTTP(ctx, credentials, req, emptyPayload, b.endpoint.signingName, b.endpoint.signingRegion, time.Now())
 		if err != nil {
 			return nil, err

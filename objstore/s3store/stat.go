@@ -17,13 +17,16 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 	if key == "" {
 		return objstore.Entry{}, t.error(objstore.ErrInvalid) // it would ask for the bucket
 	}
-	resp, err := b.send(ctx, http.MethodHead, key, make(http.Header, 8))
-	if err != nil {
-		return objstore.Entry{}, b.client.fail(ctx, t, err)
+	resp, err := b.head(ctx, t)
+	if err == nil && resp.StatusCode == http.StatusBadRequest {
+		if err = b.explain(ctx, t); err == nil {
+			resp, err = b.head(ctx, t)
+		}
 	}
-	resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
+	if err != nil {
+		return objstore.Entry{}, err
+	}
+	if resp.StatusCode == http.StatusOK {
 		e := entryFromHeader(key, resp)
 		if err := checkHead(e, resp); err != nil {
 			return objstore.Entry{}, &objstore.Error{
@@ -31,10 +34,18 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 			}
 		}
 		return e, nil
-	case http.StatusBadRequest:
-		return objstore.Entry{}, b.explain(ctx, t)
 	}
 	return objstore.Entry{}, b.client.refusal(t, answer{status: resp.StatusCode, requestID: requestID(resp.Header), header: resp.Header})
+}
+
+// head asks for the headers of t's key.
+func (b *Bucket) head(ctx context.Context, t target) (*http.Response, error) {
+	resp, err := b.send(ctx, http.MethodHead, t.key, make(http.Header, 8))
+	if err != nil {
+		return nil, b.client.fail(ctx, t, err)
+	}
+	resp.Body.Close()
+	return resp, nil
 }
 
 // checkHead makes sure that an answer says which version there is. Nothing else would contradict a size that is not there.
@@ -49,7 +60,8 @@ func checkHead(e objstore.Entry, resp *http.Response) error {
 }
 
 // explain finds out what a HEAD meant that was answered with 400. Some stores say so of a prefix that is no object, and
-// all of them of an expired token, which must never look like a missing file: a GET's answer has a body that tells.
+// all of them of an expired token, which must never look like a missing file: a GET's answer has a body that tells. nil if
+// the GET was taken, as it is once the token has been renewed.
 func (b *Bucket) explain(ctx context.Context, t target) error {
 	header := make(http.Header, 8)
 	header["Range"] = []string{"bytes=0-0"}
@@ -67,8 +79,8 @@ func (b *Bucket) explain(ctx context.Context, t target) error {
 			return replaceSentinel(b.client.refusal(t, a), objstore.ErrNotExist)
 		}
 	}
-	if a.status < 300 {
-		a.status = http.StatusBadRequest // what the HEAD said; the GET does not explain it
+	if a.status < 300 || a.status == http.StatusRequestedRangeNotSatisfiable { // an empty object has no first byte
+		return nil
 	}
 	return b.client.refusal(t, a)
 }

@@ -31,7 +31,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // transport is the client's pool of connections, with a watchdog over each request. It is what the SDK sends by, too.
 type transport struct {
 	pool     *http.Transport
-	client   *http.Client // over pool, following what S3 redirects
+	client   *http.Client // over pool, following nothing
 	progress time.Duration
 	conns    atomic.Int64 // open connections
 }
@@ -67,21 +67,10 @@ func newTransport(config Config, roots *x509.CertPool) *transport {
 		ReadBufferSize:        readBuffer,
 		WriteBufferSize:       writeBuffer,
 	}
-	t.client = &http.Client{Transport: t.pool, CheckRedirect: checkRedirect}
+	t.client = &http.Client{Transport: t.pool, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a signature is for one host: see resending
+	}}
 	return t
-}
-
-// checkRedirect follows redirects that keep the method, which a bucket answers with while its name is new; the other
-// kind says that the bucket is in another region.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > redirectLimit || req.Response == nil {
-		return http.ErrUseLastResponse
-	}
-	switch req.Response.StatusCode {
-	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return nil
-	}
-	return http.ErrUseLastResponse
 }
 
 // setMaxConns drops the idle connections when more are open than n. Those in use are not touched: the pool comes down to

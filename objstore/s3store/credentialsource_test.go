@@ -1,0 +1,153 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// fixed is a source of one credential.
+type fixed string
+
+func (f fixed) Retrieve(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: string(f), SecretAccessKey: "s"}, nil
+}
+
+// When the sources are read anew after a refusal, and what a request hears that was signed with an older credential.
+func TestCredentialsAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newCredentialSource(fixed("A"), time.Minute)
+		next, reads := "A", 0
+		s.load = func(context.Context) (aws.CredentialsProvider, error) {
+			reads++
+			return fixed(next), nil
+		}
+		for _, step := range []struct {
+			name    string
+			after   time.Duration
+			next    string // what the sources say now
+			refused string
+			certain bool
+			want    bool // there is another credential
+			reads   int  // of the sources, in all
+		}{
+			{"a bare refusal reads once", 0, "A", "A", false, false, 1},
+			{"a certain one just after does not", 9 * time.Second, "B", "A", true, false, 1},
+			{"but after the pause", time.Second, "B", "A", true, true, 2},
+			{"who was refused with the older one needs no reading", 0, "B", "A", true, true, 2},
+			{"nor if it is not certain", 0, "B", "A", false, true, 2},
+			{"a bare refusal does not read", 9 * time.Minute, "C", "B", false, false, 2},
+			{"for ten minutes", time.Minute, "C", "B", false, true, 3},
+		} {
+			time.Sleep(step.after)
+			next = step.next
+			if _, err := s.Retrieve(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := s.replaced(t.Context(), signature{key: step.refused}, step.certain)
+			if got != step.want || reads != step.reads {
+				t.Errorf("%s: %t after %d readings, want %t after %d", step.name, got, reads, step.want, step.reads)
+			}
+		}
+	})
+}
+
+// A source that does not answer holds nobody up for ever, nor those who ask after it has come back.
+func TestASourceThatHangs(t *testing.T) {
+	isolate(t)
+	var asked atomic.Int64
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			<-release
+			return
+		}
+		_, _ = w.Write([]byte(`{"AccessKeyId":"KEY","SecretAccessKey":"s","Token":"t","Expiration":"2100-01-01T00:00:00Z"}`))
+	}))
+	defer server.Close()
+	defer close(release)
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.URL)
+	c := newClient(t, Config{Endpoint: "http://127.0.0.1:1", credentialDeadline: 300 * time.Millisecond})
+	for ended := time.Now().Add(30 * time.Second); ; {
+		key, err := c.Identity(t.Context())
+		if err == nil {
+			if key != "KEY" {
+				t.Errorf("the key is %q", key)
+			}
+			return
+		}
+		if !errors.Is(err, objstore.ErrTimeout) || errors.Is(err, objstore.ErrCredentials) {
+			t.Fatal(err)
+		}
+		if time.Now().After(ended) {
+			t.Fatal("the source is not asked again")
+		}
+	}
+}
+
+type hanging struct{}
+
+func (hanging) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	<-ctx.Done()
+	return aws.Credentials{}, ctx.Err()
+}
+
+// The deadline is a timeout, which is tried again; the end of the context is the context's.
+func TestTheDeadlineOfASource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newCredentialSource(hanging{}, defaultCredentialDeadline)
+		begun := time.Now()
+		_, err := s.Retrieve(t.Context())
+		err = new(Client).fail(t.Context(), target{op: "GetObject"}, err)
+		if took := time.Since(begun); took != 30*time.Second || !errors.Is(err, objstore.ErrTimeout) {
+			t.Errorf("after %v: %v", took, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Retrieve(ctx); err != context.DeadlineExceeded {
+			t.Error(err)
+		}
+	})
+}
+
+// Which failures of the first question mean that there is no credential.
+func TestTheFirstCredential(t *testing.T) {
+	for name, test := range map[string]struct {
+		source string // the variable with its URL
+		status int    // 0: nobody is there
+		none   bool
+	}{
+		"agent out of order":       {"AWS_CONTAINER_CREDENTIALS_FULL_URI", http.StatusInternalServerError, false},
+		"agent away":               {"AWS_CONTAINER_CREDENTIALS_FULL_URI", 0, false},
+		"agent that throttles":     {"AWS_CONTAINER_CREDENTIALS_FULL_URI", http.StatusTooManyRequests, false},
+		"agent that refuses":       {"AWS_CONTAINER_CREDENTIALS_FULL_URI", http.StatusForbidden, true},
+		"a machine without a role": {"AWS_EC2_METADATA_SERVICE_ENDPOINT", http.StatusNotFound, true},
+		"a machine elsewhere":      {"AWS_EC2_METADATA_SERVICE_ENDPOINT", 0, true},
+		"metadata out of order":    {"AWS_EC2_METADATA_SERVICE_ENDPOINT", http.StatusInternalServerError, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate(t)
+			t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(test.status) }))
+			defer server.Close()
+			if test.status == 0 {
+				server.Close()
+			}
+			t.Setenv(test.source, server.URL)
+			c := newClient(t, Config{Endpoint: "http://127.0.0.1:1", credentialDeadline: 20 * time.Second})
+			_, err := c.Identity(t.Context())
+			if err == nil || errors.Is(err, objstore.ErrCredentials) != test.none || errors.Is(err, objstore.ErrNotExist) {
+				t.Error(err)
+			}
+		})
+	}
+}
