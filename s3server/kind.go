@@ -114,7 +114,7 @@ func baseEnvironment() []string {
 // healthPath answers 200 without credentials once the server serves.
 func healthPath(k Kind) string {
 	if k == Minio {
-		return "/minio/health/ready"
+		return "/minio/health/cluster" // "ready" is said before the server takes requests
 	}
 	return "/headrace-health"
 }
