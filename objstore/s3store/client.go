@@ -127,8 +127,8 @@ func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	return c.fail(ctx, target{op: "DeleteBucket", bucket: name}, err)
 }
 
-// SetMaxConns makes the pool follow the number of requests that may be under way: it keeps no more idle connections than
-// that. It never waits, and breaks no request.
+// SetMaxConns makes the pool follow the number of requests that may be under way: it keeps about as many connections, over
+// all buckets. It never waits, and breaks no request.
 func (c *Client) SetMaxConns(n int) { c.transport.setMaxConns(n) }
 
 // Close drops the idle connections. Requests under way go on; the client can still be used.

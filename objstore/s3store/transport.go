@@ -34,10 +34,12 @@ type transport struct {
 	client   *http.Client // over pool, following nothing
 	progress time.Duration
 	conns    atomic.Int64 // open connections
+	limit    atomic.Int64 // as many as requests may be under way
 }
 
 func newTransport(config Config, roots *x509.CertPool) *transport {
 	t := &transport{progress: config.ProgressTimeout}
+	t.limit.Store(int64(config.MaxConns))
 	dial := config.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
@@ -60,7 +62,8 @@ func newTransport(config Config, roots *x509.CertPool) *transport {
 		},
 		TLSHandshakeTimeout:   tlsTimeout,
 		Protocols:             protocols,
-		DisableCompression:    true, // an object's bytes are the object's bytes
+		DisableCompression:    true,            // an object's bytes are the object's bytes
+		MaxIdleConns:          config.MaxConns, // each bucket may be a host of its own
 		MaxIdleConnsPerHost:   config.MaxConns,
 		IdleConnTimeout:       idleTimeout,
 		ExpectContinueTimeout: continueTimeout,
@@ -73,10 +76,20 @@ func newTransport(config Config, roots *x509.CertPool) *transport {
 	return t
 }
 
-// setMaxConns drops the idle connections when more are open than n. Those in use are not touched: the pool comes down to
-// n as their requests end and the next ones find fewer to share.
+// setMaxConns drops the idle connections when more are open than n. Those in use are not touched: they are dropped by the
+// first request after their own have ended.
 func (t *transport) setMaxConns(n int) {
+	t.limit.Store(int64(n))
 	if t.conns.Load() > int64(n) {
+		t.closeIdle()
+	}
+}
+
+// trim is called before a request, and drops the idle connections when there are many more than the limit: those that were
+// in use when it fell, and those to the hosts of other buckets. A quarter more is let be: connections whose bodies were
+// closed early are still closing when the next request begins.
+func (t *transport) trim() {
+	if limit := t.limit.Load(); t.conns.Load() > limit+limit/4 {
 		t.closeIdle()
 	}
 }

@@ -53,6 +53,45 @@ func openAll(t *testing.T, b *Bucket, n int) []io.ReadCloser {
 	return bodies
 }
 
+// The bound is for all hosts together, of which each bucket may be one.
+func TestIdleConnectionsOfOtherBucketsAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const conns = 8
+		release := make(chan struct{})
+		one := bucketOver(t, Config{Endpoint: "http://store.test:81", MaxConns: conns}, stallingHandler(release))
+		two, err := one.client.bucketIn(t.Context(), "other", "us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := openAll(t, one, conns)
+		close(release)
+		readAll(t, first)
+		readAll(t, openAll(t, two, conns))
+		synctest.Wait()
+		if n := one.client.transport.conns.Load(); n > conns+conns/4+1 {
+			t.Errorf("%d connections are kept of %d allowed", n, conns)
+		}
+	})
+}
+
+// Connections in use when the limit fell go with the next request.
+func TestTheLimitFallsUnderRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		b := bucketOver(t, Config{}, stallingHandler(release))
+		bodies := openAll(t, b, 8)
+		b.client.SetMaxConns(2)
+		bodies = append(bodies, openAll(t, b, 1)...)
+		close(release)
+		readAll(t, bodies)
+		readAll(t, openAll(t, b, 1))
+		synctest.Wait()
+		if n := b.client.transport.conns.Load(); n > 2 {
+			t.Errorf("%d connections are kept of 2 allowed", n)
+		}
+	})
+}
+
 func readAll(t *testing.T, bodies []io.ReadCloser) {
 	t.Helper()
 	for _, body := range bodies {

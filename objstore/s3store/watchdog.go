@@ -27,6 +27,7 @@ func withPatience(ctx context.Context, d time.Duration) context.Context {
 // Do sends a request under a watchdog: it is ended with errStalled when nothing moves for the progress deadline, from
 // the dial to the last byte of the response's body. The time in which the caller does not read the body does not count.
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
+	t.trim()
 	limit := t.progress
 	if d, ok := req.Context().Value(patienceKey{}).(time.Duration); ok {
 		limit = max(limit, d)
