@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,22 @@ func TestNotAListing(t *testing.T) {
 		}
 		if _, err := b.client.Bucket(t.Context(), "bucket"); !errors.Is(err, want) {
 			t.Errorf("%q: a bucket: %v", document, err)
+		}
+	}
+}
+
+// TestNotStored: nothing is taken for stored because somebody said 200.
+func TestNotStored(t *testing.T) {
+	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "<html><body><h1>It works!</h1></body></html>")
+	})
+	_, put := b.Put(t.Context(), "k", strings.NewReader("text"), 4, objstore.Condition{}, objstore.Attributes{})
+	_, create := b.CreateUpload(t.Context(), "k", objstore.Attributes{})
+	_, part := b.UploadPart(t.Context(), "k", "1", 1, strings.NewReader("text"), 4)
+	for i, err := range []error{put, create, part} {
+		if !errors.Is(err, objstore.ErrCorrupt) {
+			t.Errorf("%d: %v", i, err)
 		}
 	}
 }
@@ -222,6 +239,11 @@ func TestRenewalFails(t *testing.T) {
 			if errors.Is(err, wrong) {
 				t.Errorf("%d: %v", status, err)
 			}
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := b.client.fail(ended, b.target("HeadObject", "k"), &credentialError{cause: answer, passing: true}); err != context.Canceled {
+			t.Errorf("%d, after the end of the context: %v", status, err)
 		}
 	}
 	first := newCredentialSource(&renewal{given: true, err: fs.ErrNotExist}, time.Minute)

@@ -132,7 +132,10 @@ func (c *Client) fail(ctx context.Context, t target, err error) error {
 		return nil
 	}
 	// First: what a source of credentials answered, in its own HTTP, is not the store's word on an object.
-	if credential, ok := errors.AsType[*credentialError](err); ok && ctx.Err() == nil {
+	if credential, ok := errors.AsType[*credentialError](err); ok {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return &objstore.Error{Op: t.op, Bucket: t.bucket, Key: t.key, Err: credential.sentinel()}
 	}
 	if wrong, ok := errors.AsType[*wrongDocument](err); ok {

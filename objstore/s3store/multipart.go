@@ -21,7 +21,11 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, attrs objstore.At
 	if err != nil {
 		return "", b.client.fail(ctx, b.target("CreateMultipartUpload", key), err)
 	}
-	return aws.ToString(out.UploadId), nil
+	id := aws.ToString(out.UploadId)
+	if id == "" {
+		return "", b.target("CreateMultipartUpload", key).error(fmt.Errorf("%w: an upload without an id", objstore.ErrCorrupt))
+	}
+	return id, nil
 }
 
 // UploadPart stores one part.
@@ -32,7 +36,8 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, number in
 	if err != nil {
 		return objstore.Part{}, b.client.fail(ctx, b.target("UploadPart", key), err)
 	}
-	return objstore.Part{Number: number, ETag: normaliseETag(aws.ToString(out.ETag)), Size: size}, nil
+	part := objstore.Part{Number: number, ETag: normaliseETag(aws.ToString(out.ETag)), Size: size}
+	return part, b.target("UploadPart", key).taken(part.ETag)
 }
 
 // CopyPart makes a part of stored bytes.

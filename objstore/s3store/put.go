@@ -31,7 +31,16 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 	if err != nil {
 		return objstore.Entry{}, writeError(b.client.fail(ctx, b.target("PutObject", key), err), cond)
 	}
-	return objstore.Entry{Key: key, Size: size, ETag: normaliseETag(aws.ToString(out.ETag)), StorageClass: storageClass(attrs.StorageClass)}, nil
+	e := objstore.Entry{Key: key, Size: size, ETag: normaliseETag(aws.ToString(out.ETag)), StorageClass: storageClass(attrs.StorageClass)}
+	return e, b.target("PutObject", key).taken(e.ETag)
+}
+
+// taken makes sure that what was sent is stored: a store gives it an ETag, and a web server says 200 to everything.
+func (t target) taken(etag string) error {
+	if etag != "" {
+		return nil
+	}
+	return t.error(fmt.Errorf("%w: stored without an ETag", objstore.ErrCorrupt))
 }
 
 // Copy copies on the store's side. See [objstore.Copier].

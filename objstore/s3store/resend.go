@@ -32,7 +32,7 @@ func (r *resending) again(ctx context.Context, resp *http.Response, code string)
 		r.to = next
 		return true
 	}
-	if r.client.anonymous || r.renewed {
+	if r.client.anonymous || r.renewed || resp.Request == nil {
 		return false
 	}
 	certain := sentinelByCode(code) == objstore.ErrCredentials || resp.StatusCode == http.StatusUnauthorized
@@ -90,8 +90,8 @@ func (c *Client) resend(stack *middleware.Stack) error {
 			for {
 				in.Request = first.Clone()
 				out, metadata, err := next.HandleFinalize(context.WithValue(ctx, redirectKey{}, sending.to), in)
-				var response *awshttp.ResponseError
-				if err == nil || !errors.As(err, &response) || !sending.again(ctx, response.Response.Response, codeInError(err)) {
+				resp := answerIn(err)
+				if resp == nil || !sending.again(ctx, resp, codeInError(err)) {
 					return out, metadata, err
 				}
 				if rewound := first.RewindStream(); rewound != nil {
@@ -111,6 +111,16 @@ func (c *Client) resend(stack *middleware.Stack) error {
 		return err
 	}
 	return stack.Finalize.Insert(aim, "Signing", middleware.Before)
+}
+
+// answerIn is the store's answer that an error of the SDK is about; nil if it is about something else, such as the answer of
+// a source of credentials.
+func answerIn(err error) *http.Response {
+	var response *awshttp.ResponseError
+	if _, ok := errors.AsType[*credentialError](err); ok || !errors.As(err, &response) {
+		return nil
+	}
+	return response.Response.Response
 }
 
 // codeInError is the store's code in an error of the SDK.

@@ -1,6 +1,8 @@
 package s3store
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/memstore"
@@ -65,6 +69,31 @@ func TestARedirectIsSignedAnew(t *testing.T) {
 		t.Errorf("requests went to %v", hosts)
 	}
 }
+
+// Where a source of credentials redirects to is no place to send an object to.
+func TestARedirectOfASourceIsNotTheStores(t *testing.T) {
+	elsewhere := &http.Response{
+		StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"http://agent.test/"}},
+		Request: &http.Request{URL: &url.URL{Scheme: "http", Host: "sts.test", Path: "/"}},
+	}
+	answer := &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: elsewhere}, Err: errors.New("moved"),
+	}}
+	b := bucketOver(t, Config{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	asked := 0
+	b.client.credentials.inner = failing(func() error {
+		asked++
+		return answer
+	})
+	if err := b.Delete(t.Context(), "key"); err == nil || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
+// failing is a source of credentials that has none.
+type failing func() error
+
+func (f failing) Retrieve(context.Context) (aws.Credentials, error) { return aws.Credentials{}, f() }
 
 // A redirect in a circle ends.
 func TestRedirectsEnd(t *testing.T) {
