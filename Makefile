@@ -17,8 +17,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-# What the mount tests use as a user would: fusermount3, python3 with mmap, getfattr, lsof-like tools.
-PACKAGES    := fuse3:fusermount3 python3:python3 attr:getfattr tar:tar procps:pgrep
+# What the race detector is linked with, what tests of broken disks are made of, and what the mount tests use as a user would: fusermount3, python3 with mmap, getfattr, lsof-like tools.
+PACKAGES    := build-essential:gcc e2fsprogs:mkfs.ext4 mount:mount fuse3:fusermount3 python3:python3 attr:getfattr tar:tar procps:pgrep
 FUZZTIME    := 30s
 DEMO_DIR    := /tmp/headrace-demo
 
@@ -30,7 +30,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/headrace
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/headrace ./cmd/headrace
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/headrace ./cmd/headrace
 
 .PHONY: demo
 demo: build $(BIN)/versitygw ## serve a small dataset from a local S3 server, mount it, say what to try

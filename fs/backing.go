@@ -80,7 +80,10 @@ func (p *passthrough) end(b *backing) {
 	if b == nil {
 		return
 	}
-	if k := p.reach(); k != nil {
+	p.mu.Lock()
+	k := p.kernel // also when it takes no more
+	p.mu.Unlock()
+	if k != nil {
 		_ = k.UnregisterBackingFd(b.id) // fails only when the mount is gone, and the registration with it
 	}
 	b.release()

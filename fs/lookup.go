@@ -127,8 +127,9 @@ func (f *fileSystem) staleness(n *node, err error) error {
 	if readErrno(err) != syscall.ESTALE {
 		return err
 	}
-	f.nodes.retire(n)
-	n.volume.tree.Forget(n.parent.key, n.name)
+	if f.nodes.retire(n) { // else what is known of the name is younger
+		n.volume.tree.Forget(n.parent.key, n.name)
+	}
 	return errStale
 }
 

@@ -113,13 +113,14 @@ func (t *nodeTable) again(n *node) bool {
 	return true
 }
 
-// retire has the node's name not mean it any more. The node stays until the kernel forgets it.
-func (t *nodeTable) retire(n *node) {
+// retire has the node's name not mean it any more; did is false when it did not before. The node stays until the kernel forgets it.
+func (t *nodeTable) retire(n *node) (did bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byName[n.at()] == n {
+	if did = t.byName[n.at()] == n; did {
 		delete(t.byName, n.at())
 	}
+	return did
 }
 
 // forget takes back that many lookups.

@@ -47,7 +47,8 @@ func (p *pruner) run(ctx context.Context) {
 }
 
 // prune has the kernel forget what it does not use of the nodes. Kernels before 6.18 have to be told name by name; they
-// forget those in use as well, as names: whoever has them open does not notice.
+// forget those in use as well, as names: whoever has a file open does not notice. A directory is left alone there: a process that works
+// in it would lose it, and so would what is mounted below.
 func (p *pruner) prune(victims []*node) {
 	ids := make([]uint64, len(victims))
 	for i, n := range victims {
@@ -57,6 +58,8 @@ func (p *pruner) prune(victims []*node) {
 		return // what else may be wrong, next time it is not
 	}
 	for _, n := range victims {
-		p.kernel.EntryNotify(n.parent.id, n.name)
+		if !n.dir {
+			p.kernel.EntryNotify(n.parent.id, n.name)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -82,6 +83,13 @@ func listen(address string) (net.Listener, error) {
 		c.Close()
 		return nil, errors.New("another process serves there")
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		info, err := os.Lstat(path) // a file refuses connections just as well
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, fmt.Errorf("%s is there, and is no socket", path)
+		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -80,6 +81,23 @@ func TestSocketOfADeadProcessIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
+}
+
+// TestSocketTakesNoFile: what is no socket is not taken away.
+func TestSocketTakesNoFile(t *testing.T) {
+	file, dir := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "empty")
+	if err := errors.Join(os.WriteFile(file, []byte("precious"), 0o600), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, dir} {
+		if l, err := listen("unix:" + path); err == nil {
+			l.Close()
+			t.Errorf("%s became a socket", path)
+		}
+	}
+	if got, err := os.ReadFile(file); string(got) != "precious" {
+		t.Errorf("the file has %q, %v", got, err)
+	}
 }
 
 // get asks over the socket and returns the page.

@@ -15,6 +15,9 @@ func (p *permissions) Set(text string) error {
 	if err != nil || n > 0o777 {
 		return fmt.Errorf("%q is not a mode: write permission bits in octal, as 0644", text)
 	}
+	if n == 0 {
+		return fmt.Errorf("%q lets nobody in: leave the flag out for the default", text)
+	}
 	*p = permissions(n)
 	return nil
 }
