@@ -15,15 +15,32 @@ import (
 )
 
 // Unmount takes the mount away from dir. EBUSY while somebody uses it, and then nothing has changed. When it returns
-// nil the mount is off the table; [Server.Wait] returns soon after.
-func (s *Server) Unmount() error { return detach(s.dir, false) }
+// nil the mount is off the table; [Server.Wait] returns soon after. ErrNotMounted when it is off the table already, but still in use.
+func (s *Server) Unmount() error { return s.detach(false) }
+
+// detach takes this mount off its directory, and no other: once it was taken away lazily, somebody may have mounted there anew.
+func (s *Server) detach(lazy bool) error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
+	return detach(s.dir, lazy)
+}
+
+// inPlace is nil while this mount is the one at its directory.
+func (s *Server) inPlace() error {
+	info, err := findMount(s.dir)
+	if err == nil && (info.major != s.info.major || info.minor != s.info.minor) {
+		err = fmt.Errorf("fs: %w: another mount is at %s", ErrNotMounted, s.dir)
+	}
+	return err
+}
 
 // Abort takes the mount away whoever uses it: waiting requests end, open files fail from now on. It waits for nobody. What the kernel
 // will not end while somebody holds on to it (which takes a user without rights and no /sys/fs/fuse) ends with the process.
 func (s *Server) Abort() {
 	ended := s.endConnection()
 	s.fs.stop()
-	err := detach(s.dir, true)
+	err := s.detach(true)
 	if err != nil && !errors.Is(err, ErrNotMounted) {
 		s.log.Warn("cannot take the mount off its directory", "dir", s.dir, "error", err)
 	}
@@ -37,6 +54,9 @@ func (s *Server) endConnection() bool {
 	abort := filepath.Join("/sys/fs/fuse/connections", strconv.Itoa(s.info.minor), "abort")
 	if os.WriteFile(abort, []byte("1"), 0) == nil {
 		return true
+	}
+	if s.inPlace() != nil {
+		return s.device.dead()
 	}
 	err := unix.Unmount(s.dir, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW) // fails the connection even where it answers EBUSY
 	return err == nil || s.device.dead()
