@@ -114,6 +114,32 @@ func found(tb testing.TB, tier *Tier, v objstore.Version, chunk int64) (blocks B
 	return blocks
 }
 
+// Two offers of one chunk that wait together are both kept.
+func TestChunkOfferedTwice(t *testing.T) {
+	tier := openTier(t, Config{Dir: t.TempDir()})
+	v := versionOf("twice", ChunkSize)
+	data := contentOf(v, 0)
+	defer freeBytes(data)
+	busy := make(chan struct{})
+	ordered := make(chan error, 1)
+	go func() { ordered <- tier.order(func() error { <-busy; return nil }) }()
+	done := make(chan struct{}, 2)
+	for _, blocks := range []Blocks{1<<4 | 1<<5, 1 << 9} {
+		if !tier.Offer(&Offer{Version: v, Data: data, Blocks: blocks, Reader: 1, Done: func() { done <- struct{}{} }}) {
+			t.Fatal("refused")
+		}
+	}
+	close(busy)
+	if err := <-ordered; err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	<-done
+	if got, want := found(t, tier, v, 0), Blocks(1<<4|1<<5|1<<9); got != want {
+		t.Errorf("%016b are on the disk, want %016b", got, want)
+	}
+}
+
 // TestKept: what was offered is there, also after a restart, for objects of all sizes.
 func TestKept(t *testing.T) {
 	dir := t.TempDir()

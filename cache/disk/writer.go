@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 const (
@@ -76,9 +78,33 @@ type job struct {
 	err     error
 }
 
-// write keeps what of a batch is worth it. The order is what makes a crash harmless: commit what goes and what may be half written, give
-// back the space of what goes, write, and note what is there, which the next commit makes last.
+// write keeps what of a batch is worth it. Of several offers of one chunk each has its turn.
 func (t *Tier) write(batch []*Offer) {
+	for len(batch) > 0 {
+		var turn, later []*Offer
+		chunks := make(map[offered]bool, len(batch))
+		for _, o := range batch {
+			if k := (offered{o.Version, o.Chunk}); chunks[k] {
+				later = append(later, o)
+			} else {
+				chunks[k] = true
+				turn = append(turn, o)
+			}
+		}
+		t.writeTurn(turn)
+		batch = later
+	}
+}
+
+// offered names the chunk of an offer.
+type offered struct {
+	version objstore.Version
+	chunk   int64
+}
+
+// writeTurn keeps what of a batch, which has no chunk twice, is worth it. The order is what makes a crash harmless: commit what goes and
+// what may be half written, give back the space of what goes, write, and note what is there, which the next commit makes last.
+func (t *Tier) writeTurn(batch []*Offer) {
 	defer func() {
 		clear(t.beingWritten)
 		for _, o := range batch {
@@ -191,7 +217,7 @@ func (t *Tier) job(o *Offer, fresh map[versionHash]uint64) (*job, error) {
 		return nil, err
 	}
 	j.want = o.Blocks &^ c.present
-	if j.want == 0 || t.beingWritten[j.key] {
+	if j.want == 0 {
 		return nil, nil
 	}
 	return j, nil
