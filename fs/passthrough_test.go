@@ -50,8 +50,10 @@ func (s *shelf) lease(v objstore.Version) (*os.File, func(), bool) {
 		return nil, nil, false
 	}
 	path := filepath.Join(s.dir, v.Key+v.ETag)
-	if err := os.WriteFile(path, local(v), 0o600); err != nil {
-		panic(err)
+	if _, err := os.Stat(path); err != nil { // else somebody may be reading it
+		if err := os.WriteFile(path, local(v), 0o600); err != nil {
+			panic(err)
+		}
 	}
 	f, err := os.Open(path)
 	if err != nil {
