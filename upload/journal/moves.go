@@ -37,9 +37,7 @@ type Moves struct {
 	log  *logFile
 	head MovesHead
 
-	planned int64
-	whole   bool
-	moved   bitmap // as it was when the log was opened
+	moved bitmap // as it was when the log was opened
 }
 
 // BeginMoves makes the log of a rename.
@@ -58,18 +56,11 @@ func (m *Moves) Plan(moves []Move) error {
 	for i, one := range moves {
 		lines[i] = planned{one}
 	}
-	if err := m.log.append(lines...); err != nil {
-		return err
-	}
-	m.planned += int64(len(moves))
-	return nil
+	return m.log.append(lines...)
 }
 
 // Listed says that the plan is whole. Nothing may be moved before.
-func (m *Moves) Listed() error {
-	m.whole = true
-	return m.log.append(listed{})
-}
+func (m *Moves) Listed() error { return m.log.append(listed{}) }
 
 // Moved says that a move is done.
 func (m *Moves) Moved(index int64) error { return m.log.append(moved{index}) }
@@ -78,6 +69,18 @@ func (m *Moves) Moved(index int64) error { return m.log.append(moved{index}) }
 func (m *Moves) Unmoved(index int64, reason string) error {
 	return m.log.append(unmoved{index, reason})
 }
+
+// Copying says that a multipart upload is about to be created for a move.
+func (m *Moves) Copying(index int64, at time.Time) error { return m.log.append(copyIntent{index, at}) }
+
+// CopyID says that it is there, under an id.
+func (m *Moves) CopyID(index int64, id string) error { return m.log.append(copyBegun{index, id}) }
+
+// Copied says that it is not there any more: completed, aborted, or never created.
+func (m *Moves) Copied(index int64) error { return m.log.append(copyEnded{index}) }
+
+// Stopped says that whoever asked for the rename was told what could not be moved: nobody is to go on with it unasked.
+func (m *Moves) Stopped() error { return m.log.append(stopped{}) }
 
 // ID names the rename, to people as well.
 func (m *Moves) ID() string { return m.id }
@@ -89,7 +92,7 @@ func (m *Moves) Head() MovesHead { return m.head }
 func (m *Moves) Pending() iter.Seq2[int64, Move] {
 	return func(yield func(int64, Move) bool) {
 		for i, one := range m.plan() {
-			if !m.moved.has(i) && !yield(i, one) {
+			if !m.moved.Has(i) && !yield(i, one) {
 				return
 			}
 		}
@@ -130,8 +133,10 @@ type MovesRecord struct {
 	Whole   bool // the plan is; otherwise nothing was moved
 	Planned int64
 	Done    int64
-	Reason  string // why the last move that could not be done could not
-	Damage  error  // nothing may be done by the log
+	Stopped bool                // whoever asked for it knows that it is not finished
+	Reason  string              // why the last move that could not be done could not
+	Copies  map[int64]Multipart // multipart uploads of moves that may be in the store
+	Damage  error               // nothing may be done by the log
 }
 
 // ResumeMoves goes on with a rename that a dead mount left. One that is damaged is not opened.
@@ -144,7 +149,7 @@ func (d *Dir) ResumeMoves(id string) (*Moves, MovesRecord, error) {
 	if r.Damage != nil {
 		return nil, r, errors.Join(fmt.Errorf("journal: %s: %w", id, r.Damage), log.file.Close())
 	}
-	return &Moves{dir: d, id: id, log: log, head: r.MovesHead, planned: r.Planned, whole: r.Whole, moved: done}, r, nil
+	return &Moves{dir: d, id: id, log: log, head: r.MovesHead, moved: done}, r, nil
 }
 
 // Moves is what the logs of renames in the directory come to, those that are damaged too.
@@ -192,13 +197,12 @@ func replayMoves(id string, log io.Reader) (r MovesRecord, done bitmap) {
 // follow takes one step. One that cannot come here is damage.
 func (r *MovesRecord) follow(s Step, begun *bool, done *bitmap) error {
 	misplaced := fmt.Errorf("%w: step %s out of place", ErrDamaged, s.name())
-	b, first := s.(beginMoves)
-	if first == *begun {
+	if _, first := s.(beginMoves); first == *begun {
 		return misplaced
 	}
 	switch s := s.(type) {
 	case beginMoves:
-		*begun, r.MovesHead = true, b.MovesHead
+		*begun, r.MovesHead = true, s.MovesHead
 	case planned:
 		if r.Whole || s.Size < 0 {
 			return misplaced
@@ -207,25 +211,57 @@ func (r *MovesRecord) follow(s Step, begun *bool, done *bitmap) error {
 	case listed:
 		r.Whole = true
 	case moved:
-		if !r.Whole || s.Index < 0 || s.Index >= r.Planned {
+		if !r.has(s.Index) {
 			return misplaced
 		}
-		if !done.has(s.Index) {
+		if !done.Has(s.Index) {
 			done.set(s.Index)
 			r.Done++
 		}
 	case unmoved:
 		r.Reason = s.Reason
+	case stopped:
+		r.Stopped = true
+	case copyIntent, copyBegun, copyEnded:
+		if !r.followCopy(s) {
+			return misplaced
+		}
 	default:
 		return misplaced
 	}
 	return nil
 }
 
+// has tells whether a move of that index may be carried out.
+func (r *MovesRecord) has(index int64) bool { return r.Whole && index >= 0 && index < r.Planned }
+
+// followCopy takes the steps of the multipart upload of one move.
+func (r *MovesRecord) followCopy(s Step) bool {
+	switch s := s.(type) {
+	case copyIntent:
+		if r.Copies == nil {
+			r.Copies = map[int64]Multipart{}
+		}
+		r.Copies[s.Index] = Multipart{Initiated: s.At}
+		return r.has(s.Index)
+	case copyBegun:
+		u, intended := r.Copies[s.Index]
+		u.ID = s.ID
+		if intended {
+			r.Copies[s.Index] = u
+		}
+		return intended
+	case copyEnded:
+		delete(r.Copies, s.Index)
+	}
+	return true
+}
+
 // bitmap is a set of small numbers.
 type bitmap []uint64
 
-func (b bitmap) has(i int64) bool {
+// Has tells whether a number is in the set.
+func (b bitmap) Has(i int64) bool {
 	return i/64 < int64(len(b)) && b[i/64]&(1<<(i%64)) != 0
 }
 

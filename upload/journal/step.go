@@ -93,6 +93,17 @@ type (
 		Index  int64
 		Reason string
 	}
+	// The multipart upload of one move: about to be created, there, and gone.
+	copyIntent struct {
+		Index int64
+		At    time.Time
+	}
+	copyBegun struct {
+		Index int64
+		ID    string
+	}
+	copyEnded struct{ Index int64 }
+	stopped   struct{}
 )
 
 func (Begin) name() string      { return "begin" }
@@ -115,6 +126,10 @@ func (planned) name() string    { return "planned" }
 func (listed) name() string     { return "listed" }
 func (moved) name() string      { return "moved" }
 func (unmoved) name() string    { return "unmoved" }
+func (copyIntent) name() string { return "copy-intent" }
+func (copyBegun) name() string  { return "copy-begun" }
+func (copyEnded) name() string  { return "copy-ended" }
+func (stopped) name() string    { return "stopped" }
 
 // decode reads a step of a name.
 func decode(name string, text []byte) (Step, error) {
@@ -123,6 +138,7 @@ func decode(name string, text []byte) (Step, error) {
 		"intent": as[Intent], "upload-id": as[UploadID], "part": as[Part], "aborted": as[Aborted], "closed": as[Closed],
 		"publishing": as[Publishing], "stored": as[Stored], "conflict": as[Conflict], "failed": as[Failed], "discarded": as[Discarded],
 		"begin-moves": as[beginMoves], "planned": as[planned], "listed": as[listed], "moved": as[moved], "unmoved": as[unmoved],
+		"copy-intent": as[copyIntent], "copy-begun": as[copyBegun], "copy-ended": as[copyEnded], "stopped": as[stopped],
 	}[name]
 	if read == nil {
 		return nil, fmt.Errorf("unknown step %q: was it written by a later version?", name)

@@ -1,0 +1,266 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+const (
+	// movesAtOnce is how many objects of one rename are moved at the same time: what the gate begins with. It bounds them from there on.
+	movesAtOnce = 64
+	// maxFailures ends a rename of which so many objects could not be moved: the rest would fail as well.
+	maxFailures = 100
+	// namedFailures is how many of them the error names.
+	namedFailures = 5
+	// maxKey, in bytes, is S3's limit.
+	maxKey = 1024
+)
+
+// mover renames: plans what is to be moved in the journal, carries it out, and finishes what a dead mount has begun. Whoever asked may stop
+// waiting; the moving goes on until close.
+type mover struct {
+	journal *journal.Dir
+	log     *slog.Logger
+	now     func() time.Time
+
+	maxCopy, copyPart int64 // as the constants; smaller in tests
+
+	ctx  context.Context // ends the moving
+	stop context.CancelFunc
+
+	mu      sync.Mutex // guards closed, and that nothing begins after it
+	closed  bool
+	running sync.WaitGroup
+}
+
+func newMover(dir *journal.Dir, log *slog.Logger, now func() time.Time) *mover {
+	m := &mover{journal: dir, log: log, now: now, maxCopy: maxCopy, copyPart: copyPart}
+	m.ctx, m.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
+	return m
+}
+
+// close ends what is under way, which stays in the journal, and waits.
+func (m *mover) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.stop()
+	m.running.Wait()
+}
+
+// detached runs f to its end whatever becomes of ctx, which ends the waiting only.
+func detached[T any](ctx context.Context, m *mover, f func(ctx context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	var none T
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return none, context.Canceled
+	}
+	m.running.Add(1)
+	m.mu.Unlock()
+	done := make(chan answer, 1)
+	go func() {
+		defer m.running.Done()
+		value, err := f(m.ctx)
+		done <- answer{value, err}
+	}()
+	select {
+	case a := <-done:
+		return a.value, a.err
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+}
+
+// object moves src to key, under a condition on what key holds.
+func (m *mover) object(ctx context.Context, b objstore.Bucket, src objstore.Version, key string, cond objstore.Condition) (objstore.Entry, error) {
+	return detached(ctx, m, func(ctx context.Context) (objstore.Entry, error) {
+		return m.moveObject(ctx, b, src, key, cond)
+	})
+}
+
+func (m *mover) moveObject(ctx context.Context, b objstore.Bucket, src objstore.Version, key string, cond objstore.Condition) (objstore.Entry, error) {
+	one := journal.Move{From: src.Key, To: key, ETag: src.ETag, Size: src.Size, Condition: cond}
+	log, err := m.begin(b, src.Key, key)
+	if err != nil {
+		return objstore.Entry{}, err
+	}
+	if err := errors.Join(log.Plan([]journal.Move{one}), log.Listed()); err != nil {
+		return objstore.Entry{}, errors.Join(err, log.Remove())
+	}
+	t := moveTask{mover: m, bucket: b, log: log, move: one}
+	e, err := t.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return e, errors.Join(err, log.Close()) // the next mount finishes it
+	}
+	if err != nil && (e.Key != "" || t.unsettled) { // it is there under both names, or something else is left in the store
+		return e, errors.Join(err, log.Unmoved(0, err.Error()), log.Stopped(), log.Close())
+	}
+	return e, errors.Join(err, log.Remove())
+}
+
+func (m *mover) begin(b objstore.Bucket, from, to string) (*journal.Moves, error) {
+	return m.journal.BeginMoves(journal.MovesHead{Bucket: b.Name(), Endpoint: b.Endpoint(), From: from, To: to, Created: m.now()})
+}
+
+// directory moves every key below one prefix to below another.
+func (m *mover) directory(ctx context.Context, b objstore.Bucket, from, to string) error {
+	if strings.HasPrefix(to, from) {
+		return fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
+	}
+	log, err := m.begin(b, from, to)
+	if err != nil {
+		return err
+	}
+	if err := plan(ctx, b, log, from, to); err != nil {
+		return errors.Join(err, log.Remove()) // nothing has been moved
+	}
+	_, err = detached(ctx, m, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, m.carryOut(ctx, b, log, false)
+	})
+	return err
+}
+
+// plan lists what is to be moved. A key that would be too long fails it.
+func plan(ctx context.Context, b objstore.Bucket, log *journal.Moves, from, to string) error {
+	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: from}) {
+		if err != nil {
+			return err
+		}
+		moves := make([]journal.Move, 0, len(page.Entries))
+		for _, e := range page.Entries {
+			one := journal.Move{From: e.Key, To: below(e.Key, from, to), ETag: e.ETag, Size: e.Size, Condition: objstore.Condition{IfNew: true}}
+			if len(one.To) > maxKey {
+				return fmt.Errorf("%s: %w", one.To, syscall.ENAMETOOLONG)
+			}
+			moves = append(moves, one)
+		}
+		if err := log.Plan(moves); err != nil {
+			return err
+		}
+	}
+	return log.Listed()
+}
+
+// carryOut makes the moves of a plan that are not made, and closes its log. again: some may have been made without a note.
+func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Moves, again bool) error {
+	var failed failures
+	var g errgroup.Group
+	g.SetLimit(movesAtOnce)
+	for index, one := range log.Pending() {
+		if ctx.Err() != nil || failed.tooMany() {
+			break
+		}
+		g.Go(func() error {
+			// Where the plan says that nothing was there, a marker of the same content may have been: renaming over an empty directory.
+			t := moveTask{mover: m, bucket: b, log: log, index: index, move: one, again: again || strings.HasSuffix(one.To, "/")}
+			_, err := t.run(ctx)
+			if err == nil {
+				err = log.Moved(index)
+			} else if ctx.Err() == nil {
+				err = errors.Join(err, log.Unmoved(index, err.Error()))
+			}
+			failed.add(one.From, err)
+			return nil
+		})
+	}
+	_ = g.Wait() // they return none: see failed
+	switch {
+	case ctx.Err() != nil: // the next mount finishes it
+		return errors.Join(context.Cause(ctx), log.Close())
+	case failed.count > 0:
+		err := failed.err(log)
+		m.log.Error("a directory is renamed in part", "id", log.ID(), "error", err)
+		return errors.Join(err, log.Stopped(), log.Close())
+	}
+	return log.Remove()
+}
+
+// failures are what could not be moved.
+type failures struct {
+	mu    sync.Mutex // guards what follows
+	count int
+	first []error
+}
+
+func (f *failures) add(key string, err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count++; len(f.first) < namedFailures {
+		f.first = append(f.first, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+func (f *failures) tooMany() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count >= maxFailures
+}
+
+// err says what could not be moved, and where the rest is written down. Called when nothing is added any more.
+func (f *failures) err(log *journal.Moves) error {
+	head := log.Head()
+	return fmt.Errorf("rename of %s to %s (%s): %d objects were not moved: %w", head.From, head.To, log.ID(), f.count, errors.Join(f.first...))
+}
+
+// resume finishes a rename that a dead mount has left. What was not planned whole has not begun, and is forgotten. What somebody was told has
+// failed is left as it is (finished: false), but for multipart uploads of its.
+func (m *mover) resume(ctx context.Context, dir *journal.Dir, id string, b objstore.Bucket, known func(string) bool) (finished bool, err error) {
+	log, rec, err := dir.ResumeMoves(id)
+	if err != nil {
+		return false, err
+	}
+	if !rec.Whole {
+		return true, log.Remove()
+	}
+	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
+		return false, errors.Join(err, log.Close())
+	}
+	if rec.Stopped {
+		return false, log.Close()
+	}
+	return true, m.carryOut(ctx, b, log, true)
+}
+
+// abortCopies aborts the multipart uploads of moves that were under way.
+func (m *mover) abortCopies(ctx context.Context, b objstore.Bucket, log *journal.Moves, rec journal.MovesRecord, o orphans) error {
+	if len(rec.Copies) == 0 {
+		return nil
+	}
+	for index, one := range log.Pending() {
+		u, begun := rec.Copies[index]
+		if !begun {
+			continue
+		}
+		u.Key = one.To
+		settled, err := o.abort(ctx, u)
+		if err != nil {
+			return err
+		}
+		if !settled {
+			m.log.Warn("a multipart upload may be left in the store", "bucket", b.Name(), "key", u.Key, "begun", u.Initiated)
+		}
+		if err := log.Copied(index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
