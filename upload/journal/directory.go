@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -125,8 +126,11 @@ func Open(path string) (*Dir, error) {
 	}
 	d := &Dir{path: path}
 	text, err := os.ReadFile(d.file(ownerFile))
+	if err == nil && len(text) == 0 { // it is being made
+		err = os.ErrNotExist
+	}
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %s: %w", path, err)
 	}
 	var owner Owner
 	if err := json.Unmarshal(text, &owner); err != nil {
@@ -181,8 +185,9 @@ func (d *Dir) Lock() error {
 // Leftovers takes the staging directories below root that no mount uses any more and that match, and tidies them: what no log knows of is
 // removed. The error names those that cannot be read; the others are in the list all the same.
 func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
+	failures := []error{clearUnowned(root)}
 	all, err := List(root)
-	failures := []error{err}
+	failures = append(failures, err)
 	var taken []*Dir
 	for _, d := range all {
 		if !match(d.owner) {
@@ -204,14 +209,50 @@ func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
 	return taken, errors.Join(failures...)
 }
 
-// tidy removes data whose log is gone: its removal was not finished.
+// clearUnowned removes the directories below root whose mounts died before they said whose they are: nothing else is in them.
+func clearUnowned(root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !isID(e.Name()) {
+			continue
+		}
+		d := &Dir{path: filepath.Join(root, e.Name())}
+		info, err := os.Lstat(d.file(ownerFile))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			_ = os.Remove(d.path) // only if it is empty; who is making it makes another
+		case err == nil && info.Size() == 0 && d.Lock() == nil:
+			_ = d.Close() // which removes it
+		}
+	}
+	return nil
+}
+
+// tidy removes what a crash leaves between the making or removing of an upload's two files: data whose log is gone, and a log whose first line
+// is not whole.
 func (d *Dir) tidy() error {
-	names, err := d.names(dataSuffix)
+	logs, err := d.names(logSuffix)
 	if err != nil {
 		return err
 	}
-	for _, id := range names {
-		if _, err := os.Lstat(d.file(id + logSuffix)); !errors.Is(err, os.ErrNotExist) {
+	for _, id := range logs {
+		content, err := os.ReadFile(d.file(id + logSuffix))
+		if err == nil && d.unbegun(id, content) {
+			err = os.Remove(d.file(id + logSuffix))
+		}
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	data, err := d.names(dataSuffix)
+	if err != nil {
+		return err
+	}
+	for _, id := range data {
+		if d.exists(id + logSuffix) {
 			continue
 		}
 		if err := os.Remove(d.file(id + dataSuffix)); err != nil {
@@ -219,6 +260,16 @@ func (d *Dir) tidy() error {
 		}
 	}
 	return nil
+}
+
+// unbegun tells whether a log is of an upload that was never begun: no line of it is whole, and there is no data.
+func (d *Dir) unbegun(id string, log []byte) bool {
+	return !bytes.Contains(log, []byte("\n")) && !d.exists(id+dataSuffix)
+}
+
+func (d *Dir) exists(name string) bool {
+	_, err := os.Lstat(d.file(name))
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // Path is where the directory is.
@@ -244,7 +295,8 @@ func (d *Dir) Close() error {
 	empty := !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != ownerFile && e.Name() != controlFile })
 	if empty {
 		_ = os.Remove(d.file(controlFile))
-		err = errors.Join(os.Remove(d.file(ownerFile)), os.Remove(d.path))
+		err = os.Remove(d.file(ownerFile))
+		_ = os.Remove(d.path) // who looks for leftovers may have been quicker
 	}
 	return errors.Join(err, lock.Close())
 }

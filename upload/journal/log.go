@@ -30,8 +30,10 @@ func line(s Step) ([]byte, error) {
 		return nil, err
 	}
 	rest := fmt.Appendf(nil, "%s %s", s.name(), text)
-	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(rest, castagnoli), rest), nil
+	return fmt.Appendf(nil, "%s %s\n", checksum(rest), rest), nil
 }
+
+func checksum(b []byte) string { return fmt.Sprintf("%0*x", crcDigits, crc32.Checksum(b, castagnoli)) }
 
 // parseLine reads a line, without its newline.
 func parseLine(b []byte) (Step, error) {
@@ -39,7 +41,7 @@ func parseLine(b []byte) (Step, error) {
 		return nil, errors.New("a line has no checksum")
 	}
 	rest := b[crcDigits+1:]
-	if fmt.Sprintf("%08x", crc32.Checksum(rest, castagnoli)) != string(b[:crcDigits]) {
+	if checksum(rest) != string(b[:crcDigits]) {
 		return nil, errors.New("a line has a wrong checksum")
 	}
 	name, text, ok := bytes.Cut(rest, []byte(" "))

@@ -34,6 +34,9 @@ func (r ranges) add(one objstore.Range) ranges {
 
 // remove is r without the bytes of one.
 func (r ranges) remove(one objstore.Range) ranges {
+	if one.Empty() {
+		return r
+	}
 	var result ranges
 	for _, have := range r {
 		if !have.Overlaps(one) {

@@ -67,7 +67,9 @@ func (d *Dir) Uploads() ([]Record, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
-		records = append(records, Replay(id, content))
+		if !d.unbegun(id, content) {
+			records = append(records, Replay(id, content))
+		}
 	}
 	return records, nil
 }
