@@ -141,10 +141,22 @@ func (t *moveTask) look(ctx context.Context, cond objstore.Condition) error {
 }
 
 func (t *moveTask) copyUnder(ctx context.Context, cond objstore.Condition) (objstore.Entry, error) {
+	if t.move.Size == 0 && strings.HasSuffix(t.move.From, "/") {
+		return t.makeAnew(ctx, cond)
+	}
 	if t.move.Size <= t.mover.maxCopy {
 		return t.bucket.Copy(ctx, t.move.To, t.source(), cond)
 	}
 	return t.copyParts(ctx, cond)
+}
+
+// makeAnew puts a directory's marker under the new key: stores that keep objects in folders do not copy one.
+func (t *moveTask) makeAnew(ctx context.Context, cond objstore.Condition) (objstore.Entry, error) {
+	e, err := t.bucket.Stat(ctx, t.move.From)
+	if err != nil {
+		return e, err
+	}
+	return t.bucket.Put(ctx, t.move.To, strings.NewReader(""), 0, cond, attributesOf(e))
 }
 
 // copyParts copies what is too large for one request. What goes along with the object is asked for first.

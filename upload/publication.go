@@ -1,0 +1,182 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// publication is one attempt to store a file as it is, with all who wait for it.
+type publication struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when entry and err are set
+	acked  chan struct{} // closed when it is safe on the local disk, or done
+	ack    sync.Once
+	moved  atomic.Int64 // when bytes last went to the store, Unix nanoseconds
+	bytes  atomic.Int64 // that went
+
+	entry objstore.Entry
+	err   error
+}
+
+func (p *publication) acknowledge() { p.ack.Do(func() { close(p.acked) }) }
+
+// seen notes that bytes went to the store.
+func (p *publication) seen(n int64) {
+	p.bytes.Add(n)
+	p.moved.Store(time.Now().UnixNano())
+}
+
+// Publish stores what was written before the call, and returns what the key holds then. Who calls it while it is under way shares it. Nothing
+// changed: the last result. ctx ends the waiting, never the storing; so does a time in which nothing moves (objstore.ErrTimeout). With
+// [Config.WriteBack] it returns once all is safe on the local disk, with no entry.
+//
+// Errors: objstore.ErrChanged (ErrExists where the name had to be new) when somebody else has put something under the key; that is for good, and the data
+// is kept for its owner. What else the store or the disk say; then storing is tried again.
+func (f *File) Publish(ctx context.Context) (objstore.Entry, error) {
+	p, e, err := f.current()
+	if p == nil {
+		return e, err
+	}
+	ended := p.done
+	if f.uploads.cfg.WriteBack {
+		ended = p.acked
+	}
+	if err := p.wait(ctx, ended, f.uploads.cfg.CloseTimeout); err != nil {
+		return objstore.Entry{}, err
+	}
+	select {
+	case <-p.done:
+		return p.entry, p.err
+	default:
+		return objstore.Entry{}, nil
+	}
+}
+
+// wait waits for one of p's channels.
+func (p *publication) wait(ctx context.Context, ended <-chan struct{}, timeout time.Duration) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			idle := time.Since(time.Unix(0, p.moved.Load()))
+			if idle >= timeout {
+				return objstore.ErrTimeout
+			}
+			timer.Reset(timeout - idle)
+		}
+	}
+}
+
+// current is the publication that has what was written by now, begun when there is none; nil, and the last result, when there is nothing to
+// be stored.
+func (f *File) current() (*publication, objstore.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.lost != nil:
+		return nil, objstore.Entry{}, f.lost
+	case f.publication != nil: // it keeps writers out until it ends, so it has all that was written
+		return f.publication, objstore.Entry{}, nil
+	case !f.content.dirty || f.discarded:
+		return nil, f.last, nil
+	}
+	return f.beginLocked(), objstore.Entry{}, nil
+}
+
+// begin is current for whom it is enough that it goes on.
+func (f *File) begin() { _, _, _ = f.current() }
+
+// beginLocked begins a publication. The caller holds mu.
+func (f *File) beginLocked() *publication {
+	f.retry.cancel()
+	ctx, cancel := context.WithCancel(f.uploads.life)
+	p := &publication{cancel: cancel, done: make(chan struct{}), acked: make(chan struct{})}
+	p.moved.Store(time.Now().UnixNano())
+	f.publication = p
+	if !f.uploads.start(func() { f.run(ctx, p) }) {
+		f.publication = nil
+		p.err = context.Canceled
+		cancel()
+		p.acknowledge()
+		close(p.done)
+	}
+	return p
+}
+
+// run carries a publication out. It keeps writers out until all is told, so that who asks meanwhile is told of it too.
+func (f *File) run(ctx context.Context, p *publication) {
+	defer p.cancel()
+	held := true
+	if p.err = f.turn.hold(ctx); p.err == nil {
+		p.entry, p.err = f.attempt(ctx, p)
+	} else {
+		held = false
+	}
+	f.settle(p)
+	f.mu.Lock()
+	told := f.onStored
+	f.mu.Unlock()
+	told(p.entry, p.err)
+	f.mu.Lock()
+	f.publication = nil
+	f.mu.Unlock()
+	if held {
+		f.turn.release()
+	}
+	p.acknowledge()
+	close(p.done)
+	f.goOn()
+}
+
+// settle takes over how a publication ended.
+func (f *File) settle(p *publication) {
+	err := p.err
+	f.mu.Lock()
+	discarded, staging, id := f.discarded, f.staging, ""
+	if staging != nil {
+		id = staging.ID()
+	}
+	lost := errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrExists)
+	switch {
+	case err == nil:
+		v := objstore.Version{
+			Endpoint: f.target.Bucket.Endpoint(), Bucket: f.target.Bucket.Name(), Key: f.target.Key, ETag: p.entry.ETag, Size: p.entry.Size,
+		}
+		f.content.stored(v)
+		f.target.Replaces, f.target.Exclusive, f.last = v, false, p.entry
+		f.retry.reset()
+		f.abort() // of parts that were not needed after all
+	case discarded:
+	case lost:
+		f.lost = err
+	default:
+		f.retryLater()
+	}
+	f.mu.Unlock()
+	u := f.uploads
+	switch {
+	case err == nil:
+		u.totals.stored.Add(1)
+	case discarded, f.uploads.life.Err() != nil:
+	case lost:
+		u.totals.conflicts.Add(1)
+		f.logFailure("log", f.note(journal.Conflict{Reason: err.Error()}))
+		u.cfg.Log.Error("somebody else has put something under this name: what was written here is kept, see `headrace uploads`",
+			"name", f.name(), "id", id, "error", err)
+	default:
+		u.totals.failures.Add(1)
+		f.logFailure("log", f.note(journal.Failed{Reason: err.Error()}))
+		u.cfg.Log.Warn("not stored yet: trying again", "name", f.name(), "id", id, "error", err)
+	}
+}

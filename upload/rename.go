@@ -1,0 +1,75 @@
+package upload
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way. Parts that were sent for the
+// old key are given up, since a multipart upload belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored
+// first. Attributes and what had to be new stay as they were, if t says nothing.
+func (f *File) Retarget(ctx context.Context, t Target) error {
+	if err := f.turn.hold(ctx); err != nil {
+		return err
+	}
+	defer f.turn.release()
+	f.mu.Lock()
+	if len(f.content.released) > 0 {
+		f.mu.Unlock()
+		return fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
+	}
+	if a := t.Attributes; a.ContentType == "" && len(a.Metadata) == 0 && a.StorageClass == "" {
+		t.Attributes = f.target.Attributes
+	}
+	f.abort()
+	f.target, f.lost = t, nil
+	f.mu.Unlock()
+	return f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})
+}
+
+// Moved says that what was stored of the file is stored as v now, and that it goes by v's key.
+func (f *File) Moved(v objstore.Version) {
+	f.mu.Lock()
+	f.abort()
+	f.target.Key, f.target.Replaces = v.Key, objstore.Version{}
+	if v.ETag != "" {
+		f.target.Replaces = v
+		if f.content.base.ETag != "" {
+			f.content.base = v
+		}
+	}
+	t := f.target
+	f.mu.Unlock()
+	f.logFailure("log", f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes}))
+}
+
+// Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end; appeared tells whether there was one, so
+// that the object may have come to be. What is local can be read until Close.
+func (f *File) Discard() (appeared bool) {
+	f.mu.Lock()
+	f.discarded = true
+	f.retry.cancel()
+	p := f.publication
+	f.mu.Unlock()
+	if p != nil {
+		p.cancel()
+		<-p.done
+	}
+	f.mu.Lock()
+	f.abort()
+	f.mu.Unlock()
+	f.logFailure("log", f.note(journal.Discarded{}))
+	f.finish()
+	return p != nil
+}
+
+// SetAttributes changes what goes along with the object.
+func (f *File) SetAttributes(a objstore.Attributes) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.target.Attributes = a
+}

@@ -1,0 +1,160 @@
+package upload
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// totals are what has been stored since the mount.
+type totals struct {
+	stored, conflicts, failures         atomic.Int64 // publications
+	puts, parts, copies                 atomic.Int64 // requests that did it
+	bytesSent, bytesCopied, bytesStaged atomic.Int64
+}
+
+func (t *totals) sent(s step) {
+	if s.copied {
+		t.copies.Add(1)
+		t.bytesCopied.Add(s.Len)
+		return
+	}
+	t.parts.Add(1)
+	t.bytesSent.Add(s.Len)
+}
+
+func (t *totals) put(size int64) {
+	t.puts.Add(1)
+	t.bytesSent.Add(size)
+}
+
+// Stats are totals since the mount, and what is held now.
+type Stats struct {
+	Files   int   // that are open for writing, or not stored yet
+	Pending int   // of these, those with something to be stored
+	Staged  int64 // bytes of staging files on the disk
+	Limit   int64 // at most
+
+	Stored, Conflicts, Failures int64 // publications that succeeded, that somebody else's write refused, and that are tried again
+	Puts, Parts, Copies         int64 // objects stored by one request; parts sent; parts copied by the store
+	BytesSent, BytesCopied      int64
+}
+
+// Stats is a snapshot.
+func (u *Uploads) Stats() Stats {
+	t := &u.totals
+	s := Stats{
+		Staged: u.budget.inUse(), Limit: u.cfg.Size,
+		Stored: t.stored.Load(), Conflicts: t.conflicts.Load(), Failures: t.failures.Load(),
+		Puts: t.puts.Load(), Parts: t.parts.Load(), Copies: t.copies.Load(),
+		BytesSent: t.bytesSent.Load(), BytesCopied: t.bytesCopied.Load(),
+	}
+	for _, f := range u.all() {
+		s.Files++
+		if f.Changed() {
+			s.Pending++
+		}
+	}
+	return s
+}
+
+// Status is one file that has something to be stored.
+type Status struct {
+	ID       string // of its log; empty when nothing was written
+	Bucket   string
+	Key      string
+	Size     int64 // bytes
+	Sent     int64 // bytes that the store has, as parts
+	Storing  bool  // now
+	Open     bool  // somebody is still writing
+	Reason   string
+	Conflict bool // Reason is for good
+}
+
+// Status tells of each file that has something to be stored.
+func (u *Uploads) Status() (all []Status) {
+	for _, f := range u.all() {
+		if s, ok := f.status(); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func (f *File) status() (Status, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Status{
+		Bucket: f.target.Bucket.Name(), Key: f.target.Key, Size: f.content.size, Storing: f.publication != nil, Open: !f.closed,
+		Conflict: f.lost != nil,
+	}
+	if f.staging != nil {
+		s.ID = f.staging.ID()
+	}
+	if f.lost != nil {
+		s.Reason = f.lost.Error()
+	}
+	if f.multipart != nil {
+		for _, p := range f.multipart.parts {
+			if p.sent != nil {
+				s.Sent += p.Len
+			}
+		}
+	}
+	if f.publication != nil {
+		s.Sent = min(s.Size, s.Sent+f.publication.bytes.Load())
+	}
+	return s, f.content.dirty && !f.discarded
+}
+
+// Progress is how far storing what is left has come.
+type Progress struct {
+	Files     int   // that have something to be stored
+	Bytes     int64 // that are not with the store yet
+	Conflicts int   // files that will not be stored
+}
+
+// flushPoll is how often it is looked whether all is stored.
+const flushPoll = 50 * time.Millisecond
+
+// Flush stores what is left, and returns when nothing is, or ctx ends; what is left then is in the result, and told to each meanwhile. Files that somebody
+// else's write has refused are not waited for.
+func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
+	tick := time.NewTicker(flushPoll)
+	defer tick.Stop()
+	for {
+		p := u.progress()
+		if told != nil {
+			told(p)
+		}
+		if p.Files == 0 {
+			return p
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return p
+		}
+	}
+}
+
+// progress has all be stored that is not being stored, nor waits to be tried again.
+func (u *Uploads) progress() (p Progress) {
+	for _, f := range u.all() {
+		s, dirty := f.status()
+		switch {
+		case s.Conflict:
+			p.Conflicts++
+		case dirty:
+			p.Files++
+			p.Bytes += s.Size - s.Sent
+			f.mu.Lock()
+			idle := f.publication == nil && f.retry.timer == nil
+			f.mu.Unlock()
+			if idle {
+				f.begin()
+			}
+		}
+	}
+	return p
+}

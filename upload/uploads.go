@@ -1,0 +1,168 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// Content reads bytes of stored versions: n is less than len(p) only at a version's end.
+type Content interface {
+	ReadAt(ctx context.Context, v objstore.Version, p []byte, off int64) (n int, err error)
+}
+
+// Config says where what is written is kept. Zero fields take their defaults where one is named.
+type Config struct {
+	// Journal is this mount's staging directory. Required. It is not closed here.
+	Journal *journal.Dir
+
+	// Size is how many bytes all staging files may have on the disk together. Required.
+	Size int64
+
+	// WriteBack has publications be answered when data and log are on the local disk. The store gets them afterwards.
+	WriteBack bool
+
+	// CloseTimeout is for how long a publication is waited for that makes no progress. It goes on being tried afterwards. 0 means 10 minutes.
+	CloseTimeout time.Duration
+
+	// Content reads the version that a changed file began as. Required.
+	Content Content
+
+	// Adopt may take over a staging file that has all of a version and is not needed any more: it is closed and removed when this returns.
+	// nil means that nobody wants it.
+	Adopt func(v objstore.Version, data *os.File)
+
+	Log *slog.Logger     // nil for nobody
+	Now func() time.Time // nil means time.Now
+}
+
+// Uploads are the files of one mount that are written or not stored yet. All methods may be called at the same time.
+type Uploads struct {
+	cfg    Config
+	budget *budget
+	mover  *mover
+
+	life  context.Context // of what goes on when nobody waits
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+
+	unconditional atomic.Bool // the store knows no conditions, and that was said
+	totals        totals
+
+	mu     sync.Mutex // guards what is below
+	files  map[*File]struct{}
+	closed bool
+}
+
+const defaultCloseTimeout = 10 * time.Minute
+
+// New makes the uploads of a mount. The caller closes them.
+func New(cfg Config) (*Uploads, error) {
+	if cfg.Journal == nil || cfg.Content == nil || cfg.Size <= 0 {
+		return nil, errors.New("upload: a journal, room and a source of content are needed")
+	}
+	if cfg.CloseTimeout <= 0 {
+		cfg.CloseTimeout = defaultCloseTimeout
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	u := &Uploads{
+		cfg: cfg, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
+		files: make(map[*File]struct{}),
+	}
+	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
+	return u, nil
+}
+
+// Base is what a file's content is to begin with; the zero value for nothing.
+type Base = objstore.Version
+
+// Target says where a file's content is to be stored.
+type Target struct {
+	Bucket objstore.Bucket
+	Key    string
+
+	// Replaces is what the key holds now, as far as is known; the zero value: nothing. The write happens only if that is still so.
+	Replaces objstore.Version
+
+	// Exclusive says that the name had to be new: that it is not is objstore.ErrExists then, and else objstore.ErrChanged.
+	Exclusive bool
+
+	// Attributes go along with the object. Those of what is replaced are kept where none are given.
+	Attributes objstore.Attributes
+}
+
+// Open begins to write a file. It asks nothing of the network, nor of the disk until something changes. The caller closes the file.
+func (u *Uploads) Open(t Target, content Base) (*File, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return nil, os.ErrClosed
+	}
+	f := newFile(u, t, content)
+	u.files[f] = struct{}{}
+	return f, nil
+}
+
+// forget takes a file off the list.
+func (u *Uploads) forget(f *File) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.files, f)
+}
+
+// all are the files on the list.
+func (u *Uploads) all() []*File {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Keys(u.files))
+}
+
+// start runs a task that Close waits for; false once the uploads are closed.
+func (u *Uploads) start(task func()) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return false
+	}
+	u.tasks.Go(task)
+	return true
+}
+
+// MoveObject gives a stored object another key, if cond holds there, and returns what is under it.
+func (u *Uploads) MoveObject(ctx context.Context, b objstore.Bucket, src objstore.Version, key string, cond objstore.Condition) (objstore.Entry, error) {
+	return u.mover.object(ctx, b, src, key, cond)
+}
+
+// MoveDirectory gives all keys that begin with from ones that begin with to. What could not be moved is named by the error, and stays in the journal.
+func (u *Uploads) MoveDirectory(ctx context.Context, b objstore.Bucket, from, to string) error {
+	return u.mover.directory(ctx, b, from, to)
+}
+
+// Close ends what is under way, and waits for it. What is not stored stays in the journal.
+func (u *Uploads) Close() error {
+	u.mu.Lock()
+	u.closed = true
+	u.mu.Unlock()
+	u.stop()
+	u.mover.close()
+	u.tasks.Wait()
+	var err error
+	for _, f := range u.all() {
+		err = errors.Join(err, f.leave())
+	}
+	return err
+}
