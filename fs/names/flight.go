@@ -25,6 +25,11 @@ func (t *Tree) share(ctx context.Context, a address, target target) (Item, error
 		return Item{}, err
 	}
 	t.mu.Lock()
+	if item, ok := t.own.lookup(a, target); ok {
+		item.Confirmed = t.memory.stamp().at
+		t.mu.Unlock()
+		return item, nil
+	}
 	if ans, ok := t.memory.lookup(a); ok {
 		t.mu.Unlock()
 		return ans.result()

@@ -7,6 +7,10 @@ func (t *Tree) Recall(dir, name string) (Item, bool) {
 	a := address{dir, name}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if item, ok := t.own.held[dir][name]; ok {
+		item.Confirmed = t.memory.stamp().at
+		return item, true
+	}
 	ans, _ := t.memory.singles.Get(a)
 	if !t.memory.valid(a, ans.asked) {
 		ans = answer{}

@@ -19,8 +19,9 @@ type Stream struct {
 	at      int      // records of it that were given
 	next    int      // the block after it, counted with the dropped ones
 
-	last   *record // given by Next; nil at the start
-	resume bool    // a listing is to be read from its start up to last
+	own    *ownStream // nil before the first Next
+	last   *record    // given by Next; nil at the start
+	resume bool       // a listing is to be read from its start up to last
 }
 
 // ReadDir begins to read the directory whose prefix is dir. It asks nothing: the first Next does. The caller closes the
@@ -31,13 +32,8 @@ type Stream struct {
 // stream and open another: that is free where the listing is still kept and young.
 func (t *Tree) ReadDir(_ context.Context, dir string) *Stream { return &Stream{tree: t, dir: dir} }
 
-// Next gives the next item, or io.EOF. Each name comes once; a name that comes or goes while the stream is open may be
-// given or not. The order is that of keys as the store lists them, but a file comes after those whose names go on from
-// its own with a byte below "/", and so just before the directory of its name. Two streams of a directory that does not
-// change give the same order.
-//
-// ctx ends only the waiting. After an error the stream still stands where it stood, and the next call tries anew.
-func (s *Stream) Next(ctx context.Context) (Item, error) {
+// stored gives the next item that the store has; see Next.
+func (s *Stream) stored(ctx context.Context) (Item, error) {
 	for {
 		err := error(nil)
 		if s.resume {

@@ -53,6 +53,7 @@ type Tree struct {
 
 	mu      sync.Mutex // guards what follows, and the listings and flights reached from it
 	memory  memory
+	own     own
 	flights map[address]*flight
 	closed  bool
 }
@@ -72,6 +73,7 @@ func New(store Store, cfg Config) *Tree {
 	t := &Tree{
 		store:   store,
 		memory:  newMemory(cfg),
+		own:     newOwn(),
 		flights: make(map[address]*flight),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -123,6 +125,12 @@ func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 	a, ok := item.address()
 	if !ok {
 		return Item{}, objstore.ErrNotExist
+	}
+	t.mu.Lock()
+	held, ok := t.own.held[a.dir][a.name]
+	t.mu.Unlock()
+	if ok {
+		return held, nil
 	}
 	asked := t.stamp()
 	var err error
