@@ -27,9 +27,11 @@ var allowed = map[string][]string{
 	"cache":                 {"objstore", "cache/disk"},
 	"prefetch":              {"objstore"},
 	"fs/names":              {"objstore"},
-	"fs":                    {"objstore", "prefetch", "fs/names"},
+	"upload/journal":        {"objstore"},
+	"upload":                {"objstore", "upload/journal"},
+	"fs":                    {"objstore", "prefetch", "upload", "fs/names"},
 	"bench":                 {"objstore", "objstore/s3store", "s3server"},
-	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "prefetch", "fs", "bench", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
 	"integration":           {},
 }
 

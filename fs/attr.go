@@ -44,9 +44,11 @@ func (f *fileSystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 		return status
 	}
 	switch {
-	case in.Mask&fuse.W_OK != 0:
+	case in.Mask&fuse.W_OK != 0 && f.cfg.Uploads == nil:
 		return fuse.EROFS
-	case in.Mask&fuse.X_OK != 0 && !n.dir && f.cfg.FileMode&executeBits == 0:
+	case in.Mask&fuse.W_OK != 0 && !f.mayChange(&in.InHeader, n):
+		return fuse.EACCES
+	case in.Mask&fuse.X_OK != 0 && !n.dir && f.attributes(n).Mode&executeBits == 0:
 		return fuse.EACCES
 	}
 	return fuse.OK
@@ -67,14 +69,20 @@ func (f *fileSystem) checkName(cancel <-chan struct{}, what string, n *node, pid
 
 // attrValidity is how long the kernel may keep a node's attributes. The root's never change.
 func (f *fileSystem) attrValidity(n *node) time.Duration {
-	if n.parent == nil {
+	if n.parent() == nil {
 		return forever
+	}
+	if n.isWritten() {
+		return f.cfg.MetadataTTL
 	}
 	return f.validity(n.confirmedAt())
 }
 
 // fillEntry is the answer to a lookup: the node, and for how long its name and attributes hold.
 func (f *fileSystem) fillEntry(n *node, validity time.Duration, out *fuse.EntryOut) {
+	if n.isWritten() {
+		validity = f.cfg.MetadataTTL
+	}
 	out.NodeId = n.id
 	out.Generation = 0 // ids are never used twice
 	out.SetEntryTimeout(validity)
@@ -83,20 +91,34 @@ func (f *fileSystem) fillEntry(n *node, validity time.Duration, out *fuse.EntryO
 }
 
 // fillAttr is what stat shows.
-func (f *fileSystem) fillAttr(n *node, out *fuse.Attr) {
+func (f *fileSystem) fillAttr(n *node, out *fuse.Attr) { *out = f.attributes(n) }
+
+// attributes are what stat shows of a node.
+func (f *fileSystem) attributes(n *node) fuse.Attr {
 	n.mu.Lock()
-	changed := n.modTime
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	changed, size := n.modTime, n.size
+	if n.upload != nil {
+		size = n.upload.Size()
+		if n.upload.Changed() {
+			changed = n.upload.Touched().Unix()
+		}
+	}
 	if changed == 0 { // a directory without a marker object has no time of its own
 		changed = f.started
 	}
-	*out = fuse.Attr{
-		Ino: n.ino(), Mode: syscall.S_IFREG | f.cfg.FileMode, Nlink: 1, Blksize: blockSize,
-		Size: uint64(n.size), Blocks: uint64(n.size+sectorSize-1) / sectorSize,
+	a := fuse.Attr{
+		Ino: n.ino, Mode: syscall.S_IFREG | f.cfg.FileMode, Nlink: 1, Blksize: blockSize,
+		Size: uint64(size), Blocks: uint64(size+sectorSize-1) / sectorSize,
 		Atime: uint64(changed), Mtime: uint64(changed), Ctime: uint64(changed),
 		Owner: fuse.Owner{Uid: f.cfg.UID, Gid: f.cfg.GID},
 	}
 	if n.dir {
-		out.Mode = syscall.S_IFDIR | f.cfg.DirMode
+		a.Mode = syscall.S_IFDIR | f.cfg.DirMode
 	}
+	if n.removed {
+		a.Nlink = 0
+	}
+	n.given.apply(&a)
+	return a
 }

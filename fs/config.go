@@ -11,6 +11,7 @@ import (
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
+	"github.com/headrace/headrace/upload"
 )
 
 // Volumes are the buckets of a mount that shows several, each as a directory of the root.
@@ -58,6 +59,17 @@ type Config struct {
 	// Lease gives all bytes of a version in a local file that is exactly as long, so that the kernel can read it without this process; ok is false
 	// when there is none, and release, called exactly once, ends its use. nil means that there never is.
 	Lease func(objstore.Version) (file *os.File, release func(), ok bool)
+
+	// Uploads takes what is written. nil means that the mount is read-only.
+	Uploads *upload.Uploads
+
+	// ExclusiveAtOpen has a file that is opened with O_CREAT and O_EXCL be made in the store, empty, before open returns: for lock files that
+	// machines share. Else it is decided when the file is closed who has made it.
+	ExclusiveAtOpen bool
+
+	// KeepRemoved is how much of a file that is open while it is removed, or replaced by another, is fetched to be read on, in bytes. Of more,
+	// reads fail afterwards.
+	KeepRemoved int64
 
 	// MetadataTTL is for how long an answer of the store is believed. 0 means that it is asked every time.
 	MetadataTTL time.Duration

@@ -73,7 +73,10 @@ func mountDirectly(dir string, opts MountOptions, checked bool) (fd int, err err
 		fmt.Sprintf("max_read=%d", requestSize),
 	}
 	options = append(options, accessOptions(opts, checked)...)
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_RDONLY
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
+	if opts.readOnly {
+		flags |= unix.MS_RDONLY
+	}
 	if err := unix.Mount(opts.FSName, dir, fsType, flags, strings.Join(options, ",")); err != nil {
 		return -1, errors.Join(fmt.Errorf("fs: mount on %s: %w", dir, err), unix.Close(fd))
 	}

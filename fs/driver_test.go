@@ -21,7 +21,7 @@ func newDriver(t *testing.T, cfg Config) *driver {
 	now := time.Unix(1_800_000_000, 0)
 	cfg.Now = func() time.Time { return now }
 	cfg.setDefaults()
-	d := &driver{t: t, fs: newFileSystem(cfg, func() bool { return false }), now: &now}
+	d := &driver{t: t, fs: newFileSystem(cfg, false, func() bool { return false }), now: &now}
 	t.Cleanup(func() {
 		d.fs.close()
 		if err := d.fs.nodes.check(); err != nil {

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -35,8 +36,14 @@ var errnoTable = []struct {
 	{objstore.ErrCorrupt, syscall.EIO},
 }
 
+// localErrnos are what the disk with the staging files may say, and reaches who writes as it is.
+var localErrnos = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO}
+
 // errnoOf is what the kernel is told of err. What the table does not have is a failure of the transport or the server: EIO.
 func errnoOf(err error) syscall.Errno {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && slices.Contains(localErrnos, errno) {
+		return errno
+	}
 	for _, line := range errnoTable {
 		if errors.Is(err, line.err) {
 			return line.errno

@@ -12,13 +12,14 @@ import (
 
 // fileSystem answers the kernel's requests. Each comes in a goroutine of its own.
 //
-// LOCK ORDER: nodeTable.mu, then node.mu. No other two locks of this package are ever held together, and none while
-// anything waits.
+// LOCK ORDER: nodeTable.mu, then node.mu, then those of the packages below. No other two locks of this package are ever held together, and none
+// while anything waits.
 type fileSystem struct {
 	fuse.RawFileSystem // for the requests that have no method here: ENOSYS, after which the kernel asks no more
 
 	// Dependencies.
 	cfg     Config
+	checked bool                         // the kernel checks modes
 	dead    func() bool                  // tells whether the kernel has ended the connection
 	signals func(tid uint32) signalState // looks at the signals of a caller
 
@@ -41,20 +42,20 @@ type fileSystem struct {
 	watchers sync.WaitGroup // goroutines: of requests that wait, and the pruner
 }
 
-func newFileSystem(cfg Config, dead func() bool) *fileSystem {
+func newFileSystem(cfg Config, checked bool, dead func() bool) *fileSystem {
 	life, stop := context.WithCancel(context.Background())
 	f := &fileSystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		cfg:           cfg, dead: dead, signals: threadSignals,
+		cfg:           cfg, checked: checked, dead: dead, signals: threadSignals,
 		started: cfg.Now().Unix(), life: life, stopped: life.Done(), stop: stop,
 	}
-	root := &node{dir: true, key: cfg.Prefix}
+	var v *volume
 	if cfg.Volumes != nil {
 		f.buckets = &bucketTable{source: cfg.Volumes}
 	} else {
-		root.volume = f.newVolume(cfg.Bucket, names.DefaultMaxCached)
+		v = f.newVolume(cfg.Bucket, names.DefaultMaxCached)
 	}
-	f.nodes = newNodeTable(root)
+	f.nodes = newNodeTable(newRoot(v, cfg.Prefix))
 	f.passthrough.lease = cfg.Lease
 	return f
 }
@@ -76,8 +77,10 @@ func (f *fileSystem) close() {
 		v.tree.Close()
 	}
 	for _, h := range f.files.removeAll() {
-		f.closeFile(h.node)
+		f.passthrough.end(h.node.endIO())
+		h.node.close()
 	}
+	f.abandonWriting()
 	for _, h := range f.dirs.removeAll() {
 		h.Close()
 	}
@@ -111,6 +114,7 @@ func (f *fileSystem) stats() Stats {
 	return Stats{
 		Nodes: f.nodes.len(), Files: f.files.len(), Dirs: f.dirs.len(), Locks: f.locks.len(),
 		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Passthrough: c.passthrough.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
+		Writes: c.writes.Load(), WriteBytes: c.writeBytes.Load(),
 		DirEntries: c.dirEntries.Load(), Stale: c.stale.Load(), Interrupted: c.interrupted.Load(), Errors: c.errors.Load(),
 	}
 }

@@ -33,7 +33,11 @@ func findFusermount() (path string, found bool) {
 
 // mountByHelper has the program mount at dir and returns the descriptor it sends.
 func mountByHelper(helper, dir string, opts MountOptions, checked bool) (fd int, err error) {
-	options := []string{"ro", "nosuid", "nodev", "subtype=" + fsSubtype, "fsname=" + opts.FSName, fmt.Sprintf("max_read=%d", requestSize)}
+	access := "rw"
+	if opts.readOnly {
+		access = "ro"
+	}
+	options := []string{access, "nosuid", "nodev", "subtype=" + fsSubtype, "fsname=" + opts.FSName, fmt.Sprintf("max_read=%d", requestSize)}
 	options = append(options, accessOptions(opts, checked)...)
 	for i := range options {
 		options[i] = escapeOption(options[i])

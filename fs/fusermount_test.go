@@ -29,7 +29,7 @@ func fakeFusermount(args []string) int {
 		fmt.Fprintln(os.Stderr, "fusermount3: unexpected options", args[1])
 		return 1
 	}
-	fd, err := mountDirectly(dir, MountOptions{FSName: "a,b"}, false)
+	fd, err := mountDirectly(dir, MountOptions{FSName: "a,b", readOnly: true}, false)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -68,7 +68,7 @@ func installFusermount(t *testing.T) string {
 // TestMountByHelper takes the descriptor that fusermount3 sends.
 func TestMountByHelper(t *testing.T) {
 	helper, dir := installFusermount(t), t.TempDir()
-	fd, err := mountByHelper(helper, dir, MountOptions{FSName: "a,b"}, false)
+	fd, err := mountByHelper(helper, dir, MountOptions{FSName: "a,b", readOnly: true}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

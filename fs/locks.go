@@ -129,6 +129,17 @@ func (t *lockTable) releaseHandle(h *fileHandle) {
 	}
 }
 
+// move has the locks on a path be on another: the file was renamed.
+func (t *lockTable) move(from, to lockPath) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.paths[from]; p != nil && from != to {
+		delete(t.paths, from)
+		t.paths[to] = p // whoever held the name has no path any more
+		p.wake()
+	}
+}
+
 func (t *lockTable) give(path lockPath, change func(*pathLocks)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

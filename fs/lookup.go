@@ -53,7 +53,7 @@ func (f *fileSystem) recall(parent *node, name string) (n *node, validity time.D
 	n = f.nodes.known(parent, name)
 	mayDefer := !f.secondTries.expected(childName{parent.id, name}, f.cfg.Now())
 	if parent.volume != nil {
-		item, ok := parent.volume.tree.Recall(parent.key, name)
+		item, ok := parent.volume.tree.Recall(parent.key(), name)
 		if ok && (n == nil || item.Confirmed.After(n.confirmedAt())) {
 			return f.recallItem(parent, item, mayDefer)
 		}
@@ -89,14 +89,14 @@ func (f *fileSystem) find(ctx context.Context, parent *node, name string) (*volu
 		v, err := f.openBucket(ctx, name)
 		return v, bucketItem(name, at), err
 	}
-	item, err := parent.volume.tree.Lookup(ctx, parent.key, name)
+	item, err := parent.volume.tree.Lookup(ctx, parent.key(), name)
 	return parent.volume, item, err
 }
 
 // check makes sure that a file's name still means this version: by what was heard of the name within the TTL, else by
 // asking. errStale when it does not mean it; then it is asked for anew when the kernel looks it up.
 func (f *fileSystem) check(ctx context.Context, n *node) error {
-	item, ok := n.volume.tree.Recall(n.parent.key, n.name)
+	item, ok := n.volume.tree.Recall(n.parent().key(), n.name())
 	if ok && f.fresh(item.Confirmed) {
 		return f.compare(n, item)
 	}
@@ -128,14 +128,14 @@ func (f *fileSystem) staleness(n *node, err error) error {
 		return err
 	}
 	if f.nodes.retire(n) { // else what is known of the name is younger
-		n.volume.tree.Forget(n.parent.key, n.name)
+		n.volume.tree.Forget(n.parent().key(), n.name())
 	}
 	return errStale
 }
 
 // believes tells whether what follows a lookup need not ask again; see [secondTries].
 func (f *fileSystem) believes(n *node) bool {
-	return n.parent != nil && f.secondTries.believes(n.at(), n.confirmedAt(), f.cfg.Now())
+	return n.parent() != nil && f.secondTries.believes(n.at(), n.confirmedAt(), f.cfg.Now())
 }
 
 // refuse is the answer to a request by name that failed. After ESTALE the kernel will try again.

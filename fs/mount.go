@@ -58,6 +58,8 @@ type MountOptions struct {
 
 	// Debug logs every request, at level debug.
 	Debug bool
+
+	readOnly bool // the kernel refuses changes by itself
 }
 
 func (o *MountOptions) setDefaults() {
@@ -100,6 +102,7 @@ func Mount(dir string, cfg Config, opts MountOptions) (*Server, error) {
 		return nil, err
 	}
 	checked := cfg.refuses(opts.AllowOther)
+	opts.readOnly = cfg.Uploads == nil
 	d, err := attach(dir, opts, checked)
 	if err != nil {
 		return nil, err
@@ -108,7 +111,7 @@ func Mount(dir string, cfg Config, opts MountOptions) (*Server, error) {
 		dir: dir, device: d, log: cfg.Log,
 		done: make(chan struct{}), abandoned: make(chan struct{}),
 	}
-	s.fs = newFileSystem(cfg, d.dead)
+	s.fs = newFileSystem(cfg, checked, d.dead)
 	s.protocol, err = fuse.NewServer(s.fs, d.path(), protocolOptions(cfg.Log, opts))
 	if err != nil {
 		s.fs.close()
@@ -185,7 +188,8 @@ func protocolOptions(log *slog.Logger, opts MountOptions) *fuse.MountOptions {
 		// READDIRPLUS_AUTO: attributes come with names only where somebody looks at them, as ls -l does and ls does not.
 		// DIRECT_IO_ALLOW_MMAP: files can be mapped in read mode direct too.
 		// ASYNC_DIO: io_submit and io_uring get their O_DIRECT reads answered side by side.
-		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ASYNC_DIO,
+		// ATOMIC_O_TRUNC: a file that is opened to be written anew is told from one that is cut later, which counts as writing.
+		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ASYNC_DIO | fuse.CAP_ATOMIC_O_TRUNC,
 
 		// One path may have several node ids, and a lock is on the path.
 		EnableLocks: true,

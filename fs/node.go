@@ -1,53 +1,90 @@
 package fs
 
 import (
-	"hash/fnv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
+	"github.com/headrace/headrace/upload"
 )
 
 // node is what stands behind a node id: one version of one file, or one directory. The kernel has it from the lookup that
-// returned it until it forgets it as many times.
+// returned it until it forgets it as many times. A file that is written here is the one node that goes from version to version: what the kernel
+// has of its pages was written through them.
 type node struct {
 	// Constants.
 	id     uint64
-	parent *node   // nil for the root
+	ino    uint64  // st_ino, also after a rename
 	volume *volume // nil for the root of several buckets
-	name   string  // in parent
 	dir    bool
-	key    string // a file's key; the prefix of all keys below a directory
-	etag   string
-	size   int64
+
+	// Changed by a rename only, under the table's lock.
+	where atomic.Pointer[location]
 
 	// Guarded by the table's lock.
 	lookups uint64 // how often the kernel was given the node and has not forgotten it
+	holds   int    // files being written at or below the node: it stays though the kernel forgets it
 
-	mu           sync.Mutex // guards what is below; the prefetcher is called within it to open and close, which does no I/O
-	modTime      int64      // Unix seconds: LIST and HEAD differ below that
+	mu           sync.Mutex // guards what is below; the prefetcher and the uploads are called within it to open and close, which does no I/O
+	etag         string
+	size         int64
+	modTime      int64 // Unix seconds: LIST and HEAD differ below that
 	storageClass string
 	confirmed    time.Time // when the store last said that the name means this
 	deferred     bool      // a lookup was answered without asking, and whether it was right has not been found out since
 	opens        int       // open file handles
 	file         *prefetch.File
+	fileOf       objstore.Version // what file reads
+	given        given
+	marked       bool // a directory that is known to have an object of its own
+	removed      bool // the name is gone, and open handles are all that is left
+
+	// What is written, from the first handle that may until the last handle is gone and all is stored.
+	upload *upload.File
+	lost   bool   // it will never be stored: the name has somebody else's content
+	cut    uint64 // publications begun, from 1
+	kept   uint64 // the last of them that is stored, with all before
+
 	io           ioState
 	backing      *backing // what handles pass through to; set exactly while io is in that mode
 }
 
+// location is what names a node.
+type location struct {
+	parent *node // nil for the root
+	name   string
+	key    string // a file's key; the prefix of all keys below a directory
+}
+
+func (n *node) parent() *node { return n.where.Load().parent }
+func (n *node) name() string  { return n.where.Load().name }
+func (n *node) key() string   { return n.where.Load().key }
+
 // newNode makes the node of what a name was found to mean.
 func newNode(id uint64, parent *node, v *volume, item names.Item) *node {
-	n := &node{
-		id: id, parent: parent, volume: v, name: item.Name, dir: item.Dir, key: item.Key,
-		confirmed: item.Confirmed,
+	n := &node{id: id, volume: v, dir: item.Dir, confirmed: item.Confirmed}
+	if v != nil {
+		n.ino = inoOf(v.bucket.Name(), item.Dir, item.Key)
 	}
+	n.where.Store(&location{parent: parent, name: item.Name, key: item.Key})
 	if !item.Dir {
 		n.etag, n.size = item.Entry.ETag, item.Entry.Size
 	}
 	n.learn(item.Entry)
+	return n
+}
+
+// newRoot makes the node of the mount itself.
+func newRoot(v *volume, prefix string) *node {
+	n := &node{volume: v, dir: true, ino: rootIno}
+	if v != nil {
+		n.ino = inoOf(v.bucket.Name(), true, prefix)
+	}
+	n.where.Store(&location{key: prefix})
 	return n
 }
 
@@ -63,10 +100,14 @@ func (n *node) learn(e objstore.Entry) {
 func (n *node) item() names.Item {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	item := names.Item{Name: n.name, Dir: n.dir, Key: n.key, Confirmed: n.confirmed}
+	return n.itemLocked()
+}
+
+func (n *node) itemLocked() names.Item {
+	item := names.Item{Name: n.name(), Dir: n.dir, Key: n.key(), Confirmed: n.confirmed}
 	if !n.dir {
 		item.Entry = objstore.Entry{
-			Key: n.key, ETag: n.etag, Size: n.size,
+			Key: n.key(), ETag: n.etag, Size: n.size,
 			ModTime: time.Unix(n.modTime, 0), StorageClass: n.storageClass,
 		}
 	}
@@ -76,8 +117,8 @@ func (n *node) item() names.Item {
 // path is where the node is below the mount, for the log.
 func (n *node) path() string {
 	var parts []string
-	for ; n.parent != nil; n = n.parent {
-		parts = append(parts, n.name)
+	for ; n.parent() != nil; n = n.parent() {
+		parts = append(parts, n.name())
 	}
 	var b strings.Builder
 	for i := len(parts) - 1; i >= 0; i-- {
@@ -92,28 +133,27 @@ func (n *node) path() string {
 
 // childPath is path for a name in the directory.
 func (n *node) childPath(name string) string {
-	if n.parent == nil {
+	if n.parent() == nil {
 		return "/" + name
 	}
 	return n.path() + "/" + name
 }
 
 // lockPath is what locks on the node are on.
-func (n *node) lockPath() lockPath { return lockPath{volume: n.volume, key: n.key} }
+func (n *node) lockPath() lockPath { return lockPath{volume: n.volume, key: n.key()} }
 
-// ino is the node's st_ino.
-func (n *node) ino() uint64 {
-	if n.volume == nil {
-		return rootIno
-	}
-	return inoOf(n.volume.bucket.Name(), n.dir, n.key)
+// version is what a file's bytes are of, as far as the store has them.
+func (n *node) version() objstore.Version {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.versionLocked()
 }
 
-// version is what a file's bytes are of.
-func (n *node) version() objstore.Version {
+// versionLocked is version for who holds n.mu.
+func (n *node) versionLocked() objstore.Version {
 	return objstore.Version{
 		Endpoint: n.volume.bucket.Endpoint(), Bucket: n.volume.bucket.Name(),
-		Key: n.key, ETag: n.etag, Size: n.size,
+		Key: n.key(), ETag: n.etag, Size: n.size,
 	}
 }
 
@@ -150,7 +190,7 @@ func (n *node) update(item names.Item) {
 func (n *node) deferCheck() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.dir || n.deferred || n.opens > 0 {
+	if n.dir || n.deferred || n.opens > 0 || n.upload != nil {
 		return false
 	}
 	n.deferred = true
@@ -162,15 +202,25 @@ func (n *node) deferCheck() bool {
 func (n *node) needsCheck(fresh func(time.Time) bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.deferred || !n.dir && n.opens == 0 && !fresh(n.confirmed)
+	return n.upload == nil && (n.deferred || !n.dir && n.opens == 0 && !fresh(n.confirmed))
 }
 
 // open counts a handle and returns the file that all handles share.
 func (n *node) open(files *prefetch.Prefetcher) *prefetch.File {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.opens++; n.opens == 1 {
-		n.file = files.Open(n.version())
+	n.opens++
+	return n.readsLocked(files)
+}
+
+// readsLocked is the file that the version is read by, which is another one once the version is another. The caller holds n.mu and has
+// counted a handle.
+func (n *node) readsLocked(files *prefetch.Prefetcher) *prefetch.File {
+	if v := n.versionLocked(); n.file == nil || n.fileOf != v {
+		if n.file != nil {
+			n.file.Close()
+		}
+		n.file, n.fileOf = files.Open(v), v
 	}
 	return n.file
 }
@@ -229,32 +279,16 @@ func (n *node) passesThrough() bool {
 	return n.io.mode == ioPassthrough
 }
 
-// means tells whether what a name was found to mean is what the node stands for.
+// means tells whether what a name was found to mean is what the node stands for. What is written here is what its name means, whatever the
+// store has.
 func (n *node) means(item names.Item) bool {
-	if n.dir != item.Dir || n.key != item.Key {
+	if n.dir != item.Dir || n.key() != item.Key {
 		return false
 	}
-	return n.dir || n.etag == item.Entry.ETag && n.size == item.Entry.Size
-}
-
-// rootIno is the st_ino of the root of several buckets: what the roots of most file systems have.
-const rootIno = 1
-
-// inoOf computes an st_ino from what is named, so that it is the same in readdir and stat, for all versions and for all
-// mounts: 64 bits of FNV-1a over bucket, kind and key. Two names of ten million share one with a chance of 1 in
-// 400,000, and then nothing happens but that a program that compares inode numbers takes them for hard links, which st_nlink denies.
-func inoOf(bucket string, dir bool, key string) uint64 {
-	h := fnv.New64a()
-	kind := "\x00file\x00"
-	if dir {
-		kind = "\x00dir\x00"
+	if n.dir {
+		return true
 	}
-	for _, part := range []string{bucket, kind, key} {
-		_, _ = h.Write([]byte(part)) // never fails
-	}
-	// 0 means "no inode", 1 is the root's, and the highest is the protocol library's.
-	if ino := h.Sum64(); ino > rootIno && ino != ^uint64(0) {
-		return ino
-	}
-	return rootIno + 1
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.upload != nil || n.etag == item.Entry.ETag && n.size == item.Entry.Size
 }

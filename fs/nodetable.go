@@ -19,7 +19,7 @@ type childName struct {
 
 // nodeTable knows the nodes the kernel knows.
 //
-// INVARIANT: the root is in it for ever; every other node has at least one lookup, and goes when the last is forgotten.
+// INVARIANT: the root is in it for ever; every other node has at least one lookup or is held, and goes with the last of these.
 // INVARIANT: a name has at most one node that is looked up by it, and that node is in the table under its id.
 // INVARIANT: ids grow and are never used again, not even after the node is gone.
 type nodeTable struct {
@@ -30,6 +30,7 @@ type nodeTable struct {
 	last   uint64     // the highest id given
 	byID   map[uint64]*node
 	byName map[childName]*node // what a name means now; nodes of earlier versions are only in byID
+	moved  map[uint64]*node    // by st_ino, those that were renamed: no other node may have it meanwhile
 }
 
 // newNodeTable makes a table with its root.
@@ -41,6 +42,7 @@ func newNodeTable(root *node) *nodeTable {
 		last:    fuse.FUSE_ROOT_ID,
 		byID:    map[uint64]*node{fuse.FUSE_ROOT_ID: root},
 		byName:  map[childName]*node{},
+		moved:   map[uint64]*node{},
 	}
 }
 
@@ -73,19 +75,28 @@ func (t *nodeTable) enter(parent *node, v *volume, item names.Item) *node {
 		}
 	}
 	if n == nil {
-		t.last++
-		n = newNode(t.last, parent, v, item)
-		t.byID[n.id] = n
-		t.byName[at] = n
-		// Not again and again where the kernel has a use for them all.
-		if len(t.byID) > t.limit && t.last%pruneBatch == 0 {
-			select {
-			case t.crowded <- struct{}{}:
-			default:
-			}
-		}
+		n = t.make(parent, v, item)
 	}
 	n.lookups++
+	return n
+}
+
+// make adds a node, which is what its name means from now on. The caller holds mu.
+func (t *nodeTable) make(parent *node, v *volume, item names.Item) *node {
+	t.last++
+	n := newNode(t.last, parent, v, item)
+	for t.moved[n.ino] != nil {
+		n.ino++
+	}
+	t.byID[n.id] = n
+	t.byName[n.at()] = n
+	// Not again and again where the kernel has a use for them all.
+	if len(t.byID) > t.limit && t.last%pruneBatch == 0 {
+		select {
+		case t.crowded <- struct{}{}:
+		default:
+		}
+	}
 	return n
 }
 
@@ -95,7 +106,7 @@ func (t *nodeTable) oldest(keep int) (victims []*node) {
 	defer t.mu.Unlock()
 	ids := slices.Sorted(maps.Keys(t.byID))
 	for _, id := range ids[:max(0, len(ids)-keep)] {
-		if n := t.byID[id]; n.parent != nil && !n.isOpen() {
+		if n := t.byID[id]; n.parent() != nil && !n.isOpen() {
 			victims = append(victims, n)
 		}
 	}
@@ -128,16 +139,24 @@ func (t *nodeTable) forget(id, lookups uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.byID[id]
-	if n == nil || n.parent == nil {
+	if n == nil || n.parent() == nil {
 		return
 	}
 	n.lookups -= min(n.lookups, lookups)
-	if n.lookups > 0 {
+	t.tidy(n)
+}
+
+// tidy removes a node that nobody has a use for. The caller holds mu.
+func (t *nodeTable) tidy(n *node) {
+	if n.lookups > 0 || n.holds > 0 || n.parent() == nil {
 		return
 	}
-	delete(t.byID, id)
+	delete(t.byID, n.id)
 	if t.byName[n.at()] == n {
 		delete(t.byName, n.at())
+	}
+	if t.moved[n.ino] == n {
+		delete(t.moved, n.ino)
 	}
 }
 
@@ -149,13 +168,13 @@ func (t *nodeTable) len() int {
 }
 
 // at is where the node is, or was, found by name.
-func (n *node) at() childName { return childName{n.parent.id, n.name} }
+func (n *node) at() childName { return childName{n.parent().id, n.name()} }
 
 // check verifies the invariants.
 func (t *nodeTable) check() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if root := t.byID[fuse.FUSE_ROOT_ID]; root == nil || root.parent != nil {
+	if root := t.byID[fuse.FUSE_ROOT_ID]; root == nil || root.parent() != nil {
 		return fmt.Errorf("the root is %v", root)
 	}
 	for id, n := range t.byID {
@@ -164,8 +183,8 @@ func (t *nodeTable) check() error {
 			return fmt.Errorf("node %d is under %d", n.id, id)
 		case id > t.last:
 			return fmt.Errorf("node %d is above the last id given, %d", id, t.last)
-		case n.parent != nil && n.lookups == 0:
-			return fmt.Errorf("node %d has no lookups", id)
+		case n.parent() != nil && n.lookups == 0 && n.holds == 0:
+			return fmt.Errorf("node %d has no lookups and is not held", id)
 		}
 	}
 	for at, n := range t.byName {

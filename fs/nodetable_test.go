@@ -23,7 +23,7 @@ func fileItem(name string, version int, at time.Time) names.Item {
 }
 
 func newTestTable() (*nodeTable, *node) {
-	root := &node{dir: true}
+	root := newRoot(nil, "")
 	return newNodeTable(root), root
 }
 
@@ -43,10 +43,10 @@ func TestNodeTableRandom(t *testing.T) {
 			at = at.Add(time.Second)
 			n := table.enter(root, nil, fileItem(name, rnd.IntN(3), at))
 			given[n.id]++
-			if was, ok := version[n.id]; ok && was != n.name+n.etag {
-				t.Fatalf("node %d was %s and is %s", n.id, was, n.name+n.etag)
+			if was, ok := version[n.id]; ok && was != n.name()+n.etag {
+				t.Fatalf("node %d was %s and is %s", n.id, was, n.name()+n.etag)
 			}
-			version[n.id] = n.name + n.etag
+			version[n.id] = n.name() + n.etag
 		case op < 6:
 			if n := table.known(root, name); n != nil && table.again(n) {
 				given[n.id]++

@@ -12,9 +12,12 @@ import (
 // fileHandle is one open file.
 type fileHandle struct {
 	node *node
-	file *prefetch.File // shared by all handles of the node
 
-	direct bool // the kernel keeps no pages of what is read
+	direct    bool // the kernel keeps no pages of what is read
+	writable  bool
+	sync      bool // O_SYNC or O_DSYNC: each write is stored before it is answered
+	exclusive bool // the name was made by this handle, with O_EXCL
+	writers   writers
 
 	// Of fcntl locks, by the kernel's opaque number, those taken by way of this handle. Guarded by the table of locks.
 	lockOwners []uint64
@@ -24,36 +27,57 @@ type fileHandle struct {
 // the name up again and opens what it means now, and the caller of open(2) sees nothing of it.
 func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	n := f.nodes.get(in.NodeId)
-	switch {
-	case n == nil:
+	if n == nil {
 		return fuse.Status(syscall.ESTALE)
-	case n.dir:
-		return fuse.EISDIR
-	case in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY, in.Flags&syscall.O_TRUNC != 0:
-		return fuse.EROFS
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
+	return f.open(r, &in.InHeader, n, in.Flags, out)
+}
+
+// open makes a handle of a node.
+func (f *fileSystem) open(ctx context.Context, caller *fuse.InHeader, n *node, flags uint32, out *fuse.OpenOut) fuse.Status {
+	writes := flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0
+	switch {
+	case n.dir:
+		return fuse.EISDIR
+	case writes && f.cfg.Uploads == nil:
+		return fuse.EROFS
+	case writes && !f.mayChange(caller, n):
+		return fuse.EACCES
+	}
+	h := &fileHandle{
+		node: n, direct: flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect,
+		writable: writes, sync: flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0,
+	}
+	if writes {
+		return f.openToWrite(ctx, h, flags, out)
+	}
+	return f.openToRead(ctx, h, flags, out)
+}
+
+func (f *fileSystem) openToRead(ctx context.Context, h *fileHandle, flags uint32, out *fuse.OpenOut) fuse.Status {
+	n := h.node
 	file := n.open(f.cfg.Files)
-	h := &fileHandle{node: n, file: file, direct: in.Flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect}
+	written := n.isWritten()
 	var local *backing
-	if !n.passesThrough() { // else there is one already
+	if !written && !n.passesThrough() { // else there is one already
 		local = f.passthrough.back(n.version())
 	}
-	if err := f.checkOpen(r, h, in.Flags&syscall.O_DIRECT != 0, local != nil); err != nil {
-		f.passthrough.end(local)
-		n.close()
-		return f.refuse("open", n, err)
+	if !written {
+		if err := f.checkOpen(ctx, n, file, flags&syscall.O_DIRECT != 0, local != nil); err != nil {
+			f.passthrough.end(local)
+			f.closeNode(n)
+			return f.refuse("open", n, err)
+		}
 	}
 	mode, id, spare, fresh := n.beginIO(local, f.secondTries.expected(n.at(), f.cfg.Now()))
 	f.passthrough.end(spare)
 	if fresh {
-		n.close()
+		f.closeNode(n)
 		return f.another(n)
 	}
-	f.counters.opens.Add(1)
-	out.Fh = f.files.add(h)
-	out.OpenFlags = h.flags(mode)
+	f.opened(h, mode, out)
 	if mode == ioPassthrough {
 		out.BackingID = id
 		f.counters.passthrough.Add(1)
@@ -61,9 +85,50 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	return fuse.OK
 }
 
+// openToWrite has what the handle's node stands for become something that is written. What the kernel reads without this process cannot; and it can
+// only be what its name means, or there would be two that are to be stored under one key.
+func (f *fileSystem) openToWrite(ctx context.Context, h *fileHandle, flags uint32, out *fuse.OpenOut) fuse.Status {
+	n := h.node
+	if n.passesThrough() || !f.nodes.current(n) {
+		return f.another(n)
+	}
+	n.open(f.cfg.Files)
+	if !n.isWritten() && !f.fresh(n.confirmedAt()) && !f.believes(n) {
+		if err := f.check(ctx, n); err != nil {
+			f.closeNode(n)
+			return f.refuse("open", n, err)
+		}
+	}
+	from := fromVersion
+	if flags&syscall.O_TRUNC != 0 {
+		from = fromNothing
+	}
+	u, err := f.startWriting(n, from, false)
+	if err == nil && from == fromNothing && u.Size() > 0 {
+		err = u.Truncate(ctx, 0)
+	}
+	if err != nil {
+		f.closeNode(n)
+		return f.refuse("open", n, err)
+	}
+	mode, _, _, _ := n.beginIO(nil, true)
+	f.opened(h, mode, out)
+	return fuse.OK
+}
+
+// opened registers a handle.
+func (f *fileSystem) opened(h *fileHandle, mode ioMode, out *fuse.OpenOut) {
+	f.counters.opens.Add(1)
+	out.Fh = f.files.add(h)
+	out.OpenFlags = h.flags(mode)
+}
+
 // flags tell the kernel how to read.
 func (h *fileHandle) flags(mode ioMode) uint32 {
-	const always = fuse.FOPEN_NOFLUSH // see Flush
+	var always uint32
+	if !h.writable {
+		always = fuse.FOPEN_NOFLUSH // see Flush
+	}
 	switch {
 	case mode == ioPassthrough:
 		return always | fuse.FOPEN_PASSTHROUGH
@@ -85,13 +150,12 @@ func (f *fileSystem) another(n *node) fuse.Status {
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
 // for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT
 // always asks, but for a second try after ESTALE. What is local is not brought.
-func (f *fileSystem) checkOpen(ctx context.Context, h *fileHandle, strict, local bool) (err error) {
-	n := h.node
+func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict, local bool) (err error) {
 	asked := f.cfg.Now()
 	due := !f.fresh(n.confirmedAt()) && !f.believes(n)
 	confirmed := false
 	if !local && !n.passesThrough() {
-		confirmed, err = h.file.Preload(ctx)
+		confirmed, err = file.Preload(ctx)
 	}
 	switch {
 	case err != nil:
@@ -105,36 +169,4 @@ func (f *fileSystem) checkOpen(ctx context.Context, h *fileHandle, strict, local
 		return f.check(ctx, n)
 	}
 	return nil
-}
-
-// Flush answers each close(2) of a file where the kernel is older than 5.16, which cannot be told that there is nothing to
-// write: a request less for each file. fcntl locks of the closing process go, as POSIX has it; where Flush does not come,
-// they go with the handle that they were taken by.
-func (f *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
-	if n := f.nodes.get(in.NodeId); n != nil {
-		f.locks.release(n.lockPath(), false, in.LockOwner)
-	}
-	return fuse.OK
-}
-
-// Fsync has nothing to do.
-func (f *fileSystem) Fsync(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
-
-// Release closes a handle, once its last descriptor, map and read are gone.
-func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
-	h, ok := f.files.remove(in.Fh)
-	if !ok {
-		return
-	}
-	if in.ReleaseFlags&releaseFlockUnlock != 0 {
-		f.locks.release(h.node.lockPath(), true, in.LockOwner)
-	}
-	f.locks.releaseHandle(h)
-	f.closeFile(h.node)
-}
-
-// closeFile ends what Open began.
-func (f *fileSystem) closeFile(n *node) {
-	f.passthrough.end(n.endIO())
-	n.close()
 }

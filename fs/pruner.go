@@ -59,7 +59,7 @@ func (p *pruner) prune(victims []*node) {
 	}
 	for _, n := range victims {
 		if !n.dir {
-			p.kernel.EntryNotify(n.parent.id, n.name)
+			p.kernel.EntryNotify(n.parent().id, n.name())
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (f *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenO
 	if n.volume == nil {
 		h.entries = &bucketEntries{fs: f}
 	} else {
-		h.entries = &place{open: func() pass { return n.volume.tree.ReadDir(f.life, n.key) }}
+		h.entries = &place{open: func() pass { return n.volume.tree.ReadDir(f.life, n.key()) }}
 	}
 	out.Fh = f.dirs.add(h)
 	return fuse.OK
@@ -144,11 +144,11 @@ func (f *fileSystem) fillDir(ctx context.Context, h *dirHandle, offset uint64, a
 
 // dotEntry is "." or "..". The root has itself above it, as the kernel has it on every mount.
 func dotEntry(n *node, offset uint64) fuse.DirEntry {
-	e := fuse.DirEntry{Name: ".", Ino: n.ino(), Mode: syscall.S_IFDIR, Off: offset + 1}
+	e := fuse.DirEntry{Name: ".", Ino: n.ino, Mode: syscall.S_IFDIR, Off: offset + 1}
 	if offset == afterDot {
 		e.Name = ".."
-		if n.parent != nil {
-			e.Ino = n.parent.ino()
+		if n.parent() != nil {
+			e.Ino = n.parent().ino
 		}
 	}
 	return e

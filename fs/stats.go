@@ -14,6 +14,8 @@ type Stats struct {
 	Passthrough int64 // of these, those that the kernel reads from a local file
 	Reads       int64 // READ requests answered with data, which the kernel's pages did not answer
 	ReadBytes   int64 // bytes they returned
+	Writes      int64 // WRITE requests
+	WriteBytes  int64 // bytes they brought
 	DirEntries  int64 // names returned by readdir
 	Stale       int64 // times a version was found replaced, at open, at stat or while it was read
 	Interrupted int64 // requests given up because the caller was killed
@@ -22,5 +24,5 @@ type Stats struct {
 
 // counters are the totals of Stats.
 type counters struct {
-	lookups, opens, passthrough, reads, readBytes, dirEntries, stale, interrupted, errors atomic.Int64
+	lookups, opens, passthrough, reads, readBytes, writes, writeBytes, dirEntries, stale, interrupted, errors atomic.Int64
 }

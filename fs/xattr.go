@@ -39,7 +39,7 @@ func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
 	}
 	switch {
 	case name == attrKey:
-		return n.key, true
+		return n.key(), true
 	case n.dir:
 		return "", false
 	case name == attrETag:

@@ -64,6 +64,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	staging := filepath.Join(dir, "staging")
+	if err := os.Setenv("HEADRACE_STAGING_DIR", staging); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	shared = newSuite(dir)
 	code := m.Run()
 	if server, err := shared.server(); err == nil {
@@ -71,6 +76,10 @@ func run(m *testing.M) int {
 	}
 	if left := mountsBelow(dir); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "mounts left behind:", left)
+		return 1
+	}
+	if left, err := filepath.Glob(filepath.Join(staging, "*")); err != nil || len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "staging directories left behind:", left, err)
 		return 1
 	}
 	return code

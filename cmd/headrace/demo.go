@@ -40,6 +40,7 @@ func demoCommand() *cli.Command {
 				source: source{bucket: demoBucket},
 				store:  storeOptions{maxConcurrency: defaultConcurrency},
 				read:   read,
+				write:  writeOptions{closeTimeout: defaultCloseTimeout, keepRemoved: defaultKeepRemoved, exclusiveCreate: oneOf("close", "open")},
 				files:  fileOptions{uid: uint(os.Getuid()), gid: uint(os.Getgid()), fileMode: defaultFileMode, dirMode: defaultDirMode},
 				daemon: daemon,
 			}
@@ -71,6 +72,7 @@ func demo(ctx context.Context, dir string, o mountOptions, stdout, stderr io.Wri
 	}
 	defer s3.Stop()
 	o.store.endpoint, o.store.region = s3.Endpoint(), s3.Region()
+	o.write.dir, o.write.size = filepath.Join(folder, "staging"), minStaging
 	o.store.accessKey, o.store.secretKey = s3.AccessKey(), s3.SecretKey()
 	if err := makeDataset(preparing, folder, o); err != nil {
 		return err

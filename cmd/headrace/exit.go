@@ -18,6 +18,8 @@ const (
 	exitBusy        = 8  // the mount is in use
 	exitCache       = 9  // the cache directory cannot be used
 	exitPartial     = 10 // some of what was asked for was not done
+	exitStaging     = 11 // there is no place for what is written
+	exitUnstored    = 12 // what was written could not all be stored; it is kept
 	exitMountHelper = 32 // mount.headrace: what mount(8) expects for "mount failure"
 )
 
@@ -41,6 +43,8 @@ func exitCodes() []struct {
 		{exitBusy, "the mount is in use"},
 		{exitCache, "the cache directory cannot be used"},
 		{exitPartial, "`warm`: some files could not be read, or it was interrupted"},
+		{exitStaging, "the staging directory cannot be used"},
+		{exitUnstored, "unmounted, but not all that was written could be stored: it is kept, see `headrace uploads`"},
 		{exitMountHelper, "any failure but usage (then 1), when called by mount(8) as `mount.headrace`"},
 	}
 }

@@ -17,9 +17,13 @@ type mountOptions struct {
 	store  storeOptions
 	read   readOptions
 	cache  cacheOptions
+	write  writeOptions
 	files  fileOptions
 	daemon daemonOptions
 }
+
+// readOnly tells whether the mount refuses changes. Who sends no credentials may make none.
+func (o mountOptions) readOnly() bool { return o.files.readOnly || o.store.noSignRequest }
 
 func mountCommand() *cli.Command {
 	var o mountOptions
@@ -27,6 +31,7 @@ func mountCommand() *cli.Command {
 	flags = append(flags, o.store.flags()...)
 	flags = append(flags, o.read.flags()...)
 	flags = append(flags, o.cache.flags()...)
+	flags = append(flags, o.write.flags()...)
 	flags = append(flags, o.files.flags()...)
 	flags = append(flags, o.daemon.flags()...)
 	return &cli.Command{
@@ -66,6 +71,9 @@ func (o *mountOptions) resolve(c *cli.Context) (err error) {
 		return err
 	}
 	if err := o.cache.resolve(); err != nil {
+		return err
+	}
+	if err := o.write.resolve(); err != nil {
 		return err
 	}
 	if err := o.files.resolve(o.source); err != nil {

@@ -167,7 +167,7 @@ func (o *fileOptions) flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Name: "read-only", Category: fileGroup, EnvVars: environment("read-only"), Destination: &o.readOnly,
-			Usage: "refuse every change with EROFS; until writing comes this is so in any case",
+			Usage: "refuse every change with EROFS; without credentials this is so in any case",
 		},
 		&cli.UintFlag{
 			Name: "uid", Category: fileGroup, EnvVars: environment("uid"), Destination: &o.uid, Value: uint(os.Getuid()), DefaultText: "who mounts",

@@ -71,7 +71,8 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 		}
 	}
 	v.live()
-	return waitUnmounted(s.mount, dir, signals, log)
+	err = waitUnmounted(s.mount, dir, signals, log)
+	return errors.Join(err, s.flush(signals, time.Duration(o.write.closeTimeout), v.stderr))
 }
 
 // start builds the stack and mounts; a signal meanwhile ends it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/s3store"
 	"github.com/headrace/headrace/prefetch"
+	"github.com/headrace/headrace/upload"
+	"github.com/headrace/headrace/upload/journal"
 )
 
 // stack is everything one mount is made of, from the network up:
@@ -24,9 +27,11 @@ import (
 //	cache     keeps bytes, fetches each missing one once  cache
 //	          (with --cache-dir also on a disk)           cache/disk
 //	files     foresees what will be read                  prefetch
+//	staging   where what is written waits, and its logs   upload/journal
+//	uploads   keeps what is written until it is stored    upload
 //	mount     answers the kernel                          fs
 //
-// A read goes down this list until somebody has the bytes. Each layer knows the one below it through a small interface
+// A read goes down this list until somebody has the bytes; a write goes to the uploads, and from there to the router's buckets. Each layer knows the one below it through a small interface
 // and none above it.
 type stack struct {
 	client *s3store.Client
@@ -36,6 +41,9 @@ type stack struct {
 	cache  *cache.Cache
 	files  *prefetch.Prefetcher
 	mount  *fs.Server
+
+	staging *journal.Dir    // nil, as uploads, for a mount that is read-only
+	uploads *upload.Uploads // what is written
 
 	log     *slog.Logger
 	retries [objstore.NumOps]atomic.Uint64 // by operation
@@ -138,11 +146,38 @@ func (s *stack) noteRetry(e objstore.RetryEvent) {
 		"tried", e.Tried, "delay", e.Delay, "reached", e.Reached, "error", e.Err)
 }
 
+// acceptWrites makes what a mount needs that can be written to.
+func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (err error) {
+	if o.readOnly() {
+		return nil
+	}
+	endpoint, err := s.client.Endpoint(ctx)
+	if err != nil {
+		return err
+	}
+	owner := journal.Owner{
+		Endpoint: endpoint, Bucket: o.source.bucket, Prefix: o.source.prefix, Mountpoint: dir, PID: os.Getpid(), Started: time.Now(),
+	}
+	var limit int64
+	if s.staging, limit, err = o.write.open(o.cache.dir, owner, s.log); err != nil {
+		return err
+	}
+	s.uploads, err = upload.New(upload.Config{
+		Journal: s.staging, Size: limit, WriteBack: o.write.writeBack, CloseTimeout: time.Duration(o.write.closeTimeout),
+		Content: content{s.cache}, Log: s.log,
+	})
+	return err
+}
+
 // attach mounts what o names at dir and returns once the mount answers.
 func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, answerDeadline)
 	defer cancel()
+	if err := s.acceptWrites(ctx, dir, o); err != nil {
+		return err
+	}
 	config := o.files.config(o.read)
+	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
 	config.Files, config.Log, config.Cached, config.Lease = s.files, s.log, s.cache.Cached, s.cache.Lease
 	if o.source.all() {
 		v := &volumes{named: o.files.names, list: s.buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
@@ -170,6 +205,12 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 // close ends the layers from the top down. The mount must be gone, by Unmount or Abort.
 func (s *stack) close() error {
 	var err error
+	if s.uploads != nil {
+		err = errors.Join(err, s.uploads.Close())
+	}
+	if s.staging != nil {
+		err = errors.Join(err, s.staging.Close())
+	}
 	if s.cache != nil {
 		err = errors.Join(err, s.cache.Close())
 	}

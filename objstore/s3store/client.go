@@ -131,6 +131,9 @@ func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 // all buckets. It never waits, and breaks no request.
 func (c *Client) SetMaxConns(n int) { c.transport.setMaxConns(n) }
 
+// Endpoint is the store's identity, as it stands in versions.
+func (c *Client) Endpoint(ctx context.Context) (string, error) { return identity(ctx, c.options) }
+
 // Close drops the idle connections. Requests under way go on; the client can still be used.
 func (c *Client) Close() { c.transport.closeIdle() }
 

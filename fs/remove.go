@@ -1,0 +1,141 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Unlink removes a file. Who has it open reads on.
+func (f *fileSystem) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	dir, status := f.changeable(header, header.NodeId, name)
+	if status != fuse.OK {
+		return status
+	}
+	r := f.begin(cancel, header.Pid)
+	defer r.end()
+	n, err := f.child(r, dir, name)
+	if err != nil {
+		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
+	}
+	defer f.nodes.forget(n.id, 1)
+	if n.dir {
+		return fuse.EISDIR
+	}
+	if err := f.unlink(r, n); err != nil {
+		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
+	}
+	if err := f.keepDirectory(r, dir); err != nil {
+		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
+	}
+	return fuse.OK
+}
+
+// unlink removes a file's object, and its name. What is written and not stored is given up only when the object is gone.
+func (f *fileSystem) unlink(ctx context.Context, n *node) error {
+	if err := f.keepContent(ctx, n); err != nil {
+		return err
+	}
+	b, key := n.volume.bucket, n.key()
+	if n.version().ETag != "" {
+		if err := b.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	f.forgetName(n)
+	if f.detach(n) { // what was being stored meanwhile may have come to be
+		return b.Delete(ctx, key)
+	}
+	return nil
+}
+
+// keepContent lets those who have a file open read on when its name is gone or means something else: what is not here of what they read is
+// fetched.
+func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
+	n.mu.Lock()
+	if n.opens == 0 || n.io.mode == ioPassthrough || n.removed { // a local file stays
+		n.mu.Unlock()
+		return nil
+	}
+	u, began, err := f.uploadLocked(n, fromVersion, false)
+	n.mu.Unlock()
+	if began {
+		f.nodes.hold(n)
+	}
+	if err != nil {
+		return err
+	}
+	err = u.Localise(ctx, f.cfg.KeepRemoved)
+	if errors.Is(err, objstore.ErrQuota) || readErrno(err) == syscall.ESTALE { // it is more than is kept, or gone already
+		return nil
+	}
+	return err
+}
+
+// detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key.
+func (f *fileSystem) detach(n *node) (appeared bool) {
+	n.mu.Lock()
+	u := n.upload
+	n.removed = true
+	if u != nil {
+		n.volume.tree.Release(n.parent().key(), n.name())
+	}
+	n.mu.Unlock()
+	f.nodes.retire(n)
+	if u != nil {
+		appeared = u.Discard()
+		f.settle(n)
+	}
+	return appeared
+}
+
+// forgetName has a name be gone for this mount.
+func (f *fileSystem) forgetName(n *node) {
+	n.volume.tree.Gone(n.parent().key(), n.name())
+	f.nodes.retire(n)
+}
+
+// keepDirectory makes sure that a directory that has lost its last name is still there: without a marker of its own it would go with it.
+func (f *fileSystem) keepDirectory(ctx context.Context, dir *node) error {
+	if dir.key() == "" || dir.key() == f.cfg.Prefix || dir.hasMarker() {
+		return nil
+	}
+	empty, err := dir.volume.tree.Empty(ctx, dir.key())
+	if err != nil || !empty {
+		return err
+	}
+	return f.putMarker(ctx, dir)
+}
+
+// putMarker makes a directory's object, unless it is there.
+func (f *fileSystem) putMarker(ctx context.Context, dir *node) error {
+	err := makeMarker(ctx, dir.volume.bucket, dir.key())
+	if err != nil && !errors.Is(err, objstore.ErrExists) {
+		return err
+	}
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	dir.marked = true
+	return nil
+}
+
+// markerType is what other tools give the objects that stand for directories.
+const markerType = "application/x-directory"
+
+// makeMarker makes the object that stands for a directory: ErrExists when there is one.
+func makeMarker(ctx context.Context, b objstore.Bucket, key string) error {
+	_, err := b.Put(ctx, key, bytes.NewReader(nil), 0, objstore.Condition{IfNew: true}, objstore.Attributes{ContentType: markerType})
+	return err
+}
+
+// hasMarker tells whether this mount knows that the directory has an object of its own.
+func (n *node) hasMarker() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.marked
+}

@@ -1,0 +1,267 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/fs/names"
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload"
+)
+
+// Rename gives a file or a directory another name, in place of what had it.
+func (f *fileSystem) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	from, status := f.changeable(&in.InHeader, in.NodeId, oldName)
+	if status != fuse.OK {
+		return status
+	}
+	to, status := f.changeable(&in.InHeader, in.Newdir, newName)
+	switch {
+	case status != fuse.OK:
+		return status
+	case in.Flags&^unix.RENAME_NOREPLACE != 0:
+		return fuse.EINVAL
+	case from.volume != to.volume: // two buckets
+		return fuse.Status(syscall.EXDEV)
+	}
+	r := f.begin(cancel, in.Pid)
+	defer r.end()
+	n, err := f.child(r, from, oldName)
+	if err != nil {
+		return f.answer("rename", from.childPath(oldName), err, errnoOf(err))
+	}
+	defer f.nodes.forget(n.id, 1)
+	m := move{node: n, from: from, to: to, name: newName, mustBeNew: in.Flags&unix.RENAME_NOREPLACE != 0}
+	if errno := f.target(r, &m); errno != 0 {
+		return fuse.Status(errno)
+	}
+	if m.replaced != nil {
+		defer f.nodes.forget(m.replaced.id, 1)
+	}
+	if n.dir {
+		err = f.moveDirectory(r, m)
+	} else {
+		err = f.moveFile(r, m)
+	}
+	if err == nil {
+		err = f.keepDirectory(r, from)
+	}
+	if err != nil {
+		return f.answer("rename", from.childPath(oldName), err, createErrno(err))
+	}
+	return fuse.OK
+}
+
+// move is a rename under way.
+type move struct {
+	node     *node
+	from, to *node // directories
+	name     string
+	key      string // the new one
+	replaced *node  // what has the name; nil for nothing
+
+	mustBeNew bool
+}
+
+// target finds what the new name means, and whether it may be replaced.
+func (f *fileSystem) target(ctx context.Context, m *move) syscall.Errno {
+	failed := func(err error) syscall.Errno {
+		return syscall.Errno(f.answer("rename", m.to.childPath(m.name), err, createErrno(err)))
+	}
+	n, err := f.child(ctx, m.to, m.name)
+	if err != nil && !errors.Is(err, objstore.ErrNotExist) {
+		return failed(err)
+	}
+	if err == nil {
+		errno := replaceable(m.node, n, m.mustBeNew)
+		if errno == 0 && n.dir {
+			var empty bool
+			if empty, err = n.volume.tree.Empty(ctx, n.key()); err != nil {
+				errno = failed(err)
+			} else if !empty {
+				errno = syscall.ENOTEMPTY
+			}
+		}
+		if errno != 0 {
+			f.nodes.forget(n.id, 1)
+			return errno
+		}
+		m.replaced, m.key = n, n.key()
+		return 0
+	}
+	if m.key, err = names.NewKey(m.to.key(), m.name, m.node.dir); err != nil {
+		return failed(err)
+	}
+	return 0
+}
+
+// replaceable tells whether n may take the name of old.
+func replaceable(n, old *node, mustBeNew bool) syscall.Errno {
+	switch {
+	case mustBeNew:
+		return syscall.EEXIST
+	case old.dir && !n.dir:
+		return syscall.EISDIR
+	case !old.dir && n.dir:
+		return syscall.ENOTDIR
+	}
+	return 0
+}
+
+// moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store.
+func (f *fileSystem) moveFile(ctx context.Context, m move) error {
+	n := m.node
+	var cond objstore.Condition
+	var replaces objstore.Version
+	if m.replaced == nil {
+		cond.IfNew = true
+	} else {
+		if replaces = m.replaced.version(); replaces.ETag == "" {
+			cond.IfNew, replaces = true, objstore.Version{}
+		} else {
+			cond.IfMatch = replaces.ETag
+		}
+		if err := f.keepContent(ctx, m.replaced); err != nil {
+			return err
+		}
+	}
+	stored := n.version()
+	u := n.writing()
+	if m.replaced != nil && m.replaced.isWritten() {
+		f.detach(m.replaced) // else it would be stored under the name, after this
+	}
+	var err error
+	switch {
+	case u != nil && u.Changed():
+		err = f.moveUnstored(ctx, m, u, replaces, stored)
+	default:
+		var e objstore.Entry
+		if e, err = f.moveStored(ctx, m, stored, cond); err == nil {
+			f.moved(n, m, u, e)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	f.renameNode(m)
+	return nil
+}
+
+// moveStored has the store move an object in place of what has the key. If that is not what was known, it is looked at once more: a rename replaces
+// whatever is there, unless it must not.
+func (f *fileSystem) moveStored(ctx context.Context, m move, stored objstore.Version, cond objstore.Condition) (objstore.Entry, error) {
+	b := m.node.volume.bucket
+	e, err := f.cfg.Uploads.MoveObject(ctx, b, stored, m.key, cond)
+	if m.mustBeNew || !errors.Is(err, objstore.ErrExists) && !errors.Is(err, objstore.ErrChanged) {
+		return e, err
+	}
+	switch now, lookErr := b.Stat(ctx, m.key); {
+	case errors.Is(lookErr, objstore.ErrNotExist):
+		cond = objstore.Condition{IfNew: true}
+	case lookErr != nil:
+		return e, lookErr
+	default:
+		cond = objstore.Condition{IfMatch: now.ETag}
+	}
+	return f.cfg.Uploads.MoveObject(ctx, b, stored, m.key, cond)
+}
+
+// moveUnstored moves a file of which something is to be stored. Where its old name has an object, what is written is stored under the new key
+// before that goes.
+func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, replaces, stored objstore.Version) error {
+	if err := u.Retarget(ctx, upload.Target{Bucket: m.node.volume.bucket, Key: m.key, Replaces: replaces}); err != nil {
+		return err
+	}
+	if stored.ETag == "" {
+		return nil
+	}
+	if err := f.publish(ctx, m.node, u); err != nil {
+		return err
+	}
+	return m.node.volume.bucket.Delete(ctx, stored.Key)
+}
+
+// moved takes over what the store says of an object that it has moved.
+func (f *fileSystem) moved(n *node, m move, u *upload.File, e objstore.Entry) {
+	v := n.version()
+	v.Key, v.ETag = m.key, e.ETag
+	n.mu.Lock()
+	n.etag, n.confirmed, n.deferred = e.ETag, f.cfg.Now(), false
+	if !e.ModTime.IsZero() {
+		n.modTime = e.ModTime.Unix()
+	}
+	n.mu.Unlock()
+	if u != nil {
+		u.Moved(v)
+	}
+}
+
+// renameNode has the node go by its new name, once the store does.
+func (f *fileSystem) renameNode(m move) {
+	n, tree := m.node, m.node.volume.tree
+	oldDir, oldName := n.parent().key(), n.name()
+	if m.replaced != nil {
+		f.detach(m.replaced)
+	}
+	f.nodes.move(n, m.to, m.name, m.key)
+	n.mu.Lock()
+	item, held := n.itemLocked(), n.upload != nil
+	if held {
+		tree.Release(oldDir, oldName)
+		tree.Hold(m.to.key(), item)
+	}
+	n.mu.Unlock()
+	tree.Gone(oldDir, oldName)
+	if !held {
+		tree.Learn(m.to.key(), item)
+	}
+	f.locks.move(lockPath{n.volume, oldDir + oldName}, n.lockPath())
+}
+
+// moveDirectory gives a directory another name: all keys below it. What is being written below is stored first, under its new key where it has no object
+// yet.
+func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
+	n := m.node
+	from := n.key()
+	if m.to == n || m.to.isBelow(n) {
+		return syscall.EINVAL
+	}
+	for _, below := range f.nodes.below(n) {
+		if u := below.writing(); u != nil && u.Changed() {
+			if err := f.publish(ctx, below, u); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.cfg.Uploads.MoveDirectory(ctx, n.volume.bucket, from, m.key); err != nil {
+		n.volume.tree.Rehome(from, m.key) // some of it may have moved
+		return err
+	}
+	if m.replaced != nil {
+		f.nodes.retire(m.replaced)
+	}
+	oldDir, oldName := n.parent().key(), n.name()
+	f.nodes.move(n, m.to, m.name, m.key)
+	n.volume.tree.Rehome(from, m.key)
+	n.volume.tree.Gone(oldDir, oldName)
+	for _, below := range f.nodes.below(n) {
+		f.rebase(below)
+	}
+	return nil
+}
+
+// rebase has a file below a directory that was moved be asked for when it is opened next: its object may have another ETag. Who has it open reads
+// on by the one it had, which is the same where the store computes ETags from content.
+func (f *fileSystem) rebase(n *node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.confirmed, n.deferred = time.Time{}, true
+	if n.upload != nil {
+		n.upload.Moved(n.versionLocked())
+	}
+}
