@@ -14,6 +14,11 @@
 // program noticing. Node ids are never used twice, and an unknown one gets ESTALE. st_ino is not the node id: it is
 // computed from the key, so that it is the same in readdir, in stat, for every version and for every mount.
 //
+// # Writing
+//
+// The one node that goes from version to version is that of a file that is written here: the kernel's pages of it were written through it. While it
+// has an upload its name means it, whatever the store says; see writing.go. Which close stores what was written is a rule of its own; see Flush.
+//
 // # Freshness
 //
 // What the store said less than the metadata TTL ago needs no asking, and the kernel is told to remember it for just
@@ -25,13 +30,15 @@
 //
 //   - mount.go, device.go, fusermount.go, unmount.go, readahead.go: getting a mount and getting rid of it.
 //   - fs.go, node.go, nodetable.go, pruner.go, handles.go, volumes.go, secondtry.go: what is known between requests.
-//   - lookup.go, attr.go, open.go, read.go, readdir.go, place.go, xattr.go, statfs.go, readonly.go: the requests.
+//   - lookup.go, attr.go, open.go, read.go, close.go, readdir.go, place.go, xattr.go, statfs.go: the requests that change nothing.
+//   - create.go, write.go, remove.go, directory.go, rename.go: those that do. caller.go: who may.
+//   - writing.go, writers.go, given.go, nodehold.go: what is known of a file that is being written.
 //   - locks.go, locktable.go: flock and fcntl locks, answered here, per path.
 //   - errno.go: the one table from errors to errno. request.go: contexts that end when the caller is killed.
 //
 // # Limits
 //
-// Nothing can be written yet: every change is EROFS. The process that serves a mount must never touch what is below it,
+// Modes, owners and times that are given are kept as long as the kernel knows the file, and no longer. The process that serves a mount must never touch what is below it,
 // or it may wait for itself; nothing in this package does, and nothing that imports it should. A key named
 // ".go-fuse-epoll-hack" at the root of a mount cannot be read: the protocol library keeps that name for itself.
 package fs

@@ -49,8 +49,8 @@ type node struct {
 	cut    uint64 // publications begun, from 1
 	kept   uint64 // the last of them that is stored, with all before
 
-	io           ioState
-	backing      *backing // what handles pass through to; set exactly while io is in that mode
+	io      ioState
+	backing *backing // what handles pass through to; set exactly while io is in that mode
 }
 
 // location is what names a node.

@@ -19,11 +19,11 @@ const partsAtOnce = 8
 type multipart struct {
 	bucket objstore.Bucket
 	key    string
-	ready chan struct{} // closed when id or err is set
-	id    string
-	err   error
-	slots chan struct{} // who sends a part has one
-	parts map[int]*part // by number in the layout, those that were sent early; guarded by File.mu
+	ready  chan struct{} // closed when id or err is set
+	id     string
+	err    error
+	slots  chan struct{} // who sends a part has one
+	parts  map[int]*part // by number in the layout, those that were sent early; guarded by File.mu
 }
 
 // part is one that is sent while the file is written.
