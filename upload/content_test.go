@@ -87,21 +87,22 @@ func checkQuestions(t *testing.T, r ranges, bits []bool, asked objstore.Range) {
 
 // Parts begin where the one before ends, are at least 50 MB, at most what the store takes, and hold 46 TiB.
 func TestLayout(t *testing.T) {
+	z := storeSizes
 	for n := 1; n <= maxParts; n++ {
-		length := layout[n] - layout[n-1]
-		if length < minPart || length > maxPart || n > 1 && length < layout[n-1]-layout[n-2] {
-			t.Fatalf("part %d is %d bytes long", n, length)
+		r := z.at(n)
+		if r.Len < 50_000_000 || r.Len > z.largest || n > 1 && (r.Len < z.at(n-1).Len || r.Off != z.at(n-1).End()) {
+			t.Fatalf("part %d is %v", n, r)
 		}
-		for _, off := range []int64{layout[n-1], layout[n] - 1} {
-			if number, r := partAt(off); number != n || r.Off != layout[n-1] || r.Len != length {
-				t.Fatalf("%d is in part %d, %v", off, number, r)
+		for _, off := range []int64{r.Off, r.End() - 1} {
+			if number := z.number(off); number != n {
+				t.Fatalf("%d is in part %d", off, number)
 			}
 		}
 	}
-	if layout[0] != 0 || layout[1] != minPart || minPart < 50_000_000 {
-		t.Error("the first part is not 64 MiB at the start")
+	if first := z.at(1); first.Off != 0 || first.Len != 64*mib {
+		t.Errorf("the first part is %v", first)
 	}
-	if total := largest(); total < 46<<40 {
-		t.Errorf("%d bytes fit, which is less than 46 TiB", total)
+	if z.most() < 46<<40 {
+		t.Errorf("%d bytes fit, which is less than 46 TiB", z.most())
 	}
 }

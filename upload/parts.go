@@ -37,13 +37,12 @@ type part struct {
 
 // sendEarly begins to send those parts that a writer of r has completed and gone past. The caller holds mu.
 func (f *File) sendEarly(r objstore.Range) {
-	if f.content.size <= minPart || f.discarded || f.lost != nil {
+	z := f.uploads.sizes
+	if f.content.size <= z.part || f.discarded || f.lost != nil {
 		return
 	}
-	first, _ := partAt(max(0, r.Off-1))
-	last, _ := partAt(r.End())
-	for number := first; number <= last; number++ {
-		where := objstore.Range{Off: layout[number-1], Len: layout[number] - layout[number-1]}
+	for number := z.number(max(0, r.Off-1)); number <= z.number(r.End()-1); number++ {
+		where := z.at(number)
 		done := where.End() < f.content.size && f.content.changed.covers(where) && f.content.local.covers(where)
 		if done && !f.spoiled[number] && (f.multipart == nil || f.multipart.parts[number] == nil) {
 			f.sendPart(number, where)
@@ -305,7 +304,7 @@ func (f *File) sendSteps(ctx context.Context, m *multipart, steps []step, seen f
 
 // keep has the next attempt know of a part that was sent, where it is one of the layout.
 func (f *File) keep(m *multipart, s step, sent objstore.Part) {
-	if s.number >= len(layout) || layout[s.number-1] != s.Off {
+	if s.Off != f.uploads.sizes.at(s.number).Off {
 		return
 	}
 	f.mu.Lock()

@@ -14,50 +14,44 @@ type step struct {
 	sent   *objstore.Part // the store has it
 }
 
-const (
-	// copyUnit is how much one request copies at most, so that several copy at the same time.
-	copyUnit = 1 << 30
-	// sendUnit is how much one request sends of a changed object.
-	sendUnit = minPart
-)
-
 // planOf decides how content becomes an object: by one request when steps is nil, else by parts. sent are the parts that the store has, by their
 // numbers in the layout.
-func planOf(c *content, sent map[int]objstore.Part) (steps []step) {
+func (z *sizes) planOf(c *content, sent map[int]objstore.Part) (steps []step) {
 	switch {
 	case len(sent) > 0 || len(c.released) > 0:
-		return planByLayout(c, sent)
-	case c.size <= minPart:
+		return z.byLayout(c, sent)
+	case c.size <= z.part:
 		return nil
-	case c.base.ETag == "" || !c.copies():
-		return planByLayout(c, nil)
+	case c.base.ETag == "" || !z.copies(c):
+		return z.byLayout(c, nil)
 	}
-	return planByChange(c)
+	return z.byChange(c)
 }
 
 // copies tells whether enough of the base is left to be copied.
-func (c *content) copies() bool {
+func (z *sizes) copies(c *content) bool {
 	for _, gap := range c.changed.gaps(objstore.Range{Len: min(c.size, c.base.Size)}) {
-		if gap.Len >= leastPart {
+		if gap.Len >= z.least {
 			return true
 		}
 	}
 	return false
 }
 
-// planByLayout goes by the layout's parts, since some are sent already: the rest is copied where nothing of it has changed.
-func planByLayout(c *content, sent map[int]objstore.Part) (steps []step) {
+// byLayout goes by the layout's parts, since some are sent already: the rest is copied where nothing of it has changed.
+func (z *sizes) byLayout(c *content, sent map[int]objstore.Part) (steps []step) {
 	for off := int64(0); off < c.size; {
-		number, r := partAt(off)
+		number := z.number(off)
+		r := z.at(number)
 		r = r.Intersect(objstore.Range{Len: c.size})
 		off = r.End()
 		s := step{number: number, Range: r}
 		if part, ok := sent[number]; ok {
 			s.sent = &part
 		} else {
-			s.copied = c.base.ETag != "" && r.End() <= c.base.Size && !c.changed.overlaps(r) && (r.Len >= leastPart || off == c.size)
+			s.copied = c.base.ETag != "" && r.End() <= c.base.Size && !c.changed.overlaps(r) && (r.Len >= z.least || off == c.size)
 		}
-		if last := len(steps) - 1; s.copied && last >= 0 && steps[last].copied && steps[last].Len+s.Len <= copyUnit {
+		if last := len(steps) - 1; s.copied && last >= 0 && steps[last].copied && steps[last].Len+s.Len <= z.copied {
 			steps[last].Len += s.Len
 			continue
 		}
@@ -66,8 +60,8 @@ func planByLayout(c *content, sent map[int]objstore.Part) (steps []step) {
 	return steps
 }
 
-// planByChange sends what has changed, with as much around it as makes a part, and has the rest copied.
-func planByChange(c *content) (steps []step) {
+// byChange sends what has changed, with as much around it as makes a part, and has the rest copied.
+func (z *sizes) byChange(c *content) (steps []step) {
 	whole := objstore.Range{Len: c.size}
 	var send ranges
 	for _, r := range c.changed {
@@ -79,26 +73,26 @@ func planByChange(c *content) (steps []step) {
 	for changed := true; changed; {
 		changed = false
 		for _, r := range send {
-			if r.Len < leastPart && r.End() < c.size { // too short for a part: more of what follows
-				send, changed = send.add(objstore.Range{Off: r.Off, Len: min(leastPart, c.size-r.Off)}), true
+			if r.Len < z.least && r.End() < c.size { // too short for a part: more of what follows
+				send, changed = send.add(objstore.Range{Off: r.Off, Len: min(z.least, c.size-r.Off)}), true
 				break
 			}
 		}
 		for _, gap := range send.gaps(whole) {
-			if gap.Len < leastPart && gap.End() < c.size { // too short to be copied
+			if gap.Len < z.least && gap.End() < c.size { // too short to be copied
 				send, changed = send.add(gap), true
 				break
 			}
 		}
 	}
 	for _, r := range send {
-		steps = appendSplit(steps, r, sendUnit, false)
+		steps = z.split(steps, r, false)
 	}
 	for _, gap := range send.gaps(whole) {
-		steps = appendSplit(steps, gap, copyUnit, true)
+		steps = z.split(steps, gap, true)
 	}
 	if len(steps) > maxParts { // changes all over a huge file
-		return planByLayout(c, nil)
+		return z.byLayout(c, nil)
 	}
 	slices.SortFunc(steps, func(a, b step) int { return int(min(max(a.Off-b.Off, -1), 1)) })
 	for i := range steps {
@@ -107,11 +101,15 @@ func planByChange(c *content) (steps []step) {
 	return steps
 }
 
-// appendSplit adds r in parts of a unit; a rest that is too short goes with the one before it.
-func appendSplit(steps []step, r objstore.Range, unit int64, copied bool) []step {
+// split adds r in parts that are not too large; a rest that is too short goes with the one before it.
+func (z *sizes) split(steps []step, r objstore.Range, copied bool) []step {
+	unit := z.part
+	if copied {
+		unit = z.copied
+	}
 	for !r.Empty() {
 		n := min(r.Len, unit)
-		if r.Len-n < leastPart {
+		if r.Len-n < z.least {
 			n = r.Len
 		}
 		steps = append(steps, step{Range: objstore.Range{Off: r.Off, Len: n}, copied: copied})

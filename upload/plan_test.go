@@ -34,7 +34,7 @@ func checkPlan(t *testing.T, c *content, steps []step) (sent int64) {
 			t.Fatalf("step %d is %v, and the one before ended at %d", i, s.Range, off)
 		case s.number <= number || s.number > maxParts:
 			t.Fatalf("part %d comes after %d", s.number, number)
-		case s.Len < leastPart && !last, s.Len > maxPart:
+		case s.Len < storeSizes.least && !last, s.Len > storeSizes.largest:
 			t.Fatalf("part %d is %d bytes long", s.number, s.Len)
 		case s.copied && (s.End() > c.base.Size || c.changed.overlaps(s.Range)):
 			t.Fatalf("part %d, %v, is copied, and is not the base's", s.number, s.Range)
@@ -61,11 +61,11 @@ func TestPlan(t *testing.T) {
 		steps int   // at most
 	}{
 		{"small", changedAt(10*mib, objstore.Range{Off: 5, Len: 1}), true, 0, 0},
-		{"new, one part", changedAt(0, objstore.Range{Len: minPart}), true, 0, 0},
+		{"new, one part", changedAt(0, objstore.Range{Len: storeSizes.part}), true, 0, 0},
 		{"append 1 MiB to 10 GiB", changedAt(10*gib, objstore.Range{Off: 10 * gib, Len: mib}), false, mib, 12},
 		{"append 1 byte", changedAt(gib, objstore.Range{Off: gib, Len: 1}), false, 1, 3},
-		{"first byte of 1 GiB", changedAt(gib, objstore.Range{Len: 1}), false, leastPart, 3},
-		{"a byte in the middle", changedAt(gib, objstore.Range{Off: 500 * mib, Len: 1}), false, leastPart, 4},
+		{"first byte of 1 GiB", changedAt(gib, objstore.Range{Len: 1}), false, storeSizes.least, 3},
+		{"a byte in the middle", changedAt(gib, objstore.Range{Off: 500 * mib, Len: 1}), false, storeSizes.least, 4},
 		{"last byte", changedAt(gib, objstore.Range{Off: gib - 1, Len: 1}), false, 1, 3},
 		{"two bytes close by", changedAt(gib, objstore.Range{Off: 100 * mib, Len: 1}, objstore.Range{Off: 107 * mib, Len: 1}), false, 12*mib + 1, 5},
 		{"near the start", changedAt(gib, objstore.Range{Off: 3 * mib, Len: 1}), false, 8*mib + 1, 3},
@@ -74,7 +74,7 @@ func TestPlan(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			steps := planOf(&test.c, nil)
+			steps := storeSizes.planOf(&test.c, nil)
 			if test.whole != (steps == nil) {
 				t.Fatalf("%d steps", len(steps))
 			}
@@ -92,11 +92,11 @@ func TestPlan(t *testing.T) {
 func TestPlanOfCut(t *testing.T) {
 	c := newContent(stored(1 << 30))
 	c.truncate(300*mib + 5)
-	if sent := checkPlan(t, &c, planOf(&c, nil)); sent != 0 {
+	if sent := checkPlan(t, &c, storeSizes.planOf(&c, nil)); sent != 0 {
 		t.Errorf("%d bytes are sent", sent)
 	}
 	c.truncate(400 * mib)
-	if sent := checkPlan(t, &c, planOf(&c, nil)); sent != 100*mib-5 {
+	if sent := checkPlan(t, &c, storeSizes.planOf(&c, nil)); sent != 100*mib-5 {
 		t.Errorf("%d bytes are sent of what is zeros now", sent)
 	}
 }
@@ -105,12 +105,12 @@ func TestPlanOfCut(t *testing.T) {
 func TestPlanWithParts(t *testing.T) {
 	c := changedAt(0, objstore.Range{Len: 1000 * mib})
 	sent := map[int]objstore.Part{1: {Number: 1}, 2: {Number: 2}, 9: {Number: 9}}
-	steps := planOf(&c, sent)
+	steps := storeSizes.planOf(&c, sent)
 	if got := checkPlan(t, &c, steps); got != (1000-3*64)*mib {
 		t.Errorf("%d bytes are sent", got)
 	}
 	c = changedAt(2000*mib, objstore.Range{Off: 64 * mib, Len: 200 * mib})
-	steps = planOf(&c, map[int]objstore.Part{2: {Number: 2}, 3: {Number: 3}})
+	steps = storeSizes.planOf(&c, map[int]objstore.Part{2: {Number: 2}, 3: {Number: 3}})
 	if got := checkPlan(t, &c, steps); got != 128*mib {
 		t.Errorf("%d bytes are sent of 72 that have changed in two parts", got/mib)
 	}
@@ -132,9 +132,9 @@ func TestPlanRandom(t *testing.T) {
 			length := int64(1) << rnd.IntN(29)
 			c.write(objstore.Range{Off: rnd.Int64N(3 << 30), Len: 1 + rnd.Int64N(length)})
 		}
-		if steps := planOf(&c, nil); steps != nil {
+		if steps := storeSizes.planOf(&c, nil); steps != nil {
 			checkPlan(t, &c, steps)
-		} else if c.size > minPart {
+		} else if c.size > storeSizes.part {
 			t.Fatalf("seed %d: %d bytes with one request", seed, c.size)
 		}
 	}

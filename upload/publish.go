@@ -33,7 +33,7 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 	if err != nil {
 		return objstore.Entry{}, err
 	}
-	steps := planOf(&c, sent)
+	steps := f.uploads.sizes.planOf(&c, sent)
 	var e objstore.Entry
 	var id string
 	if steps == nil {

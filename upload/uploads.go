@@ -48,6 +48,7 @@ type Config struct {
 // Uploads are the files of one mount that are written or not stored yet. All methods may be called at the same time.
 type Uploads struct {
 	cfg    Config
+	sizes  *sizes
 	budget *budget
 	mover  *mover
 
@@ -80,7 +81,7 @@ func New(cfg Config) (*Uploads, error) {
 		cfg.Now = time.Now
 	}
 	u := &Uploads{
-		cfg: cfg, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
+		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
 		files: make(map[*File]struct{}),
 	}
 	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))

@@ -30,7 +30,7 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) error {
 
 // change has bytes of the staging file be written by do.
 func (f *File) change(ctx context.Context, r objstore.Range, do func(*journal.Upload) error) error {
-	if r.End() > largest() {
+	if r.End() > f.uploads.sizes.most() {
 		return fmt.Errorf("upload: %s: %w", f.name(), syscall.EFBIG)
 	}
 	s, err := f.stage(ctx)
@@ -119,7 +119,7 @@ func (f *File) lineFor(fresh objstore.Range) (line objstore.Range, due bool) {
 
 // Truncate gives the file another size. What is new reads as zeros.
 func (f *File) Truncate(ctx context.Context, size int64) error {
-	if size > largest() {
+	if size > f.uploads.sizes.most() {
 		return fmt.Errorf("upload: %s: %w", f.name(), syscall.EFBIG)
 	}
 	if err := f.turn.hold(ctx); err != nil {

@@ -1,0 +1,358 @@
+package upload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+)
+
+// A small file is one PUT, and an empty one too; what has not changed is none.
+func TestPublishSmall(t *testing.T) {
+	r := newRig(t, nil)
+	for _, n := range []int{0, 1, 5000, 64 << 10} {
+		content := text(n, byte(n))
+		f := r.open("small", true)
+		r.write(f, content, 0)
+		if e := r.publish(f); e.Size != int64(n) || !bytes.Equal(r.stored("small"), content) {
+			t.Errorf("%d bytes: %+v is stored", n, e)
+		}
+		before := len(r.bucket.Calls())
+		r.publish(f)
+		f.Close()
+		r.settled()
+		if calls := r.bucket.Calls()[before:]; len(calls) > 0 {
+			t.Errorf("for what has not changed the store was asked %v", calls)
+		}
+		if err := r.store.Delete(context.Background(), "small"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := r.Stats(); s.Puts != 4 || s.Parts != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A large file is sent while it is written, and each part once.
+func TestPartsAreSentEarly(t *testing.T) {
+	r := newRig(t, nil)
+	content := text(1<<20+77, 1)
+	f := r.open("large", true)
+	for off := 0; off < len(content); off += 10_000 {
+		r.write(f, content[off:min(off+10_000, len(content))], int64(off))
+	}
+	for deadline := time.Now().Add(10 * time.Second); r.Stats().Parts < 16; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("before it is closed %d parts are sent", r.Stats().Parts)
+		}
+	}
+	r.publish(f)
+	f.Close()
+	r.settled()
+	if !bytes.Equal(r.stored("large"), content) {
+		t.Error("something else is stored")
+	}
+	if s := r.Stats(); s.Parts != 17 || s.BytesSent != int64(len(content)) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A part that is changed after it was sent is sent again, and no other.
+func TestPartIsSentAgain(t *testing.T) {
+	r := newRig(t, nil)
+	content := text(512<<10, 1)
+	f := r.open("large", true)
+	r.write(f, content, 0)
+	for deadline := time.Now().Add(10 * time.Second); r.Stats().Parts < 7; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d parts are sent", r.Stats().Parts)
+		}
+	}
+	copy(content[100<<10:], "changed")
+	r.write(f, []byte("changed"), 100<<10)
+	r.publish(f)
+	f.Close()
+	r.settled()
+	if !bytes.Equal(r.stored("large"), content) {
+		t.Error("something else is stored")
+	}
+	if s := r.Stats(); s.Parts != 9 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Of a changed object what has not changed is copied by the store; where it cannot, it goes by way of here.
+func TestChangeOfLarge(t *testing.T) {
+	for _, copies := range []bool{true, false} {
+		r := newRig(t, nil)
+		content := text(2<<20, 1)
+		r.put("large", content)
+		if !copies {
+			r.bucket.Add(faultstore.Fault{Op: objstore.OpCopyPart, Err: objstore.ErrUnsupported})
+		}
+		f := r.open("large", false)
+		content = append(content, "more"...)
+		r.write(f, []byte("more"), 2<<20)
+		r.publish(f)
+		copy(content[777777:], "changed")
+		r.write(f, []byte("changed"), 777777)
+		r.publish(f)
+		f.Close()
+		r.settled()
+		if !bytes.Equal(r.stored("large"), content) {
+			t.Error("something else is stored")
+		}
+		if s := r.Stats(); copies && (s.BytesSent > 4+5<<10+100 || s.Copies == 0) || !copies && s.Copies > 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// What goes along with an object is kept when it is changed, by one request or in parts.
+func TestAttributesAreKept(t *testing.T) {
+	r := newRig(t, nil)
+	for _, size := range []int{10, 1 << 20} {
+		r.put("key", text(size, 1))
+		f := r.open("key", false)
+		r.write(f, []byte("x"), 5)
+		r.publish(f)
+		f.Close()
+		e, err := r.store.Stat(context.Background(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.ContentType != "text/x" || !maps.Equal(e.Metadata, map[string]string{"k": "v"}) {
+			t.Errorf("%d bytes: %+v", size, e)
+		}
+	}
+	r.settled()
+}
+
+// Who comes second has lost, is told so, and keeps what was written; a name that had to be new exists.
+func TestConflict(t *testing.T) {
+	for _, exclusive := range []bool{false, true} {
+		for _, size := range []int{10, 1 << 20} {
+			r := newRig(t, nil)
+			f, err := r.Open(Target{Bucket: r.bucket, Key: "key", Exclusive: exclusive}, Base{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.write(f, text(size, 1), 0)
+			r.put("key", []byte("theirs"))
+			want := objstore.ErrChanged
+			if exclusive {
+				want = objstore.ErrExists
+			}
+			var told error
+			f.OnStored(func(_ objstore.Entry, err error) { told = err })
+			for range 2 {
+				if _, err := f.Publish(context.Background()); !errors.Is(err, want) {
+					t.Errorf("%v, should be %v", err, want)
+				}
+			}
+			f.Close()
+			if !errors.Is(told, want) || string(r.stored("key")) != "theirs" {
+				t.Errorf("told %v, stored %q", told, r.stored("key"))
+			}
+			records, err := r.cfg.Journal.Uploads()
+			if err != nil || len(records) != 1 || records[0].State.String() != "conflict" || records[0].Size != int64(size) {
+				t.Errorf("%+v, %v", records, err)
+			}
+		}
+	}
+}
+
+// What fails is tried again without anybody's asking, until it is stored.
+func TestRetry(t *testing.T) {
+	r := newRig(t, nil)
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Err: objstore.ErrTimeout, Times: 1})
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrTimeout) {
+		t.Errorf("%v", err)
+	}
+	f.Close()
+	r.settled()
+	if got := r.stored("key"); string(got) != "text" {
+		t.Errorf("%q is stored", got)
+	}
+}
+
+// A store without conditions is written to after it was looked at.
+func TestWithoutConditions(t *testing.T) {
+	r := newRig(t, nil)
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Err: objstore.ErrUnsupported, Times: 1})
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	r.publish(f)
+	r.put("key", []byte("theirs"))
+	r.write(f, []byte("more"), 4)
+	if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrChanged) {
+		t.Errorf("%v", err)
+	}
+	f.Close()
+	if got := r.stored("key"); string(got) != "theirs" {
+		t.Errorf("%q is stored", got)
+	}
+}
+
+// Who waits can give up; the storing goes on.
+func TestGiveUpWaiting(t *testing.T) {
+	hold := make(chan struct{})
+	r := newRig(t, func(c *Config) { c.CloseTimeout = 50 * time.Millisecond })
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Before: func(ctx context.Context) error {
+		select {
+		case <-hold:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}})
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := f.Publish(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("who was cancelled got %v", err)
+	}
+	if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrTimeout) {
+		t.Errorf("who waited for too long got %v", err)
+	}
+	close(hold)
+	f.Close()
+	r.settled()
+	if got := r.stored("key"); string(got) != "text" {
+		t.Errorf("%q is stored", got)
+	}
+}
+
+// With write-back a publication is answered while the store does not.
+func TestWriteBack(t *testing.T) {
+	hold := make(chan struct{})
+	r := newRig(t, func(c *Config) { c.WriteBack = true })
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Before: func(ctx context.Context) error {
+		select {
+		case <-hold:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}})
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	r.publish(f)
+	f.Close()
+	records, err := r.cfg.Journal.Uploads()
+	if err != nil || len(records) != 1 || !records[0].Acknowledged {
+		t.Errorf("%+v, %v", records, err)
+	}
+	close(hold)
+	r.settled()
+	if got := r.stored("key"); string(got) != "text" {
+		t.Errorf("%q is stored", got)
+	}
+}
+
+// A renamed file is stored under its new key, and nothing of it under the old one.
+func TestRetarget(t *testing.T) {
+	for _, size := range []int{10, 1 << 20} {
+		r := newRig(t, nil)
+		content := text(size, 1)
+		f := r.open("old", true)
+		r.write(f, content, 0)
+		if err := f.Retarget(context.Background(), Target{Bucket: r.bucket, Key: "new"}); err != nil {
+			t.Fatal(err)
+		}
+		r.publish(f)
+		f.Close()
+		r.settled()
+		if !bytes.Equal(r.stored("new"), content) {
+			t.Error("something else is stored")
+		}
+		if _, err := r.store.Stat(context.Background(), "old"); !errors.Is(err, objstore.ErrNotExist) {
+			t.Errorf("under the old key: %v", err)
+		}
+	}
+}
+
+// A removed file is not stored, and can be read on.
+func TestDiscard(t *testing.T) {
+	r := newRig(t, nil)
+	content := text(1<<20, 1)
+	r.put("key", content)
+	f := r.open("key", false)
+	r.write(f, []byte("changed"), 5)
+	copy(content[5:], "changed")
+	if err := f.Localise(context.Background(), 1000); !errors.Is(err, objstore.ErrQuota) {
+		t.Errorf("%v", err)
+	}
+	if err := f.Localise(context.Background(), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Delete(context.Background(), "key"); err != nil {
+		t.Fatal(err)
+	}
+	if f.Discard() {
+		t.Error("something was being stored")
+	}
+	got := make([]byte, len(content))
+	if n, err := f.ReadAt(context.Background(), got, 0); n != len(got) || err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes are read, %v", n, err)
+	}
+	f.Close()
+	r.settled()
+	if _, err := r.store.Stat(context.Background(), "key"); !errors.Is(err, objstore.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A file larger than the room for it goes through when it is written in order, and what was let go can neither be read nor written until it is stored.
+func TestLargerThanTheBudget(t *testing.T) {
+	const room = 512 << 10
+	r := newRig(t, func(c *Config) { c.Size = room })
+	content := text(4<<20, 1)
+	f := r.open("large", true)
+	for off := 0; off < len(content); off += 50_000 {
+		r.write(f, content[off:min(off+50_000, len(content))], int64(off))
+		if s := r.Stats(); s.Staged > room {
+			t.Fatalf("%d bytes are on the disk", s.Staged)
+		}
+	}
+	if _, err := f.ReadAt(context.Background(), make([]byte, 10), 0); !errors.Is(err, syscall.EIO) {
+		t.Errorf("reading what was let go: %v", err)
+	}
+	if err := f.WriteAt(context.Background(), []byte("x"), 0); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("writing what was let go: %v", err)
+	}
+	r.publish(f)
+	got := make([]byte, len(content))
+	if n, err := f.ReadAt(context.Background(), got, 0); n != len(got) || err != nil || !bytes.Equal(got, content) {
+		t.Errorf("once it is stored %d bytes are read, %v", n, err)
+	}
+	f.Close()
+	r.settled()
+	if !bytes.Equal(r.stored("large"), content) {
+		t.Error("something else is stored")
+	}
+}
+
+// A writer that nobody makes room for is told so.
+func TestNoRoom(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Size, c.CloseTimeout = 100_000, 50*time.Millisecond })
+	first, second := r.open("first", true), r.open("second", true)
+	r.write(first, text(60_000, 1), 0)
+	if err := second.WriteAt(context.Background(), text(60_000, 2), 0); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	r.publish(first)
+	first.Close()
+	r.write(second, text(60_000, 2), 0)
+	second.Close()
+	r.settled()
+}
