@@ -41,6 +41,7 @@ type File struct {
 func newFile(u *Uploads, t Target, base Base) *File {
 	return &File{
 		uploads: u, turn: newTurnstile(), target: t, content: newContent(base), touched: u.cfg.Now(),
+		last:     objstore.Entry{Key: t.Replaces.Key, ETag: t.Replaces.ETag, Size: t.Replaces.Size},
 		onStored: func(objstore.Entry, error) {},
 	}
 }

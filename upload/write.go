@@ -197,7 +197,11 @@ func (f *File) zero(ctx context.Context, r objstore.Range) error {
 	if err != nil {
 		return err
 	}
-	if r.End() > f.Size() {
+	info, err := s.Data().Stat()
+	if err != nil {
+		return err
+	}
+	if r.End() > info.Size() { // which is less than the file's where the base is not local
 		if err := s.Data().Truncate(r.End()); err != nil {
 			return err
 		}
