@@ -17,7 +17,10 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-var seeds = flag.Uint64("seeds", 60, "how many random histories the model test makes")
+var (
+	seeds     = flag.Uint64("seeds", 60, "how many random histories the model test makes")
+	firstSeed = flag.Uint64("first-seed", 0, "which it begins with")
+)
 
 // model is a file, and what it should be.
 type model struct {
@@ -32,7 +35,7 @@ type model struct {
 
 // TestModel: whatever is done to a file in whatever order, it reads as a slice of bytes would, and what is published is what it read as.
 func TestModel(t *testing.T) {
-	for seed := range *seeds {
+	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		m := &model{rig: newRig(t, nil), rnd: rand.New(rand.NewPCG(seed, seed)), key: "key"}
 		if m.rnd.IntN(2) == 0 {
 			m.kept = text(m.rnd.IntN(600<<10), byte(seed))

@@ -302,9 +302,9 @@ func (f *File) sendSteps(ctx context.Context, m *multipart, steps []step, seen f
 	return parts, g.Wait()
 }
 
-// keep has the next attempt know of a part that was sent, where it is one of the layout.
+// keep has the next attempt know of a part that was sent, where it is one of the layout. A shorter one is not: the file may be longer by then.
 func (f *File) keep(m *multipart, s step, sent objstore.Part) {
-	if s.Off != f.uploads.sizes.at(s.number).Off {
+	if s.Range != f.uploads.sizes.at(s.number) {
 		return
 	}
 	f.mu.Lock()
