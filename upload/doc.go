@@ -22,7 +22,8 @@
 //   - file.go, write.go: reading and writing. turnstile.go: writers and publications take turns.
 //   - ranges.go, content.go, layout.go, plan.go: pure, what is to be done.
 //   - publish.go, publication.go, parts.go, retry.go: doing it.
-//   - move.go, moves.go: renames of what is stored. recover.go, orphans.go: what a dead mount has left.
+//   - move.go, moves.go: renames of what is stored.
+//   - fate.go, recover.go, resume.go, orphans.go: what a dead mount has left. list.go, kept.go: what a person sees of it and decides.
 //
 // # Limits
 //

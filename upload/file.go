@@ -16,6 +16,7 @@ import (
 // File is a file that is being written. All methods may be called at the same time from many goroutines.
 type File struct {
 	uploads *Uploads
+	resumed string     // the id under which it was in the journal when the mount began, or a person asked
 	turn    *turnstile // writers go in together; who needs the content to stay as it is goes in alone
 
 	mu          sync.Mutex // guards what is below; held across no I/O
@@ -32,6 +33,8 @@ type File struct {
 	onStored    func(objstore.Entry, error)
 	last        objstore.Entry // what was stored last
 	lost        error          // it will never be stored
+	failure     error          // of the last attempt
+	doubtful    bool           // an attempt may have come through without an answer
 	touched     time.Time
 	discarded   bool
 	closed      bool

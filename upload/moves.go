@@ -39,13 +39,14 @@ type mover struct {
 	ctx  context.Context // ends the moving
 	stop context.CancelFunc
 
-	mu      sync.Mutex // guards closed, and that nothing begins after it
+	mu      sync.Mutex // guards what follows, and that nothing begins after closed
 	closed  bool
+	active  map[string]struct{} // the logs that are being worked on
 	running sync.WaitGroup
 }
 
 func newMover(dir *journal.Dir, log *slog.Logger, now func() time.Time) *mover {
-	m := &mover{journal: dir, log: log, now: now, maxCopy: maxCopy, copyPart: copyPart}
+	m := &mover{journal: dir, log: log, now: now, maxCopy: maxCopy, copyPart: copyPart, active: make(map[string]struct{})}
 	m.ctx, m.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return m
 }
@@ -94,12 +95,28 @@ func (m *mover) object(ctx context.Context, b objstore.Bucket, src objstore.Vers
 	})
 }
 
+// claim makes somebody the only one who works on a log, until it is released.
+func (m *mover) claim(id string) (release func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.active[id]; taken {
+		return nil, ErrBeingMoved
+	}
+	m.active[id] = struct{}{}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.active, id)
+	}, nil
+}
+
 func (m *mover) moveObject(ctx context.Context, b objstore.Bucket, src objstore.Version, key string, cond objstore.Condition) (objstore.Entry, error) {
 	one := journal.Move{From: src.Key, To: key, ETag: src.ETag, Size: src.Size, Condition: cond}
-	log, err := m.begin(b, src.Key, key)
+	log, release, err := m.begin(b, src.Key, key)
 	if err != nil {
 		return objstore.Entry{}, err
 	}
+	defer release()
 	if err := errors.Join(log.Plan([]journal.Move{one}), log.Listed()); err != nil {
 		return objstore.Entry{}, errors.Join(err, log.Remove())
 	}
@@ -114,8 +131,14 @@ func (m *mover) moveObject(ctx context.Context, b objstore.Bucket, src objstore.
 	return e, errors.Join(err, log.Remove())
 }
 
-func (m *mover) begin(b objstore.Bucket, from, to string) (*journal.Moves, error) {
-	return m.journal.BeginMoves(journal.MovesHead{Bucket: b.Name(), Endpoint: b.Endpoint(), From: from, To: to, Created: m.now()})
+// begin makes the log of a rename, for the caller to work on.
+func (m *mover) begin(b objstore.Bucket, from, to string) (log *journal.Moves, release func(), err error) {
+	log, err = m.journal.BeginMoves(journal.MovesHead{Bucket: b.Name(), Endpoint: b.Endpoint(), From: from, To: to, Created: m.now()})
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err = m.claim(log.ID())
+	return log, release, err
 }
 
 // directory moves every key below one prefix to below another.
@@ -123,14 +146,16 @@ func (m *mover) directory(ctx context.Context, b objstore.Bucket, from, to strin
 	if strings.HasPrefix(to, from) {
 		return fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
 	}
-	log, err := m.begin(b, from, to)
+	log, release, err := m.begin(b, from, to)
 	if err != nil {
 		return err
 	}
 	if err := plan(ctx, b, log, from, to); err != nil {
+		defer release()
 		return errors.Join(err, log.Remove()) // nothing has been moved
 	}
 	_, err = detached(ctx, m, func(ctx context.Context) (struct{}, error) {
+		defer release()
 		return struct{}{}, m.carryOut(ctx, b, log, false)
 	})
 	return err
@@ -222,9 +247,14 @@ func (f *failures) err(log *journal.Moves) error {
 }
 
 // resume finishes a rename that a dead mount has left. What was not planned whole has not begun, and is forgotten. What somebody was told has
-// failed is left as it is (finished: false), but for multipart uploads of its.
-func (m *mover) resume(ctx context.Context, dir *journal.Dir, id string, b objstore.Bucket, known func(string) bool) (finished bool, err error) {
-	log, rec, err := dir.ResumeMoves(id)
+// failed is left as it is (finished: false), but for multipart uploads of its, unless they ask again.
+func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked bool, known func(string) bool) (finished bool, err error) {
+	release, err := m.claim(id)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	log, rec, err := m.journal.ResumeMoves(id)
 	if err != nil {
 		return false, err
 	}
@@ -234,10 +264,27 @@ func (m *mover) resume(ctx context.Context, dir *journal.Dir, id string, b objst
 	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
 		return false, errors.Join(err, log.Close())
 	}
-	if rec.Stopped {
+	if rec.Stopped && !asked {
 		return false, log.Close()
 	}
 	return true, m.carryOut(ctx, b, log, true)
+}
+
+// giveUp drops a rename as far as it is.
+func (m *mover) giveUp(ctx context.Context, b objstore.Bucket, id string, known func(string) bool) error {
+	release, err := m.claim(id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	log, rec, err := m.journal.ResumeMoves(id)
+	if err != nil {
+		return err
+	}
+	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	return log.Remove()
 }
 
 // abortCopies aborts the multipart uploads of moves that were under way.

@@ -401,18 +401,14 @@ func crashMoves(t *testing.T, when string, rename bool, step int, done bool) boo
 	}
 	planned := false
 	for _, dir := range left {
-		records, err := dir.Moves()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, rec := range records {
-			planned = planned || rec.Whole
-			if _, err := r.resume(context.Background(), dir, rec.ID, r.bucket, neverKnown); err != nil {
-				t.Errorf("%s: %v", when, err)
-			}
-		}
-		if err := dir.Close(); err != nil {
+		if err := errors.Join(r.journal.TakeOver(dir), dir.Close()); err != nil {
 			t.Error(err)
+		}
+	}
+	for _, rec := range r.logs(t) {
+		planned = planned || rec.Whole
+		if _, err := r.resume(context.Background(), r.bucket, rec.ID, false, neverKnown); err != nil {
+			t.Errorf("%s: %v", when, err)
 		}
 	}
 	want := before

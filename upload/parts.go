@@ -26,6 +26,16 @@ type multipart struct {
 	parts  map[int]*part // by number in the layout, those that were sent early; guarded by File.mu
 }
 
+// failed tells whether the store did not begin it.
+func (m *multipart) failed() bool {
+	select {
+	case <-m.ready:
+		return m.err != nil
+	default:
+		return false
+	}
+}
+
 // part is one that is sent while the file is written.
 type part struct {
 	objstore.Range
@@ -33,6 +43,13 @@ type part struct {
 	cancel context.CancelFunc
 	sent   *objstore.Part // nil until it is sent; guarded by File.mu
 	gone   bool           // let go from the staging file; guarded by File.mu
+}
+
+// partSent is one that the store has.
+func partSent(r objstore.Range, sent objstore.Part) *part {
+	done := make(chan struct{})
+	close(done)
+	return &part{Range: r, done: done, cancel: func() {}, sent: &sent}
 }
 
 // sendEarly begins to send those parts that a writer of r has completed and gone past. The caller holds mu.
@@ -309,9 +326,7 @@ func (f *File) keep(m *multipart, s step, sent objstore.Part) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	done := make(chan struct{})
-	close(done)
-	m.parts[s.number] = &part{Range: s.Range, done: done, cancel: func() {}, sent: &sent}
+	m.parts[s.number] = partSent(s.Range, sent)
 }
 
 // awaitEarly waits for the parts that are being sent, and returns those that the store has.

@@ -119,7 +119,7 @@ func (f *File) run(ctx context.Context, p *publication) {
 	defer p.cancel()
 	held := true
 	if p.err = f.turn.hold(ctx); p.err == nil {
-		p.entry, p.err = f.attempt(ctx, p)
+		p.entry, p.err = f.store(ctx, p)
 	} else {
 		held = false
 	}
@@ -156,11 +156,13 @@ func (f *File) settle(p *publication) {
 		f.content.stored(v)
 		f.target.Replaces, f.target.Exclusive, f.last = v, false, p.entry
 		f.retry.reset()
+		f.doubtful, f.failure = false, nil
 		f.abort() // of parts that were not needed after all
 	case discarded:
 	case lost:
 		f.lost = err
 	default:
+		f.doubtful, f.failure = f.doubtful || !answered(err), err
 		f.retryLater()
 	}
 	f.mu.Unlock()

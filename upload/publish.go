@@ -88,15 +88,14 @@ func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Up
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		f.multipart, f.spoiled = nil, nil
-	case m.err != nil, errors.Is(err, objstore.ErrNotExist):
-		if f.multipart == m && len(f.content.released) == 0 {
-			f.abort()
-		}
+		return e, m.id, nil
 	}
-	return e, m.id, err
+	if (m.failed() || errors.Is(err, objstore.ErrNotExist)) && f.multipart == m && len(f.content.released) == 0 {
+		f.abort()
+	}
+	return e, "", err
 }
 
 // conditionally writes under the condition that the key holds what this file replaces. Where the store knows no conditions, it looks before it writes, which

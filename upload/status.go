@@ -58,41 +58,24 @@ func (u *Uploads) Stats() Stats {
 	return s
 }
 
-// Status is one file that has something to be stored.
-type Status struct {
-	ID       string // of its log; empty when nothing was written
-	Bucket   string
-	Key      string
-	Size     int64 // bytes
-	Sent     int64 // bytes that the store has, as parts
-	Storing  bool  // now
-	Open     bool  // somebody is still writing
-	Reason   string
-	Conflict bool // Reason is for good
-}
-
-// Status tells of each file that has something to be stored.
-func (u *Uploads) Status() (all []Status) {
-	for _, f := range u.all() {
-		if s, ok := f.status(); ok {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-func (f *File) status() (Status, bool) {
+// live is what can be told of a file that is open or being stored.
+func (f *File) live() (s Status, unstored bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Status{
-		Bucket: f.target.Bucket.Name(), Key: f.target.Key, Size: f.content.size, Storing: f.publication != nil, Open: !f.closed,
-		Conflict: f.lost != nil,
+	s = Status{State: StateWaiting, Bucket: f.target.Bucket.Name(), Key: f.target.Key, Size: f.content.size, Changed: f.touched}
+	switch {
+	case f.lost != nil:
+		s.State, s.Reason = StateConflict, f.lost.Error()
+	case f.publication != nil:
+		s.State = StateStoring
+	case !f.closed:
+		s.State = StateWriting
 	}
 	if f.staging != nil {
 		s.ID = f.staging.ID()
 	}
-	if f.lost != nil {
-		s.Reason = f.lost.Error()
+	if f.failure != nil && s.Reason == "" {
+		s.Reason = f.failure.Error()
 	}
 	if f.multipart != nil {
 		for _, p := range f.multipart.parts {
@@ -111,6 +94,7 @@ func (f *File) status() (Status, bool) {
 type Progress struct {
 	Files     int   // that have something to be stored
 	Bytes     int64 // that are not with the store yet
+	Renames   int   // of a mount before, that go on
 	Conflicts int   // files that will not be stored
 }
 
@@ -127,7 +111,7 @@ func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 		if told != nil {
 			told(p)
 		}
-		if p.Files == 0 {
+		if p.Files == 0 && p.Renames == 0 {
 			return p
 		}
 		select {
@@ -140,10 +124,11 @@ func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 
 // progress has all be stored that is not being stored, nor waits to be tried again.
 func (u *Uploads) progress() (p Progress) {
+	p.Renames = int(u.moving.Load())
 	for _, f := range u.all() {
-		s, dirty := f.status()
+		s, dirty := f.live()
 		switch {
-		case s.Conflict:
+		case s.State == StateConflict:
 			p.Conflicts++
 		case dirty:
 			p.Files++

@@ -56,12 +56,14 @@ type Uploads struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	unconditional atomic.Bool // the store knows no conditions, and that was said
+	unconditional atomic.Bool  // the store knows no conditions, and that was said
+	moving        atomic.Int64 // renames of dead mounts that go on
 	totals        totals
 
-	mu     sync.Mutex // guards what is below
-	files  map[*File]struct{}
-	closed bool
+	mu      sync.Mutex // guards what is below
+	files   map[*File]struct{}
+	resumed map[string]struct{} // ids of files that were taken from the journal
+	closed  bool
 }
 
 const defaultCloseTimeout = 10 * time.Minute
@@ -82,7 +84,7 @@ func New(cfg Config) (*Uploads, error) {
 	}
 	u := &Uploads{
 		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
-		files: make(map[*File]struct{}),
+		files: make(map[*File]struct{}), resumed: make(map[string]struct{}),
 	}
 	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return u, nil
@@ -123,6 +125,7 @@ func (u *Uploads) forget(f *File) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.files, f)
+	delete(u.resumed, f.resumed)
 }
 
 // all are the files on the list.

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -180,96 +179,6 @@ func (d *Dir) Lock() error {
 		return errors.Join(err, lock.Close())
 	}
 	return nil
-}
-
-// Leftovers takes the staging directories below root that no mount uses any more and that match, and tidies them: what no log knows of is
-// removed. The error names those that cannot be read; the others are in the list all the same.
-func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
-	failures := []error{clearUnowned(root)}
-	all, err := List(root)
-	failures = append(failures, err)
-	var taken []*Dir
-	for _, d := range all {
-		if !match(d.owner) {
-			continue
-		}
-		err := d.Lock()
-		if errors.Is(err, ErrInUse) || errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = d.tidy()
-		}
-		if err != nil {
-			failures = append(failures, err, d.Close())
-			continue
-		}
-		taken = append(taken, d)
-	}
-	return taken, errors.Join(failures...)
-}
-
-// clearUnowned removes the directories below root whose mounts died before they said whose they are: nothing else is in them.
-func clearUnowned(root string) error {
-	entries, err := os.ReadDir(root)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("journal: %w", err)
-	}
-	for _, e := range entries {
-		if !e.IsDir() || !isID(e.Name()) {
-			continue
-		}
-		d := &Dir{path: filepath.Join(root, e.Name())}
-		info, err := os.Lstat(d.file(ownerFile))
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			_ = os.Remove(d.path) // only if it is empty; who is making it makes another
-		case err == nil && info.Size() == 0 && d.Lock() == nil:
-			_ = d.Close() // which removes it
-		}
-	}
-	return nil
-}
-
-// tidy removes what a crash leaves between the making or removing of an upload's two files: data whose log is gone, and a log whose first line
-// is not whole.
-func (d *Dir) tidy() error {
-	logs, err := d.names(logSuffix)
-	if err != nil {
-		return err
-	}
-	for _, id := range logs {
-		content, err := os.ReadFile(d.file(id + logSuffix))
-		if err == nil && d.unbegun(id, content) {
-			err = os.Remove(d.file(id + logSuffix))
-		}
-		if err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
-	}
-	data, err := d.names(dataSuffix)
-	if err != nil {
-		return err
-	}
-	for _, id := range data {
-		if d.exists(id + logSuffix) {
-			continue
-		}
-		if err := os.Remove(d.file(id + dataSuffix)); err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
-	}
-	return nil
-}
-
-// unbegun tells whether a log is of an upload that was never begun: no line of it is whole, and there is no data.
-func (d *Dir) unbegun(id string, log []byte) bool {
-	return !bytes.Contains(log, []byte("\n")) && !d.exists(id+dataSuffix)
-}
-
-func (d *Dir) exists(name string) bool {
-	_, err := os.Lstat(d.file(name))
-	return !errors.Is(err, os.ErrNotExist)
 }
 
 // Path is where the directory is.

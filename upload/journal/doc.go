@@ -17,7 +17,7 @@
 //
 // Its parts:
 //
-//   - directory.go: whose a staging directory is, and that one process at a time uses it. access.go: that nobody else gets in.
+//   - directory.go: whose a staging directory is, and that one process at a time uses it. leftovers.go: those of dead mounts. access.go: that nobody else gets in.
 //   - log.go: lines, checksums, appending. step.go: what can stand in a line.
 //   - upload.go: the two files of one upload.
 //   - record.go, replay.go, ranges.go: what a log comes to.

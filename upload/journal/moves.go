@@ -123,6 +123,9 @@ func (m *Moves) Remove() error {
 	return errors.Join(os.Remove(m.dir.file(m.id+movesSuffix)), m.Close())
 }
 
+// DropMoves removes the log of a rename, whatever is in it.
+func (d *Dir) DropMoves(id string) error { return os.Remove(d.file(id + movesSuffix)) }
+
 // Close leaves the log for the next mount.
 func (m *Moves) Close() error { return m.log.file.Close() }
 

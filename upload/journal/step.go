@@ -24,6 +24,7 @@ type Begin struct {
 	Exclusive             bool
 	Attributes            objstore.Attributes
 	Created               time.Time
+	Boot                  string `json:",omitempty"` // of the machine, set by [Dir.Begin]: what was not synced before another one may not be on the disk
 }
 
 // The steps of an upload.

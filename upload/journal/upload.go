@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -19,9 +21,19 @@ type Upload struct {
 	named atomic.Bool // its names are on the disk
 }
 
+// Boot names this run of the machine; empty where the kernel does not tell. See proc_sys_kernel(5), boot_id.
+var Boot = sync.OnceValue(func() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+})
+
 // Begin makes the files of an upload.
 func (d *Dir) Begin(b Begin) (*Upload, error) {
 	id := newID()
+	b.Boot = Boot()
 	log, err := createLog(d.file(id+logSuffix), b)
 	if err != nil {
 		return nil, err
@@ -51,6 +63,34 @@ func (d *Dir) Resume(id string) (*Upload, Record, error) {
 		return nil, r, errors.Join(fmt.Errorf("journal: %w", err), log.file.Close())
 	}
 	return &Upload{dir: d, id: id, log: log, data: data}, r, nil
+}
+
+// Look is what the log of an upload comes to, and its data, to be read and closed by the caller; nil when there is none. Nothing is changed, so that this can be
+// done beside the mount whose directory it is. os.ErrNotExist for an id that is not there.
+func (d *Dir) Look(id string) (Record, *os.File, error) {
+	content, err := os.ReadFile(d.file(id + logSuffix))
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("journal: %w", err)
+	}
+	data, err := os.OpenFile(d.file(id+dataSuffix), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Record{}, nil, fmt.Errorf("journal: %w", err)
+	}
+	return Replay(id, content), data, nil
+}
+
+// Has tells whether there is a log of that id.
+func (d *Dir) Has(id string) bool { return d.exists(id+logSuffix) || d.exists(id+movesSuffix) }
+
+// DataSize is how long the data of an upload is, in bytes; 0 where there is none yet.
+func (d *Dir) DataSize(id string) (int64, error) {
+	info, err := os.Lstat(d.file(id + dataSuffix))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	return info.Size(), nil
 }
 
 // Uploads is what the logs of the directory come to, those that are damaged too.
@@ -100,6 +140,15 @@ func (u *Upload) Sync() error {
 // Remove closes and removes the files. The log goes first: data without one is known to be garbage.
 func (u *Upload) Remove() error {
 	return errors.Join(os.Remove(u.dir.file(u.id+logSuffix)), os.Remove(u.dir.file(u.id+dataSuffix)), u.Close())
+}
+
+// Drop removes an upload's files, whatever is in them.
+func (d *Dir) Drop(id string) error {
+	err := os.Remove(d.file(id + logSuffix))
+	if data := os.Remove(d.file(id + dataSuffix)); !errors.Is(data, os.ErrNotExist) {
+		err = errors.Join(err, data)
+	}
+	return err
 }
 
 // Close closes the files and leaves them for the next mount.

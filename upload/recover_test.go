@@ -1,0 +1,382 @@
+package upload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+var errDead = errors.New("the process is dead")
+
+// dieAt has the mount die at a request: before it, or when the store has done it and nobody heard. It returns whether that came.
+func (r *rig) dieAt(step int, done bool) (hit func() bool) {
+	var dead atomic.Bool
+	fault := faultstore.Fault{Skip: step, Before: func(context.Context) error {
+		if dead.Swap(true) {
+			return errDead
+		}
+		r.stop()
+		return nil
+	}}
+	if done {
+		fault.Lost = errDead
+	} else {
+		fault.Err = errDead
+	}
+	r.bucket.Add(fault)
+	return dead.Load
+}
+
+// remount ends the mount as a crash does, leaving what it left, and recovers with another.
+func (r *rig) remount(change func(*Config)) Recovery {
+	r.t.Helper()
+	dead := r.cfg.Journal
+	if err := errors.Join(r.Close(), dead.Close()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.bucket.Clear()
+	r.start(change)
+	left, err := journal.Leftovers(r.root, func(journal.Owner) bool { return true })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, dir := range left {
+		if err := errors.Join(r.cfg.Journal.TakeOver(dir), dir.Close()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	found, err := r.Recover(context.Background(), r.buckets)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return found
+}
+
+func (r *rig) buckets(context.Context, string) (objstore.Bucket, error) { return r.bucket, nil }
+
+// status is what is not stored, once nothing is under way.
+func (r *rig) status() []Status {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if p := r.Flush(ctx, nil); p.Files+p.Renames > 0 {
+		r.t.Fatalf("%+v is left", p)
+	}
+	all, err := r.Status()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+// crashed is what a script had come to when the mount died.
+type crashed struct {
+	acknowledged map[string][]byte // by key: what a publication that returned no error has stored
+	attempted    map[string][]byte // what the last one was of
+}
+
+func (c *crashed) publish(r *rig, f *File, key string, content []byte) error {
+	c.attempted[key] = content
+	_, err := f.Publish(context.Background())
+	if err == nil {
+		c.acknowledged[key] = content
+	}
+	return err
+}
+
+// changeAndCreate changes a large object, twice, and writes a small and a large new one.
+func (c *crashed) changeAndCreate(r *rig, old []byte) error {
+	ctx := context.Background()
+	now := slices.Clone(old)
+	f := r.open("old", false)
+	defer f.Close()
+	copy(now[100<<10:], "changed")
+	now = append(now, text(150<<10, 7)...)
+	if err := errors.Join(f.WriteAt(ctx, []byte("changed"), 100<<10), f.WriteAt(ctx, now[len(old):], int64(len(old)))); err != nil {
+		return err
+	}
+	if err := c.publish(r, f, "old", slices.Clone(now)); err != nil {
+		return err
+	}
+	if err := f.Truncate(ctx, 90<<10); err != nil {
+		return err
+	}
+	if err := c.publish(r, f, "old", slices.Clone(now[:90<<10])); err != nil {
+		return err
+	}
+	small := r.open("small", true)
+	defer small.Close()
+	if err := small.WriteAt(ctx, []byte("small"), 0); err != nil {
+		return err
+	}
+	if err := c.publish(r, small, "small", []byte("small")); err != nil {
+		return err
+	}
+	large, content := r.open("large", true), text(300<<10, 9)
+	defer large.Close()
+	for off := 0; off < len(content); off += 10 << 10 {
+		if err := large.WriteAt(ctx, content[off:off+10<<10], int64(off)); err != nil {
+			return err
+		}
+	}
+	return c.publish(r, large, "large", content)
+}
+
+// TestCrashes: a mount that dies at any request, done or not, has lost nothing that was acknowledged, and damaged nothing that was there; what was closed is
+// stored by the next one, whole, and no multipart upload is left.
+func TestCrashes(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		for _, done := range []bool{false, true} {
+			for step := 0; ; step++ {
+				when := fmt.Sprintf("write-back %v, request %d, done %v", back, step, done)
+				if !crashAt(t, when, back, step, done) {
+					if step < 15 {
+						t.Errorf("%s: a script of so few requests tells nothing", when)
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+func crashAt(t *testing.T, when string, back bool, step int, done bool) bool {
+	t.Helper()
+	writeBack := func(c *Config) { c.WriteBack = back }
+	r := newRig(t, writeBack)
+	old := text(300<<10, 3)
+	r.put("old", old)
+	hit := r.dieAt(step, done)
+	c := crashed{acknowledged: map[string][]byte{}, attempted: map[string][]byte{}}
+	err := c.changeAndCreate(r, old)
+	if err == nil && back { // what is in the background goes on until it dies
+		ctx, cancel := context.WithTimeout(r.life, 10*time.Second)
+		r.Flush(ctx, nil)
+		cancel()
+	}
+	died := hit()
+	if err != nil && !died {
+		t.Fatalf("%s: %v", when, err)
+	}
+	r.remount(writeBack)
+	for _, s := range r.status() {
+		if s.State != StateKept {
+			t.Errorf("%s: left: %+v", when, s)
+		}
+	}
+	for key, want := range c.acknowledged {
+		if got := r.stored(key); !bytes.Equal(got, want) && !bytes.Equal(got, c.attempted[key]) {
+			t.Errorf("%s: %s is %d bytes, acknowledged were %d", when, key, len(got), len(want))
+		}
+	}
+	if got := r.stored("old"); c.acknowledged["old"] == nil && !bytes.Equal(got, old) && !bytes.Equal(got, c.attempted["old"]) {
+		t.Errorf("%s: what was there before is damaged: %d bytes", when, len(got))
+	}
+	r.abortAll()
+	r.settled()
+	return died
+}
+
+// abortAll gives up what is kept.
+func (r *rig) abortAll() {
+	r.t.Helper()
+	for _, s := range r.status() {
+		if err := r.Abort(context.Background(), r.buckets, s.ID); err != nil {
+			r.t.Errorf("%+v: %v", s, err)
+		}
+	}
+}
+
+// kill has a file be written and not closed, with parts of it sent, when the mount dies.
+func (r *rig) kill(change func(*Config), key string, content []byte) Recovery {
+	r.t.Helper()
+	f := r.open(key, true)
+	r.write(f, content, 0)
+	for deadline := time.Now().Add(5 * time.Second); len(content) > 64<<10; time.Sleep(time.Millisecond) {
+		if s, _ := f.live(); s.Sent > 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	return r.remount(change)
+}
+
+// TestUnclosedIsKept: what nobody had closed is not stored, its multipart upload is aborted, and it can be had as a file, stored after all, stored under
+// another key, or given up.
+func TestUnclosedIsKept(t *testing.T) {
+	ctx := context.Background()
+	for name, decide := range map[string]func(r *rig, id string, content []byte) error{
+		"file": func(r *rig, id string, content []byte) error {
+			to, err := os.Create(filepath.Join(r.t.TempDir(), "file"))
+			if err != nil {
+				return err
+			}
+			defer to.Close()
+			if _, err := Export(ctx, r.cfg.Journal, id, fromStore{r.store}, to); err != nil {
+				return err
+			}
+			if got, err := os.ReadFile(to.Name()); !bytes.Equal(got, content) {
+				return fmt.Errorf("%d bytes, %w", len(got), err)
+			}
+			return r.Abort(ctx, r.buckets, id)
+		},
+		"retry": func(r *rig, id string, content []byte) error {
+			err := r.Retry(ctx, r.buckets, id, false)
+			if err == nil && !bytes.Equal(r.stored("key"), content) {
+				err = errors.New("something else is stored")
+			}
+			return err
+		},
+		"other key": func(r *rig, id string, content []byte) error {
+			err := r.StoreAs(ctx, r.buckets, id, "other")
+			if err == nil && !bytes.Equal(r.stored("other"), content) {
+				err = errors.New("something else is stored")
+			}
+			return err
+		},
+		"abort": func(r *rig, id string, _ []byte) error { return r.Abort(ctx, r.buckets, id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			content := text(200<<10, 1)
+			if found := r.kill(nil, "key", content); found.Kept != 1 || found.Storing != 0 {
+				t.Errorf("found %+v", found)
+			}
+			for u := range r.store.ListUploads(ctx, "") {
+				t.Errorf("%+v is left in the store", u)
+			}
+			all := r.status()
+			if len(all) != 1 || all[0].State != StateKept || all[0].Size != int64(len(content)) {
+				t.Fatalf("status is %+v", all)
+			}
+			if err := decide(r, all[0].ID, content); err != nil {
+				t.Fatal(err)
+			}
+			r.settled()
+		})
+	}
+}
+
+// TestConflictAfterCrash: what lost against somebody else's write is asked about, and stays until it is decided.
+func TestConflictAfterCrash(t *testing.T) {
+	ctx := context.Background()
+	r := newRig(t, nil)
+	f := r.open("key", true)
+	r.write(f, []byte("mine"), 0)
+	r.put("key", []byte("theirs"))
+	if _, err := f.Publish(ctx); !errors.Is(err, objstore.ErrChanged) {
+		t.Fatal(err)
+	}
+	f.Close()
+	for range 2 { // in the mount where it happened, and in the next
+		all := r.status()
+		if len(all) != 1 || all[0].State != StateConflict || all[0].Reason == "" {
+			t.Fatalf("status is %+v", all)
+		}
+		if err := r.Retry(ctx, r.buckets, all[0].ID, false); !errors.Is(err, ErrReplaced) {
+			t.Errorf("to try again: %v", err)
+		}
+		if err := r.StoreAs(ctx, r.buckets, all[0].ID, "key"); !errors.Is(err, objstore.ErrExists) {
+			t.Errorf("to store it as what is there: %v", err)
+		}
+		if got := r.stored("key"); string(got) != "theirs" {
+			t.Errorf("%q is stored", got)
+		}
+		r.remount(nil)
+	}
+	if err := r.Retry(ctx, r.buckets, r.status()[0].ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.stored("key"); string(got) != "mine" {
+		t.Errorf("%q is stored", got)
+	}
+	r.settled()
+}
+
+// TestLargerThanTheBudgetCrashes: parts that are nowhere else are kept in the store, and the file can be finished.
+func TestLargerThanTheBudgetCrashes(t *testing.T) {
+	small := func(c *Config) { c.Size = 256 << 10 }
+	r := newRig(t, small)
+	content := text(600<<10, 1)
+	f := r.open("key", true)
+	for off := 0; off < len(content); off += 20 << 10 {
+		r.write(f, content[off:off+20<<10], int64(off))
+	}
+	if found := r.remount(small); found.Kept != 1 {
+		t.Fatalf("found %+v", found)
+	}
+	all := r.status()
+	if len(all) != 1 || all[0].Sent == 0 {
+		t.Fatalf("status is %+v", all)
+	}
+	to, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if _, err := Export(context.Background(), r.cfg.Journal, all[0].ID, fromStore{r.store}, to); err == nil {
+		t.Error("parts were had back from the store")
+	}
+	if err := r.Retry(context.Background(), r.buckets, all[0].ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.stored("key"); !bytes.Equal(got, content) {
+		t.Errorf("%d bytes are stored, and differ", len(got))
+	}
+	r.settled()
+}
+
+// TestDamagedIsLeftAlone: nothing is done by a log that cannot be trusted.
+func TestDamagedIsLeftAlone(t *testing.T) {
+	r := newRig(t, nil)
+	f := r.open("key", true)
+	r.write(f, []byte("content"), 0)
+	s, _ := f.live()
+	log := filepath.Join(r.cfg.Journal.Path(), s.ID+".log")
+	if err := os.WriteFile(log, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if found := r.remount(nil); found.Kept != 1 {
+		t.Errorf("found %+v", found)
+	}
+	all := r.status()
+	if len(all) != 1 || all[0].State != StateDamaged {
+		t.Fatalf("status is %+v", all)
+	}
+	if err := r.Retry(context.Background(), r.buckets, all[0].ID, true); !errors.Is(err, journal.ErrDamaged) {
+		t.Errorf("to try again: %v", err)
+	}
+	r.abortAll()
+	r.settled()
+}
+
+// TestBeingWritten: nobody decides about a file that a process has open.
+func TestBeingWritten(t *testing.T) {
+	ctx := context.Background()
+	r := newRig(t, nil)
+	f := r.open("key", true)
+	r.write(f, []byte("content"), 0)
+	s, _ := f.live()
+	for _, err := range []error{
+		r.Abort(ctx, r.buckets, s.ID), r.Retry(ctx, r.buckets, s.ID, true), r.StoreAs(ctx, r.buckets, s.ID, "other"),
+	} {
+		if !errors.Is(err, ErrBeingWritten) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := r.Abort(ctx, r.buckets, "0123456789ab"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an id that is not there: %v", err)
+	}
+	f.Close()
+	r.settled()
+}

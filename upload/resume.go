@@ -1,0 +1,128 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// resume goes on with the file of a log. The caller closes it.
+func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
+	if err := u.reserve(id); err != nil {
+		return nil, err
+	}
+	staging, r, err := u.cfg.Journal.Resume(id)
+	if err != nil {
+		u.forget(&File{resumed: id})
+		return nil, err
+	}
+	info, err := staging.Data().Stat()
+	if err != nil {
+		u.forget(&File{resumed: id})
+		return nil, errors.Join(err, staging.Close())
+	}
+	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes}, r.Base)
+	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size()), staging, r.Publishing, id
+	f.charged = f.content.local.bytes()
+	if m, ok := r.Current(); ok && len(r.Released) > 0 {
+		f.multipart = u.resumeParts(b, m, f.content.released)
+	}
+	u.budget.force(f.charged)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.files[f] = struct{}{}
+	return f, nil
+}
+
+// reserve makes somebody the only one who goes on with a log, until its file is forgotten.
+func (u *Uploads) reserve(id string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return os.ErrClosed
+	}
+	if _, taken := u.resumed[id]; taken {
+		return ErrBeingWritten
+	}
+	u.resumed[id] = struct{}{}
+	return nil
+}
+
+// resumeParts is a multipart upload with those of its parts that are nowhere else any more. The others are sent again: that nothing of them was changed
+// afterwards, the log does not tell.
+func (u *Uploads) resumeParts(b objstore.Bucket, from journal.Multipart, released ranges) *multipart {
+	m := &multipart{bucket: b, key: from.Key, id: from.ID, ready: make(chan struct{}), slots: make(chan struct{}, partsAtOnce), parts: make(map[int]*part)}
+	close(m.ready)
+	for _, p := range from.Parts {
+		where := objstore.Range{Off: p.Off, Len: p.Size}
+		if where == u.sizes.at(p.Number) && released.covers(where) {
+			m.parts[p.Number] = partSent(where, p.Part)
+			m.parts[p.Number].gone = true
+		}
+	}
+	return m
+}
+
+// doubt tells whether an attempt may have come through without anybody's hearing of it.
+func (f *File) doubt() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.doubtful
+}
+
+// store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come through.
+func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err error) {
+	doubt := f.doubt()
+	if doubt {
+		if e, found, err := f.appeared(ctx); found || err != nil {
+			return e, err
+		}
+	}
+	e, err = f.attempt(ctx, p)
+	refusal := errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotExist)
+	if doubt && refusal {
+		if own, found, failure := f.appeared(ctx); found || failure != nil {
+			return own, failure
+		}
+	}
+	return e, err
+}
+
+// appeared tells whether the key holds what this file is: another version than the one it replaces, of its size, and with all that was written here in it. It
+// is noted then. The caller holds the turnstile.
+func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err error) {
+	f.mu.Lock()
+	c, t, staging := f.content.clone(), f.target, f.staging
+	f.mu.Unlock()
+	e, err = t.Bucket.Stat(ctx, t.Key)
+	if errors.Is(err, objstore.ErrNotExist) {
+		return e, false, nil
+	}
+	if err != nil || e.Size != c.size || e.ETag == t.Replaces.ETag {
+		return e, false, err
+	}
+	v := objstore.VersionOf(t.Bucket, e)
+	for _, r := range c.local {
+		same, err := sameAs(ctx, t.Bucket, v, r, staging.Data())
+		if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) || err == nil && !same {
+			return e, false, nil
+		} else if err != nil {
+			return e, false, err
+		}
+	}
+	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
+}
+
+// sameAs tells whether bytes of a version are those of the data.
+func sameAs(ctx context.Context, b objstore.Bucket, v objstore.Version, r objstore.Range, data io.ReaderAt) (bool, error) {
+	body, err := b.Open(ctx, v, r)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	return sameBytes(body, io.NewSectionReader(data, r.Off, r.Len))
+}
