@@ -15,12 +15,27 @@ const (
 	attrClass  = "user.s3.storage_class"
 	attrCached = "user.headrace.cached" // bytes of the version that are held locally, in decimal
 
+	// StagingAttribute, of the directory that is mounted, is where what was written to it waits to be stored. There is none where nothing can be written.
+	StagingAttribute = "user.headrace.staging"
+
 	// defaultClass is what a store means that names no storage class.
 	defaultClass = "STANDARD"
 )
 
 // attrNames are the attributes a node has.
 func (f *fileSystem) attrNames(n *node) []string {
+	names := f.versionAttrNames(n)
+	if f.hasStaging(n) {
+		names = append(names, StagingAttribute)
+	}
+	return names
+}
+
+func (f *fileSystem) hasStaging(n *node) bool {
+	return n.id == fuse.FUSE_ROOT_ID && f.cfg.Uploads != nil
+}
+
+func (f *fileSystem) versionAttrNames(n *node) []string {
 	switch {
 	case n.volume == nil:
 		return nil
@@ -34,6 +49,9 @@ func (f *fileSystem) attrNames(n *node) []string {
 
 // attrValue is one attribute of a node; false when it has none of that name.
 func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
+	if f.hasStaging(n) && name == StagingAttribute {
+		return f.cfg.Uploads.Place(), true
+	}
 	if n.volume == nil {
 		return "", false
 	}
@@ -64,6 +82,9 @@ func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, nam
 	}
 	if _, ok := f.attrValue(n, name); !ok { // the kernel asks for security.capability and the like, and needs no store for a no
 		return 0, fuse.ENODATA
+	}
+	if name == StagingAttribute { // which the store knows nothing of
+		return copyAttr(dest, f.cfg.Uploads.Place())
 	}
 	if status := f.checkName(cancel, "getxattr", n, header.Pid); status != fuse.OK {
 		return 0, status

@@ -92,10 +92,10 @@ func (f *File) live() (s Status, unstored bool) {
 
 // Progress is how far storing what is left has come.
 type Progress struct {
-	Files     int   // that have something to be stored
-	Bytes     int64 // that are not with the store yet
-	Renames   int   // of a mount before, that go on
-	Conflicts int   // files that will not be stored
+	Files     int   `json:"files"`     // that have something to be stored
+	Bytes     int64 `json:"bytes"`     // that are not with the store yet
+	Renames   int   `json:"renames"`   // of a mount before, that go on
+	Conflicts int   `json:"conflicts"` // files that will not be stored
 }
 
 // flushPoll is how often it is looked whether all is stored.
@@ -107,7 +107,8 @@ func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
 	for {
-		p := u.progress()
+		p := u.Progress()
+		u.beginIdle()
 		if told != nil {
 			told(p)
 		}
@@ -122,8 +123,8 @@ func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 	}
 }
 
-// progress has all be stored that is not being stored, nor waits to be tried again.
-func (u *Uploads) progress() (p Progress) {
+// Progress is how far it is.
+func (u *Uploads) Progress() (p Progress) {
 	p.Renames = int(u.moving.Load())
 	for _, f := range u.all() {
 		s, dirty := f.live()
@@ -133,13 +134,19 @@ func (u *Uploads) progress() (p Progress) {
 		case dirty:
 			p.Files++
 			p.Bytes += s.Size - s.Sent
-			f.mu.Lock()
-			idle := f.publication == nil && f.retry.timer == nil
-			f.mu.Unlock()
-			if idle {
-				f.begin()
-			}
 		}
 	}
 	return p
+}
+
+// beginIdle has all be stored that is not being stored, nor waits to be tried again.
+func (u *Uploads) beginIdle() {
+	for _, f := range u.all() {
+		f.mu.Lock()
+		idle := f.content.dirty && !f.discarded && f.lost == nil && f.publication == nil && f.retry.timer == nil
+		f.mu.Unlock()
+		if idle {
+			f.begin()
+		}
+	}
 }

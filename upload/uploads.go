@@ -120,6 +120,9 @@ func (u *Uploads) Open(t Target, content Base) (*File, error) {
 	return f, nil
 }
 
+// Place is the directory where what is not stored is kept.
+func (u *Uploads) Place() string { return u.cfg.Journal.Path() }
+
 // forget takes a file off the list.
 func (u *Uploads) forget(f *File) {
 	u.mu.Lock()

@@ -17,7 +17,7 @@ const flushReport = 10 * time.Second
 // flush stores what is left of what was written, once the mount is gone, and says how far it is. It ends at a signal, and when for the time that close(2)
 // waits nothing moves: what is left then is in the staging directory, and the next mount of the bucket goes on with it.
 func (s *stack) flush(signals <-chan os.Signal, patience time.Duration, stderr io.Writer) error {
-	if s.uploads == nil || s.uploads.Stats().Pending == 0 {
+	if s.uploads == nil || s.uploads.Progress() == (upload.Progress{}) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -38,7 +38,7 @@ func (s *stack) flush(signals <-chan os.Signal, patience time.Duration, stderr i
 	close(done)
 	<-watched
 	f.end()
-	if left.Files == 0 && left.Conflicts == 0 {
+	if left.Files == 0 && left.Renames == 0 && left.Conflicts == 0 {
 		return nil
 	}
 	bytes := size(left.Bytes)
@@ -61,10 +61,14 @@ type flushing struct {
 func newFlushing(s *stack, patience time.Duration, giveUp func(), stderr io.Writer) *flushing {
 	f := &flushing{stack: s, patience: patience, giveUp: giveUp, moved: time.Now(), reported: time.Now()}
 	if isTerminal(stderr) {
-		f.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(stderr), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetDescription("storing what was written"), progressbar.OptionThrottle(100*time.Millisecond))
+		f.bar = newFlushBar(stderr)
 	}
 	return f
+}
+
+func newFlushBar(stderr io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(stderr), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetDescription("storing what was written"), progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 // told takes note of how far it is.

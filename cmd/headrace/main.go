@@ -5,11 +5,12 @@
 // one line what went wrong and what to do. Its parts:
 //
 //   - main.go, arguments.go, options.go, values.go, size.go, help.go: the command line; fstab.go: that of mount(8).
-//   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, holders.go: the life of a mount as seen from outside.
+//   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from outside.
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
 //   - explain.go, exit.go: failures as the user sees them.
 //   - cacheoptions.go, cachecommand.go, warm.go: the disk cache.
+//   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadsrest.go, control.go: `headrace uploads`.
 //   - demo.go, dataset.go, bench.go, version.go: the other commands.
 package main
 
@@ -72,7 +73,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true, // the command says it; --version is made to mean the same
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), cacheCommand(), warmCommand(), shaperCommand(), versionCommand()},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), cacheCommand(), warmCommand(), uploadsCommand(), shaperCommand(), versionCommand()},
 	}
 	for _, command := range app.Commands {
 		command.HideHelpCommand = true

@@ -44,6 +44,7 @@ type stack struct {
 
 	staging *journal.Dir    // nil, as uploads, for a mount that is read-only
 	uploads *upload.Uploads // what is written
+	control *control        // at which `headrace uploads` is answered
 
 	log     *slog.Logger
 	retries [objstore.NumOps]atomic.Uint64 // by operation
@@ -169,8 +170,21 @@ func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (e
 	return err
 }
 
+// goOn takes over what dead mounts have left, and begins to answer for what is not stored.
+func (s *stack) goOn(ctx context.Context, buckets upload.Buckets) (err error) {
+	if s.uploads == nil {
+		return nil
+	}
+	if err := s.recoverUploads(ctx, buckets); err != nil {
+		return err
+	}
+	s.control, err = openControl(s.staging, s.uploads, buckets, s.log)
+	return explainStaging(err, s.staging.Path())
+}
+
 // attach mounts what o names at dir and returns once the mount answers.
 func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, answerDeadline)
 	defer cancel()
 	if err := s.acceptWrites(ctx, dir, o); err != nil {
@@ -179,10 +193,10 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	config := o.files.config(o.read)
 	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
 	config.Files, config.Log, config.Cached, config.Lease = s.files, s.log, s.cache.Cached, s.cache.Lease
+	var buckets upload.Buckets
 	if o.source.all() {
-		v := &volumes{named: o.files.names, list: s.buckets, open: func(ctx context.Context, name string) (objstore.Bucket, error) {
-			return s.bucket(ctx, name, "")
-		}}
+		buckets = func(ctx context.Context, name string) (objstore.Bucket, error) { return s.bucket(ctx, name, "") }
+		v := &volumes{named: o.files.names, list: s.buckets, open: buckets}
 		if _, err := v.List(ctx); err != nil {
 			return explainStore(err, "the list of buckets", o.store)
 		}
@@ -192,7 +206,10 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 		if err != nil {
 			return explainStore(err, o.source.bucket, o.store)
 		}
-		config.Bucket, config.Prefix = b, o.source.prefix
+		config.Bucket, config.Prefix, buckets = b, o.source.prefix, only(b)
+	}
+	if err := s.goOn(whole, buckets); err != nil {
+		return err
 	}
 	mount, err := fs.Mount(dir, config, fs.MountOptions{AllowOther: o.files.allowOther, FSName: o.source.String()})
 	if err != nil {
@@ -204,7 +221,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 
 // close ends the layers from the top down. The mount must be gone, by Unmount or Abort.
 func (s *stack) close() error {
-	var err error
+	err := s.control.close()
 	if s.uploads != nil {
 		err = errors.Join(err, s.uploads.Close())
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"github.com/headrace/headrace/fs"
@@ -15,7 +18,8 @@ func umountCommand() *cli.Command {
 		Name:      "umount",
 		Usage:     "unmount a directory, also one whose process is dead",
 		ArgsUsage: "DIR",
-		Description: "Unmounts DIR and returns once it is gone from the list of mounts. When something still uses the mount, it says who. " +
+		Description: "Unmounts DIR, waits until what was written to it is stored, and says how far that is; Ctrl-C ends the waiting, not the storing. " +
+			"When something still uses the mount, it says who. " +
 			"A mount whose process is dead (\"Transport endpoint is not connected\") is removed in the same way.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{
@@ -27,13 +31,15 @@ func umountCommand() *cli.Command {
 			if c.NArg() != 1 {
 				return usage("umount takes one directory: headrace umount DIR")
 			}
-			return umount(c.Args().First(), lazy)
+			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return umount(ctx, c.Args().First(), lazy, c.App.ErrWriter)
 		},
 	}
 }
 
 // umount removes the mount at dir. Lazily means: the name goes at once, the file system when its last user does.
-func umount(dir string, lazy bool) error {
+func umount(ctx context.Context, dir string, lazy bool, stderr io.Writer) error {
 	resolved, err := resolveMountpoint(dir)
 	if err != nil {
 		return fail(exitMountpoint, err, "cannot use %s: %v", dir, err)
@@ -47,9 +53,13 @@ func umount(dir string, lazy bool) error {
 	case mounted.FSType != fuseType:
 		return fail(exitMountpoint, nil, "%s is a mount of type %s, not one of headrace: use umount", dir, mounted.FSType)
 	}
+	var end *ending
+	if !lazy {
+		end = watchEnding(ctx, resolved, stderr)
+	}
 	switch err := fs.Unmount(resolved, lazy); {
 	case err == nil:
-		return nil
+		return end.wait(ctx)
 	case errors.Is(err, syscall.EBUSY):
 		return fail(exitBusy, err, "%s is in use: %s. End them, or use --lazy", dir, describeHolders(os.DirFS("/proc"), mounted))
 	case errors.Is(err, os.ErrPermission):

@@ -129,6 +129,8 @@ func (o *writeOptions) open(cacheDir string, owner journal.Owner, log *slog.Logg
 func explainStaging(err error, dir string) error {
 	const instead = "choose another with --staging-dir, or mount with --read-only"
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, os.ErrPermission):
 		return fail(exitStaging, err, "what is written cannot be kept in %s: permission denied: %s", dir, instead)
 	case errors.Is(err, syscall.EROFS):
