@@ -36,8 +36,8 @@ var errnoTable = []struct {
 	{objstore.ErrCorrupt, syscall.EIO},
 }
 
-// localErrnos are what the disk with the staging files may say, and reaches who writes as it is.
-var localErrnos = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO}
+// localErrnos are what the disk with the staging files may say, or what a name is refused with, and reach who writes as they are.
+var localErrnos = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO, syscall.ENAMETOOLONG}
 
 // errnoOf is what the kernel is told of err. What the table does not have is a failure of the transport or the server: EIO.
 func errnoOf(err error) syscall.Errno {
@@ -65,7 +65,9 @@ func readErrno(err error) syscall.Errno {
 // "open"; name what it was about.
 func (f *fileSystem) answer(what, name string, err error, errno syscall.Errno) fuse.Status {
 	switch errno {
-	case syscall.ENOENT:
+	case syscall.ENOENT, syscall.EEXIST:
+	case syscall.EINVAL, syscall.ENOTSUP, syscall.ENAMETOOLONG, syscall.EFBIG: // the caller's own doing
+		f.cfg.Log.Debug("refused", "operation", what, "name", name, "errno", errno.Error(), "error", err)
 	case syscall.EINTR:
 		f.counters.interrupted.Add(1)
 		f.cfg.Log.Debug("given up", "operation", what, "name", name)
