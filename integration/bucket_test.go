@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -164,6 +166,35 @@ func (b *bucket) remove(key string) {
 	}
 }
 
+// stored is what the server has under a key, as another client sees it; nil for nothing.
+func (b *bucket) stored(key string) []byte {
+	b.t.Helper()
+	content, err := os.ReadFile(b.path(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return content
+}
+
+// want fails the test unless the server has this under the key.
+func (b *bucket) want(key, content string) {
+	b.t.Helper()
+	if got := b.stored(key); string(got) != content {
+		b.t.Errorf("%s: the bucket has %d bytes (%.40q), should be %d (%.40q)", key, len(got), got, len(content), content)
+	}
+}
+
+// wantNothing fails the test if the server has something under the key.
+func (b *bucket) wantNothing(key string) {
+	b.t.Helper()
+	if got := b.stored(key); got != nil {
+		b.t.Errorf("%s: the bucket has %d bytes (%.40q), should have nothing", key, len(got), got)
+	}
+}
+
 // object is what was stored under a key.
 type object struct {
 	key     string
@@ -173,6 +204,13 @@ type object struct {
 
 // etag differs wherever content or size do.
 func (o object) etag() string { return fmt.Sprintf("%016x%016x", uint64(o.content), o.size) }
+
+// bytes are the whole content.
+func (o object) bytes() []byte {
+	b := make([]byte, o.size)
+	o.content.ReadAt(b, 0)
+	return b
+}
 
 // sha256 is the sum of the whole content, in hexadecimal.
 func (o object) sha256() string {
@@ -191,6 +229,16 @@ func (o object) check(b []byte, off int64) error {
 		}
 	}
 	return nil
+}
+
+// noise is n bytes that are the same for the same seed.
+func noise(n int, seed uint64) []byte {
+	random := rand.New(rand.NewPCG(seed, 1))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(random.Uint32())
+	}
+	return p
 }
 
 // pattern is endless content that depends on the pattern and the offset alone, so that every range of every object can

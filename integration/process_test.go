@@ -45,6 +45,22 @@ func (m *mount) open(elem ...string) *os.File {
 	return f
 }
 
+// write writes a file whole, as a program does.
+func (m *mount) write(content string, elem ...string) {
+	m.t.Helper()
+	if err := os.WriteFile(m.path(elem...), []byte(content), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// openFile opens a file for reading and writing until the end of the test.
+func (m *mount) openFile(flags int, elem ...string) *os.File {
+	m.t.Helper()
+	f := must[*os.File](m.t)(os.OpenFile(m.path(elem...), flags, 0o644))
+	m.t.Cleanup(func() { f.Close() })
+	return f
+}
+
 // names lists a directory in the order of the listing.
 func (m *mount) names(elem ...string) []string {
 	m.t.Helper()
