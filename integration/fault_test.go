@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 type fault struct {
 	operation string // which requests: this operation ...
 	key       string // ... and this key, "" for any
+	changes   bool   // only requests that change the bucket
 	times     int    // how many of them; 0 for all until the proxy is healed
 	skip      int    // how many pass first
 
@@ -48,6 +50,9 @@ func (p *proxy) heal() {
 // takes tells whether the fault breaks this request, and counts it.
 func (f *fault) takes(r request) bool {
 	if f.operation != "" && f.operation != r.operation || f.key != "" && f.key != r.key {
+		return false
+	}
+	if f.changes && !slices.Contains([]string{http.MethodPut, http.MethodPost, http.MethodDelete}, r.operation) {
 		return false
 	}
 	f.mu.Lock()

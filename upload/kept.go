@@ -123,6 +123,9 @@ func (u *Uploads) withFile(ctx context.Context, buckets Buckets, id string, do f
 	if err != nil {
 		return err
 	}
+	if _, err := u.settleUploads(ctx, b, r); err != nil {
+		return err
+	}
 	f, err := u.resume(b, id)
 	if err != nil {
 		return err

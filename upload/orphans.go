@@ -15,6 +15,31 @@ const (
 	intentWindow = 90 * time.Second
 )
 
+// abortAgain is how long after it was aborted a multipart upload is looked for once more. A part that was on its way may bring it back, see AbortMultipartUpload in the S3 API.
+const abortAgain = 3 * time.Second
+
+// lookAgain aborts a multipart upload once more, a while after, if it is still there.
+func (u *Uploads) lookAgain(b objstore.Bucket, key, id string) {
+	u.start(func() {
+		wait := time.NewTimer(abortAgain)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-u.life.Done():
+			return
+		}
+		for one, err := range b.ListUploads(u.life, key) {
+			if err == nil && one.ID == id {
+				err = b.AbortUpload(u.life, key, id)
+			}
+			if err != nil {
+				u.cfg.Log.Warn("a multipart upload may be left in the store", "bucket", b.Name(), "key", key, "id", id, "error", err)
+				return
+			}
+		}
+	})
+}
+
 // orphans removes multipart uploads that a dead mount has left. It never touches one that may be somebody else's.
 type orphans struct {
 	bucket objstore.Bucket

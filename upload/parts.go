@@ -254,8 +254,9 @@ func (f *File) abort() {
 	}
 	f.multipart, f.spoiled = nil, nil
 	f.aborting++
-	parts := make([]*part, 0, len(m.parts))
+	parts, underWay := make([]*part, 0, len(m.parts)), false
 	for _, p := range m.parts {
+		underWay = underWay || p.sent == nil
 		p.cancel()
 		parts = append(parts, p)
 	}
@@ -277,6 +278,9 @@ func (f *File) abort() {
 		if err := m.bucket.AbortUpload(f.uploads.life, m.key, m.id); err != nil {
 			f.logFailure("abort upload", err)
 			return
+		}
+		if underWay {
+			f.uploads.lookAgain(m.bucket, m.key, m.id)
 		}
 		f.logFailure("log", ignoreClosed(staging.Note(journal.Aborted{UploadID: m.id})))
 	}) {

@@ -121,6 +121,9 @@ func (u *Uploads) settleUploads(ctx context.Context, b objstore.Bucket, r journa
 		if err := staging.Note(journal.Aborted{UploadID: m.ID}); err != nil {
 			return true, err
 		}
+		if len(m.ID) > 0 {
+			u.lookAgain(b, m.Key, m.ID)
+		}
 	}
 	return left, nil
 }
