@@ -168,6 +168,29 @@ func TestConflict(t *testing.T) {
 	}
 }
 
+// An empty file that had to be new, and is not, is a lock that somebody else has: nothing of it is kept.
+func TestConflictOfNothing(t *testing.T) {
+	r := newRig(t, nil)
+	f, err := r.Open(Target{Bucket: r.bucket, Key: "key", Exclusive: true}, Base{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.put("key", []byte("theirs"))
+	for range 2 {
+		if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrExists) {
+			t.Errorf("%v, should be that it exists", err)
+		}
+	}
+	if err := f.WriteAt(context.Background(), text(10, 1), 0); !errors.Is(err, objstore.ErrExists) {
+		t.Errorf("write: %v, should be that it exists", err)
+	}
+	f.Close()
+	r.settled()
+	if got := r.stored("key"); string(got) != "theirs" {
+		t.Errorf("stored is %q", got)
+	}
+}
+
 // What fails is tried again without anybody's asking, until it is stored.
 func TestRetry(t *testing.T) {
 	r := newRig(t, nil)

@@ -161,6 +161,8 @@ func (f *File) settle(p *publication) {
 	case discarded:
 	case lost:
 		f.lost = err
+		discarded = f.target.Exclusive && f.content.size == 0 // a lock that somebody else has: there is nothing to keep
+		f.discarded = discarded
 	default:
 		f.doubtful, f.failure = f.doubtful || !answered(err), err
 		f.retryLater()
@@ -170,6 +172,8 @@ func (f *File) settle(p *publication) {
 	switch {
 	case err == nil:
 		u.totals.stored.Add(1)
+	case discarded && lost:
+		f.logFailure("log", f.note(journal.Discarded{}))
 	case discarded, f.uploads.life.Err() != nil:
 	case lost:
 		u.totals.conflicts.Add(1)
