@@ -74,6 +74,9 @@ type Attributes struct {
 	ContentType  string
 	Metadata     map[string]string
 	StorageClass string
+
+	// Copies says of a multipart upload that parts of it will be copied: then it has no checksum of the whole, which not all stores can make of copies.
+	Copies bool
 }
 
 // Putter stores a whole object with one request.
@@ -85,9 +88,10 @@ type Putter interface {
 
 // Part is one stored part of a multipart upload.
 type Part struct {
-	Number int // from 1
-	ETag   string
-	Size   int64
+	Number   int // from 1
+	ETag     string
+	Size     int64
+	Checksum string `json:",omitempty"` // as the store that made the part writes it; goes back to it at CompleteUpload
 }
 
 // Upload is a multipart upload under way, as the store lists it.

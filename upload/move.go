@@ -169,7 +169,9 @@ func (t *moveTask) copyParts(ctx context.Context, cond objstore.Condition) (e ob
 		return e, err
 	}
 	t.unsettled = true
-	id, err := t.bucket.CreateUpload(ctx, t.move.To, attributesOf(src))
+	attrs := attributesOf(src)
+	attrs.Copies = true
+	id, err := t.bucket.CreateUpload(ctx, t.move.To, attrs)
 	if err != nil && answered(err) {
 		return e, errors.Join(err, t.copied())
 	} else if err != nil {

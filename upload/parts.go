@@ -69,7 +69,7 @@ func (f *File) sendEarly(r objstore.Range) {
 
 // sendPart begins to send a part. The caller holds mu.
 func (f *File) sendPart(number int, where objstore.Range) {
-	m := f.multipartLocked()
+	m := f.multipartLocked(false)
 	ctx, cancel := context.WithCancel(f.uploads.life)
 	p := &part{Range: where, done: make(chan struct{}), cancel: cancel}
 	m.parts[number] = p
@@ -95,13 +95,13 @@ func (f *File) sendPart(number int, where objstore.Range) {
 	}
 }
 
-// multipartLocked is the multipart upload of the file, begun when there is none. The caller holds mu.
-func (f *File) multipartLocked() *multipart {
+// multipartLocked is the multipart upload of the file, begun when there is none; copies: with parts that are copied. The caller holds mu.
+func (f *File) multipartLocked(copies bool) *multipart {
 	if f.multipart == nil {
 		m := &multipart{bucket: f.target.Bucket, key: f.target.Key, ready: make(chan struct{}), slots: make(chan struct{}, partsAtOnce), parts: make(map[int]*part)}
 		f.multipart = m
 		staging, target := f.staging, f.target
-		if !f.uploads.start(func() { f.create(m, target, staging) }) {
+		if !f.uploads.start(func() { f.create(m, target, staging, copies) }) {
 			m.err = context.Canceled
 			close(m.ready)
 		}
@@ -110,9 +110,10 @@ func (f *File) multipartLocked() *multipart {
 }
 
 // create has the store begin a multipart upload. That it is intended is in the log before, and its id before it is used.
-func (f *File) create(m *multipart, t Target, staging *journal.Upload) {
+func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bool) {
 	defer close(m.ready)
 	attrs, err := f.attributes(f.uploads.life, t)
+	attrs.Copies = copies
 	if err == nil {
 		err = staging.Note(journal.Intent{Key: m.key, At: f.uploads.cfg.Now()})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/upload/journal"
@@ -74,7 +75,7 @@ func (f *File) putWhole(ctx context.Context, p *publication, staging *journal.Up
 // putParts stores the file as a multipart upload. One that the store does not know any more is given up: the next attempt begins another.
 func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Upload, t Target, steps []step) (e objstore.Entry, id string, err error) {
 	f.mu.Lock()
-	m := f.multipartLocked()
+	m := f.multipartLocked(slices.ContainsFunc(steps, func(s step) bool { return s.copied }))
 	f.mu.Unlock()
 	parts, err := f.sendSteps(ctx, m, steps, p.seen)
 	if err == nil {

@@ -138,7 +138,7 @@ func testMultipartConditions(s *suite) {
 func testCopyPart(s *suite) {
 	data := pattern(minPart + 5000)
 	src := s.put("source", data)
-	id, err := s.bucket.CreateUpload(s.Context(), "file", objstore.Attributes{})
+	id, err := s.bucket.CreateUpload(s.Context(), "file", objstore.Attributes{Copies: true})
 	s.must(err)
 	first, err := s.bucket.CopyPart(s.Context(), "file", id, 1, src, objstore.Range{Off: 3000, Len: minPart})
 	s.must(err)

@@ -103,3 +103,11 @@ func (b *Bucket) target(op, key string) target { return target{op: op, bucket: b
 func (t target) error(err error) error {
 	return &objstore.Error{Op: t.op, Bucket: t.bucket, Key: t.key, Err: err}
 }
+
+// errorOf is error for what may be none.
+func (t target) errorOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return t.error(err)
+}

@@ -26,6 +26,7 @@ type Client struct {
 	transport   *transport
 	api         *s3.Client // in the configured region
 	anonymous   bool       // requests are not signed
+	checksums   checksums  // what the store can do
 	userAgent   []string   // the header of requests that do not go through the SDK
 }
 
@@ -43,6 +44,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{config: config, credentials: newCredentialSource(sdk.Credentials, config.credentialDeadline), userAgent: []string{config.UserAgent}}
 	c.anonymous = anonymous(sdk.Credentials)
+	c.checksums.log = config.Log
 	if config.AccessKey == "" {
 		c.credentials.load = func(ctx context.Context) (aws.CredentialsProvider, error) {
 			again, err := config.sdkConfig(ctx)
@@ -133,6 +135,12 @@ func (c *Client) SetMaxConns(n int) { c.transport.setMaxConns(n) }
 
 // Endpoint is the store's identity, as it stands in versions.
 func (c *Client) Endpoint(ctx context.Context) (string, error) { return identity(ctx, c.options) }
+
+// tls tells whether nobody on the way can read or change what is sent.
+func (c *Client) tls() bool {
+	endpoint := aws.ToString(c.options.BaseEndpoint)
+	return endpoint == "" && !c.options.EndpointOptions.DisableHTTPS || strings.HasPrefix(endpoint, "https://")
+}
 
 // Close drops the idle connections. Requests under way go on; the client can still be used.
 func (c *Client) Close() { c.transport.closeIdle() }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -21,18 +22,39 @@ const serverWork = 5 * time.Minute
 // maxCopy, in bytes, is the most that S3 copies with one request.
 const maxCopy = 5 << 30
 
-// Put stores body with one request. See [objstore.Putter].
+// Put stores body with one request, and a checksum that the store verifies. See [objstore.Putter].
 func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
 	ifMatch, ifNoneMatch := headersOf(cond)
-	out, err := b.api.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.name, Key: &key, Body: body, ContentLength: &size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
-		ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
+	t, c := b.target("PutObject", key), &b.client.checksums
+	var out *s3.PutObjectOutput
+	sum, err := c.try(c.algorithm(), body, func(sum checksum) (err error) {
+		out, err = b.api.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &b.name, Key: &key, Body: body, ContentLength: &size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
+			ChecksumCRC64NVME: sum.crc64(), ChecksumCRC32C: sum.crc32c(), ContentMD5: sum.md5(),
+			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
+		}, b.unsignedPayload)
+		if err != nil {
+			err = writeError(b.client.fail(ctx, t, err), cond)
+		}
+		return err
 	})
 	if err != nil {
-		return objstore.Entry{}, writeError(b.client.fail(ctx, b.target("PutObject", key), err), cond)
+		return objstore.Entry{}, err
 	}
 	e := objstore.Entry{Key: key, Size: size, ETag: normaliseETag(aws.ToString(out.ETag)), StorageClass: storageClass(attrs.StorageClass)}
-	return e, b.target("PutObject", key).taken(e.ETag)
+	if err := t.taken(e.ETag); err != nil {
+		return e, err
+	}
+	return e, t.errorOf(c.verify(sum, sum.echo(out.ChecksumCRC64NVME, out.ChecksumCRC32C), e.ETag, body))
+}
+
+// unsignedPayload has the body's SHA-256 be left out of the signature where TLS protects it: a checksum of the body goes with the request, and reading it once more
+// is most of what sending costs.
+func (b *Bucket) unsignedPayload(o *s3.Options) {
+	if !b.client.tls() {
+		return
+	}
+	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
 // taken makes sure that what was sent is stored: a store gives it an ETag, and a web server says 200 to everything.
