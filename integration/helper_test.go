@@ -35,8 +35,15 @@ func methods() map[string]func(f *os.File, size int64, h hash.Hash) error {
 	}
 }
 
-// runHelper reads files by one method and prints their sums, a line each: `METHOD FILE...`.
+// runHelper reads files by one method and prints their sums, a line each: `METHOD FILE...`; or changes one at random: `fsx ...`.
 func runHelper(args []string) int {
+	if args[0] == "fsx" {
+		if err := runFsx(args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	for _, path := range args[1:] {
 		sum, err := hashFile(args[0], path)
 		if err != nil {
