@@ -41,6 +41,40 @@ func (m *mount) awaitWritten(bytes int64) {
 	time.Sleep(2 * time.Second) // what was read is in the index within that time
 }
 
+// What was just stored is in the disk cache: reading it back asks the store for nothing, also after a restart, and the kernel reads it by itself.
+func TestWrittenIsCached(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	cache := filepath.Join(t.TempDir(), "cache")
+	staging := filepath.Join(cache, "staging") // where it is if nothing is said
+	m := cachedMount(t, b, p, cache, "--staging-dir", staging)
+	content := string(noise(70<<20, 3))
+	m.write(content, "large")
+	m.write("small", "small")
+	const adopted = "headrace_disk_adopted_total"
+	eventually(t, patience, "both files to be taken over", func() bool { return m.counters(adopted)[adopted] == 2 })
+	for range 2 {
+		for name, want := range map[string]string{"large": content, "small": "small"} {
+			if m.read(name) != want {
+				t.Errorf("%s: something else is read", name)
+			}
+		}
+		if got := downloads(p.take(t)); len(got) > 0 {
+			t.Errorf("reading it back asked the store for %q", got)
+		}
+		const passed = "headrace_fs_passthrough_opens_total"
+		if m.counters(passed)[passed] == 0 {
+			t.Error("the kernel did not read by itself")
+		}
+		m.finish(syscall.SIGTERM)
+		m = cachedMount(t, b, p, cache, "--staging-dir", staging)
+		eventually(t, patience, "the kernel to read by itself", func() bool {
+			return m.read("large") == content && m.counters(passed)[passed] > 0
+		})
+	}
+}
+
 // What was read is read from the disk the second time, also after the daemon was restarted or killed.
 func TestDiskCacheSurvives(t *testing.T) {
 	t.Parallel()

@@ -206,18 +206,28 @@ func (f *File) finish() {
 	version := f.content.base
 	f.charged = 0
 	f.mu.Unlock()
+	u := f.uploads
+	end := func() {
+		u.budget.give(charged)
+		u.forget(f)
+	}
 	switch {
 	case staging == nil:
 	case lost: // its owner decides
 		f.logFailure("close", staging.Close())
-	default:
-		if adopt := f.uploads.cfg.Adopt; adopt != nil && whole && version.ETag != "" {
-			adopt(version, staging.Data())
+	case whole && u.cfg.Adopt != nil && version.ETag != "" && version.Size > 0:
+		if u.start(func() {
+			defer end()
+			u.cfg.Adopt(version, staging.Data())
+			f.logFailure("remove", staging.Remove())
+		}) {
+			return
 		}
+		fallthrough
+	default:
 		f.logFailure("remove", staging.Remove())
 	}
-	f.uploads.budget.give(charged)
-	f.uploads.forget(f)
+	end()
 }
 
 // leave closes the staging files when the mount ends, for the next one to find.

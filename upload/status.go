@@ -8,9 +8,9 @@ import (
 
 // totals are what has been stored since the mount.
 type totals struct {
-	stored, conflicts, failures         atomic.Int64 // publications
-	puts, parts, copies                 atomic.Int64 // requests that did it
-	bytesSent, bytesCopied, bytesStaged atomic.Int64
+	stored, conflicts, failures atomic.Int64 // publications
+	puts, parts, copies         atomic.Int64 // requests that did it
+	bytesSent, bytesCopied      atomic.Int64
 }
 
 func (t *totals) sent(s step) {

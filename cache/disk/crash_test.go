@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/headrace/headrace/objstore"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -51,6 +53,13 @@ func workUntilCrash(dir string, seed uint64, step int) {
 		v := versionOf(fmt.Sprint(rnd.IntN(6)), int64(rnd.IntN(3)+1)*mib+77)
 		tier.Used(v, 0)
 		data := contentOf(v, 0)
+		if rnd.IntN(4) == 0 {
+			if err := adoptOne(tier, v, data); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			continue
+		}
 		done := make(chan struct{})
 		blocks := allBlocks(len(data)) & Blocks(1+rnd.IntN(15))
 		if blocks == 0 || !tier.Offer(&Offer{Version: v, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
@@ -63,6 +72,19 @@ func workUntilCrash(dir string, seed uint64, step int) {
 		}
 	}
 	_ = tier.Close()
+}
+
+// adoptOne has a file be taken over that somebody has written beside the cache.
+func adoptOne(tier *Tier, v objstore.Version, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(tier.dir.path), "written-")
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	tier.Adopt(v, f, 0)
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // TestCrashPoints: killed at every step, a cache has blocks that are right, and no more on disk than it may.

@@ -24,6 +24,7 @@ type Stats struct {
 	BytesSkipped int64 // not written because the disk was behind or did not work
 	Rejected     int64 // chunks not kept because what is here is worth more
 	Evicted      int64 // chunks
+	Adopted      int64 // versions taken over as files
 	Corrupt      int64 // blocks whose bytes were not what was written
 	Lost         int64 // blocks or chunks that were not in their file
 	Errors       int64 // of the disk
@@ -31,7 +32,7 @@ type Stats struct {
 
 type counters struct {
 	hits, misses, bytesRead, bytesWritten, skipped atomic.Int64
-	rejected, evicted, corrupt, lost               atomic.Int64
+	rejected, evicted, adopted, corrupt, lost      atomic.Int64
 }
 
 // Stats is a snapshot of the counters.
@@ -43,7 +44,7 @@ func (t *Tier) Stats() Stats {
 		Chunks: sums.chunks, Versions: sums.versions, Queued: t.queue.waits.Load(), Leased: int64(t.uses.leased()),
 		Hits: t.stats.hits.Load(), Misses: t.stats.misses.Load(),
 		BytesRead: t.stats.bytesRead.Load(), BytesWritten: t.stats.bytesWritten.Load(), BytesSkipped: t.stats.skipped.Load(),
-		Rejected: t.stats.rejected.Load(), Evicted: t.stats.evicted.Load(),
+		Rejected: t.stats.rejected.Load(), Evicted: t.stats.evicted.Load(), Adopted: t.stats.adopted.Load(),
 		Corrupt: t.stats.corrupt.Load(), Lost: t.stats.lost.Load(), Errors: t.health.errors.Load(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
+	"github.com/headrace/headrace/upload"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -18,11 +19,15 @@ type snapshot struct {
 	disk    disk.Stats // zero without --cache-dir
 	files   prefetch.Stats
 	mount   fs.Stats
+	uploads upload.Stats // zero for a mount that is read-only
 }
 
 func (s *stack) snapshot() snapshot {
 	now := snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
 	now.disk, _ = s.cache.Disk()
+	if s.uploads != nil {
+		now.uploads = s.uploads.Stats()
+	}
 	for op := range s.retries {
 		now.retries[op] = s.retries[op].Load()
 	}
@@ -141,11 +146,25 @@ func layerMetrics() []metric {
 		{"disk_read_bytes_total", "Bytes read from the disk.", counter, func(s *snapshot) int64 { return s.disk.BytesRead }},
 		{"disk_written_bytes_total", "Bytes written to it.", counter, func(s *snapshot) int64 { return s.disk.BytesWritten }},
 		{"disk_skipped_bytes_total", "Bytes not written because the disk was behind or failed.", counter, func(s *snapshot) int64 { return s.disk.BytesSkipped }},
+		{"disk_adopted_total", "Files taken over by the disk cache when they were stored.", counter, func(s *snapshot) int64 { return s.disk.Adopted }},
 		{"disk_rejected_total", "Chunks not kept because those on the disk are worth more.", counter, func(s *snapshot) int64 { return s.disk.Rejected }},
 		{"disk_evicted_total", "Chunks evicted from the disk.", counter, func(s *snapshot) int64 { return s.disk.Evicted }},
 		{"disk_corrupt_total", "Blocks on the disk that were not what was written.", counter, func(s *snapshot) int64 { return s.disk.Corrupt }},
 		{"disk_lost_total", "Blocks that were not in their file.", counter, func(s *snapshot) int64 { return s.disk.Lost }},
 		{"disk_errors_total", "Errors of the disk.", counter, func(s *snapshot) int64 { return s.disk.Errors }},
+
+		{"upload_files", "Files that are open for writing or not stored yet.", gauge, func(s *snapshot) int64 { return int64(s.uploads.Files) }},
+		{"upload_pending_files", "Of these, those with something to be stored.", gauge, func(s *snapshot) int64 { return int64(s.uploads.Pending) }},
+		{"upload_staged_bytes", "Bytes of staging files on the disk.", gauge, func(s *snapshot) int64 { return s.uploads.Staged }},
+		{"upload_staging_limit_bytes", "The limit given by --staging-size.", gauge, func(s *snapshot) int64 { return s.uploads.Limit }},
+		{"upload_stored_total", "Files stored, once for each close or fsync that stored something.", counter, func(s *snapshot) int64 { return s.uploads.Stored }},
+		{"upload_conflicts_total", "Files that somebody else had replaced; they are kept for `headrace uploads`.", counter, func(s *snapshot) int64 { return s.uploads.Conflicts }},
+		{"upload_failures_total", "Attempts to store a file that failed and are made again.", counter, func(s *snapshot) int64 { return s.uploads.Failures }},
+		{"upload_puts_total", "Files stored by one request.", counter, func(s *snapshot) int64 { return s.uploads.Puts }},
+		{"upload_parts_total", "Parts sent.", counter, func(s *snapshot) int64 { return s.uploads.Parts }},
+		{"upload_copied_parts_total", "Parts that the store copied of what was there.", counter, func(s *snapshot) int64 { return s.uploads.Copies }},
+		{"upload_sent_bytes_total", "Bytes sent.", counter, func(s *snapshot) int64 { return s.uploads.BytesSent }},
+		{"upload_copied_bytes_total", "Bytes that the store copied.", counter, func(s *snapshot) int64 { return s.uploads.BytesCopied }},
 
 		{"gate_limit", "Requests that may be under way at once, now.", gauge, func(s *snapshot) int64 { return int64(s.gate.Limit) }},
 		{"gate_limit_max", "The most that may be, by --max-concurrency.", gauge, func(s *snapshot) int64 { return int64(s.gate.Max) }},

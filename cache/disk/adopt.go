@@ -1,0 +1,124 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// adoptShare is the part of the limit that one adopted version may have: half. A larger one would push out all the rest before it was ever read.
+const adoptShare = 2
+
+// Adopt makes a file that holds all of a version the version's data file, without a copy: the file gets another name, and whoever gives it does not write to it any more. It
+// reads the file once, for its checksums. reader is whose credentials stored it. false when the version is not wanted, or the file is on another file system.
+func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
+	if v.Size == 0 || !t.health.writable(t.now()) {
+		return false
+	}
+	if st, err := file.Stat(); err != nil || st.Size() != v.Size {
+		return false
+	}
+	records, err := recordsOf(v, file)
+	if err != nil {
+		t.fail("adopt", err)
+		return false
+	}
+	adopted := false
+	err = t.order(func() (err error) {
+		adopted, err = t.adopt(v, file, records, reader)
+		return err
+	})
+	if err != nil && !errors.Is(err, errClosed) && !errors.Is(err, unix.EXDEV) {
+		t.fail("adopt", err)
+	}
+	return adopted && err == nil
+}
+
+// recordsOf are what the index is to say of a file's chunks.
+func recordsOf(v objstore.Version, file *os.File) ([]chunkRecord, error) {
+	records := make([]chunkRecord, (v.Size+ChunkSize-1)/ChunkSize)
+	buffer := make([]byte, BlockSize)
+	for i := range records {
+		length := chunkLength(v.Size, uint32(i))
+		r := &records[i]
+		r.present = allBlocks(length)
+		for b := range r.present.count() {
+			block := buffer[:blockLength(length, b)]
+			if _, err := file.ReadAt(block, int64(i)*ChunkSize+int64(b)*BlockSize); err != nil && !errors.Is(err, io.EOF) {
+				return nil, fmt.Errorf("disk: %w", err)
+			}
+			r.sums[b] = crc32.Checksum(block, castagnoli)
+		}
+	}
+	return records, nil
+}
+
+// adopt is Adopt's share for the writer. The order is that of [Tier.writeTurn]: what goes and what may be there is committed before the file is.
+func (t *Tier) adopt(v objstore.Version, file *os.File, records []chunkRecord, reader uint64) (bool, error) {
+	h := hashVersion(v)
+	if _, ok, err := t.catalog.version(h); err != nil || ok {
+		return false, err
+	}
+	var need int64
+	for i, r := range records {
+		_, space := weigh(chunkLength(v.Size, uint32(i)), r.present)
+		need += space
+	}
+	if ok, err := t.makeRoom(need); err != nil || !ok {
+		return false, err
+	}
+	id := t.catalog.newID()
+	if !t.commit([]chunkKey{{id, 0}}) {
+		return false, nil
+	}
+	t.crash("before adoption")
+	from := fmt.Sprintf("/proc/self/fd/%d", file.Fd())
+	if err := unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, t.dir.dataFile(id), unix.AT_SYMLINK_FOLLOW); err != nil {
+		return false, err
+	}
+	t.crash("adopted")
+	r := versionRecord{id: id, version: v}
+	r.admit(reader)
+	for i, chunk := range records {
+		k := chunkKey{id, uint32(i)}
+		t.checked.add(k, chunk.present)
+		t.catalog.put(h, r, k, chunkRecord{}, chunk)
+		t.touch(hashOf(h, int64(i)))
+		var err error
+		if r, _, err = t.catalog.version(h); err != nil {
+			return false, err
+		}
+	}
+	t.fitPopularity(int(t.catalog.totals.chunks))
+	t.stats.adopted.Add(1)
+	return t.commit(nil), nil
+}
+
+// makeRoom evicts until a file of so many bytes may be counted, which are on the disk already.
+func (t *Tier) makeRoom(need int64) (bool, error) {
+	if need > t.space.limit/adoptShare {
+		return false, nil
+	}
+	for {
+		fs, err := statfs(t.dir.path)
+		if err != nil {
+			return false, err
+		}
+		fs.free += t.evictedSpace + need
+		if t.space.left(t.catalog.totals.space, fs) >= need {
+			return true, nil
+		}
+		before := t.catalog.totals.space
+		gone, ok, err := t.evictOne(nil)
+		if err != nil || !ok {
+			return false, err
+		}
+		t.evict(gone, before-t.catalog.totals.space)
+	}
+}
