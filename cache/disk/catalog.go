@@ -68,6 +68,14 @@ func look[K comparable, R any](c *catalog, changed *map[K]*R, k K, bucket, key [
 	return r, ok, err
 }
 
+// committed tells whether nothing of a version has changed since the last commit.
+func (c *catalog) committed(h versionHash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, changed := c.versions[h]
+	return !changed
+}
+
 // sums is a copy of the totals.
 func (c *catalog) sums() totals {
 	c.mu.Lock()

@@ -21,7 +21,8 @@
 //   - datafile.go: the data files: open ones, direct I/O, holes.
 //   - popularity.go, evict.go: which chunks are worth their place.
 //   - space.go: how much may be used: of the limit, and of the disk.
-//   - hold.go: reading a chunk. lease.go: whole versions for readers who need no daemon.
+//   - hold.go, summed.go: reading a chunk. loan.go: the same in another process (see package share).
+//   - lease.go, lent.go: whole versions for readers who need no daemon.
 //   - offer.go, writer.go: what is to be kept, written behind the readers by one goroutine, the only one that changes the catalog.
 //   - adopt.go: files that somebody else has written, taken over without a copy.
 //   - health.go: what to do when the disk fails.

@@ -99,7 +99,13 @@ func (t *Tier) remove(k chunkKey) (v victim, ok bool, err error) {
 		return v, false, err
 	}
 	v = victim{key: k, size: r.version.Size, blocks: c.present, last: r.chunks == 1}
-	ok = t.uses.unlessUsed(k, func() { t.catalog.put(h, r, k, c, chunkRecord{}) })
+	leases, err := t.files.keeper(k.id)
+	if err != nil {
+		t.fail("open", err)
+		return v, false, nil
+	}
+	defer leases.close()
+	ok = t.uses.unlessUsed(k, leases, func() { t.catalog.put(h, r, k, c, chunkRecord{}) })
 	if ok {
 		t.checked.forget(k, c.present)
 	}

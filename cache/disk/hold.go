@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"hash/crc32"
 	"io/fs"
 	"sync"
 
@@ -10,6 +9,17 @@ import (
 
 	"github.com/headrace/headrace/objstore"
 )
+
+// Held is a chunk on disk that is being read: a Hold, or in another process a Loan.
+type Held interface {
+	// Blocks are those that are here.
+	Blocks() Blocks
+	// Read reads bytes that begin at an offset in the chunk and lie in one block. false when the bytes could not be had: then they are forgotten, and
+	// what is in b means nothing.
+	Read(b []byte, off int) bool
+	// Release is called once.
+	Release()
+}
 
 // Hold keeps a chunk on disk while it is read.
 type Hold struct {
@@ -24,14 +34,14 @@ type Hold struct {
 }
 
 // Hold finds a chunk: nil when nothing of it is here. The caller releases what it gets. It counts as a use of the chunk.
-func (t *Tier) Hold(v objstore.Version, chunk int64) *Hold {
+func (t *Tier) Hold(v objstore.Version, chunk int64) Held {
 	t.Used(v, chunk)
 	hold := t.hold(v, chunk)
 	if hold == nil {
 		t.stats.misses.Add(1)
-	} else {
-		t.stats.hits.Add(1)
+		return nil
 	}
+	t.stats.hits.Add(1)
 	return hold
 }
 
@@ -81,9 +91,7 @@ func (h *Hold) open() (ok bool) {
 // Blocks are those that are here.
 func (h *Hold) Blocks() Blocks { return h.record.present }
 
-// Read reads bytes that begin at an offset in the chunk and lie in one block. The first time in a process's life that the block is used it is
-// read as a whole and compared with its checksum. false when the bytes could not be had: then they are forgotten, and
-// what is in b means nothing.
+// Read implements Held. The first time in a process's life that the block is used it is read as a whole and compared with its checksum.
 func (h *Hold) Read(b []byte, off int) bool {
 	t, block := h.tier, off/BlockSize
 	at := int64(h.key.index)*ChunkSize + int64(off)
@@ -94,48 +102,20 @@ func (h *Hold) Read(b []byte, off int) bool {
 		t.stats.bytesRead.Add(int64(len(b)))
 		return true
 	}
-	// What lies around b in the block goes through a small buffer, for the checksum alone.
-	start := block * BlockSize
-	end := start + blockLength(h.length, block)
-	sum, err := h.sum(0, start, off)
-	if err == nil {
-		if err = h.file.readAt(b, at); err == nil {
-			sum, err = h.sum(crc32.Update(sum, castagnoli, b), off+len(b), end)
-		}
-	}
+	sum, err := h.file.readSummed(b, off, blockPiece{chunk: int64(h.key.index), length: h.length, block: block})
 	if err != nil {
 		return h.lost(block, err)
 	}
 	if sum != h.record.sums[block] {
 		t.stats.corrupt.Add(1)
 		t.cfg.Log.Warn("a block on the cache disk is not what was written; it is fetched again",
-			"key", t.keyOf(h.key.id), "offset", int64(h.key.index)*ChunkSize+int64(start))
+			"key", t.keyOf(h.key.id), "offset", int64(h.key.index)*ChunkSize+int64(block)*BlockSize)
 		return h.spoilt(block)
 	}
 	t.checked.add(h.key, 1<<block)
 	t.stats.bytesRead.Add(int64(len(b)))
 	return true
 }
-
-// sum goes on with a checksum over bytes [from, to) of the chunk.
-func (h *Hold) sum(sum uint32, from, to int) (uint32, error) {
-	if from == to {
-		return sum, nil
-	}
-	buffer := sumBuffers.Get().(*[]byte)
-	defer sumBuffers.Put(buffer)
-	for from < to {
-		b := (*buffer)[:min(len(*buffer), to-from)]
-		if err := h.file.readAt(b, int64(h.key.index)*ChunkSize+int64(from)); err != nil {
-			return 0, err
-		}
-		sum, from = crc32.Update(sum, castagnoli, b), from+len(b)
-	}
-	return sum, nil
-}
-
-// sumBuffers are what is read for nothing but its checksum: 64 KiB for each reader at the same time.
-var sumBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // lost is how reading a block fails.
 func (h *Hold) lost(block int, err error) bool {

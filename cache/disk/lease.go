@@ -6,14 +6,18 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Lease is a whole version in one file, for who reads it without this process. Until it is released nothing of it is evicted.
+// Lease is a whole version in one file, for who reads it without this process. Until it is released, and while anybody has its file open,
+// nothing of it is evicted: see lent.go.
 type Lease struct {
-	tier *Tier
+	tier *Tier // nil where another process gave it
 	id   uint64
-	file *dataFile
+	file *os.File
 }
 
-// Lease gives a version whose every byte is on disk and was compared with its checksum in this process's life. nil when that is not so. Where
+// Borrowed is a lease that the directory's owner gave to this process.
+func Borrowed(file *os.File) *Lease { return &Lease{file: file} }
+
+// Lease gives a version whose every byte is on disk, committed, and was compared with its checksum in this process's life. nil when that is not so. Where
 // only the comparison is missing, it is made in the background, so that a later call may succeed. It counts as a use of all chunks.
 func (t *Tier) Lease(v objstore.Version) *Lease {
 	if v.Size == 0 || !t.health.readable() {
@@ -42,6 +46,9 @@ func (l *Lease) take(h versionHash, v objstore.Version) bool {
 	if r, ok, err := t.catalog.version(h); err != nil || !ok || r.id != l.id || !r.whole() {
 		return false
 	}
+	if !t.catalog.committed(h) { // were this process killed now, the next owner would give back what is not
+		return false
+	}
 	last := uint32((v.Size - 1) / ChunkSize)
 	for index := uint32(0); index <= last; index++ {
 		if !t.checked.all(chunkKey{l.id, index}, allBlocks(chunkLength(v.Size, index))) {
@@ -50,12 +57,12 @@ func (l *Lease) take(h versionHash, v objstore.Version) bool {
 		}
 	}
 	var err error
-	if l.file, err = t.files.use(l.id, -1); err != nil {
+	if l.file, err = t.files.lease(l.id); err != nil {
 		t.fail("open", err)
 		return false
 	}
-	if st, err := l.file.plain.Stat(); err != nil || st.Size() != v.Size {
-		t.files.release(l.file)
+	if st, err := l.file.Stat(); err != nil || st.Size() != v.Size {
+		_ = l.file.Close() // read only
 		return false
 	}
 	for index := uint32(0); index <= last; index++ {
@@ -64,13 +71,15 @@ func (l *Lease) take(h versionHash, v objstore.Version) bool {
 	return true
 }
 
-// File is the version's bytes, open for reading and for writing; nobody may write.
-func (l *Lease) File() *os.File { return l.file.plain }
+// File is the version's bytes, open for reading.
+func (l *Lease) File() *os.File { return l.file }
 
 // Release ends the lease.
 func (l *Lease) Release() {
-	l.tier.files.release(l.file)
-	l.tier.uses.unlease(l.id)
+	_ = l.file.Close() // read only
+	if l.tier != nil {
+		l.tier.uses.unlease(l.id)
+	}
 }
 
 // maxChecks is how many versions wait to be compared with their checksums.

@@ -23,25 +23,34 @@ const entriesAtOnce = 256
 // among them or not.
 func (t *Tier) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		var after []byte
-		for {
-			records, last, err := t.catalog.versionsAfter(after, entriesAtOnce)
-			if err != nil {
-				t.fail("read index", err)
+		for after, more := []byte(nil), true; more; {
+			var page []Entry
+			var err error
+			if page, after, err = t.EntriesAfter(after, entriesAtOnce); err != nil {
 				yield(Entry{}, err)
 				return
 			}
-			for _, r := range records {
-				if !yield(Entry{Version: r.version, Present: r.present, Pinned: r.pinned}, nil) {
+			for _, e := range page {
+				if !yield(e, nil) {
 					return
 				}
 			}
-			if len(records) < entriesAtOnce {
-				return
-			}
-			after = last
+			more = len(page) == entriesAtOnce
 		}
 	}
+}
+
+// EntriesAfter are the first n entries after a place, nil for the beginning, and the place after them.
+func (t *Tier) EntriesAfter(after []byte, n int) (page []Entry, last []byte, err error) {
+	records, last, err := t.catalog.versionsAfter(after, n)
+	if err != nil {
+		t.fail("read index", err)
+		return nil, nil, err
+	}
+	for _, r := range records {
+		page = append(page, Entry{Version: r.version, Present: r.present, Pinned: r.pinned})
+	}
+	return page, last, nil
 }
 
 // versionsAfter lists at most n committed versions whose hashes come after one, and the last hash.
@@ -110,23 +119,31 @@ func (t *Tier) Evict(v objstore.Version) (bytes int64, err error) {
 // Verify compares all that there is of a version with its checksums, whether that was done before or not. What is not right is dropped; bad is how
 // many blocks that were.
 func (t *Tier) Verify(ctx context.Context, v objstore.Version) (bad int, err error) {
-	buffer := aligned(make([]byte, BlockSize+diskBlock))
 	for chunk := int64(0); chunk*ChunkSize < v.Size; chunk++ {
-		hold := t.hold(v, chunk)
-		if hold == nil {
-			continue
+		if ctx.Err() != nil {
+			return bad, ctx.Err()
 		}
-		t.checked.forget(hold.key, hold.Blocks())
-		for i := range blocksPerChunk {
-			if ctx.Err() != nil {
-				hold.Release()
-				return bad, ctx.Err()
-			}
-			if hold.Blocks().Has(i) && !hold.Read(buffer[:blockLength(hold.length, i)], i*BlockSize) {
-				bad++
-			}
-		}
-		hold.Release()
+		bad += t.VerifyChunk(v, chunk)
 	}
 	return bad, nil
+}
+
+// VerifyChunk is Verify for one chunk.
+func (t *Tier) VerifyChunk(v objstore.Version, chunk int64) (bad int) {
+	if chunk < 0 || chunk*ChunkSize >= v.Size {
+		return 0
+	}
+	hold := t.hold(v, chunk)
+	if hold == nil {
+		return 0
+	}
+	defer hold.Release()
+	t.checked.forget(hold.key, hold.Blocks())
+	buffer := aligned(make([]byte, BlockSize+diskBlock))
+	for i := range blocksPerChunk {
+		if hold.Blocks().Has(i) && !hold.Read(buffer[:blockLength(hold.length, i)], i*BlockSize) {
+			bad++
+		}
+	}
+	return bad
 }

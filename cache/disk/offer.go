@@ -16,6 +16,12 @@ type Offer struct {
 	Done    func() // called exactly once, by another goroutine, when Data is not needed any more
 }
 
+// Valid tells whether the offer is of a chunk of its version, and of blocks that the chunk has.
+func (o *Offer) Valid() bool {
+	return o.Chunk >= 0 && o.Chunk*ChunkSize < o.Version.Size && len(o.Data) == ChunkLength(o.Version, o.Chunk) &&
+		o.Blocks&^allBlocks(len(o.Data)) == 0
+}
+
 func (o *Offer) bytes() int64 {
 	n, _ := weigh(len(o.Data), o.Blocks)
 	return n
@@ -40,7 +46,7 @@ const (
 // Offer has blocks written behind the reader's back. It never waits: false when the disk is behind, or does not work, and
 // then Done is not called.
 func (t *Tier) Offer(o *Offer) bool {
-	if o.Chunk < 0 || o.Chunk*ChunkSize >= o.Version.Size || len(o.Data) != chunkLength(o.Version.Size, uint32(o.Chunk)) {
+	if !o.Valid() {
 		panic("disk: an offer that is not a chunk")
 	}
 	n := o.bytes()

@@ -149,6 +149,9 @@ func chunkLength(size int64, chunk uint32) int {
 	return int(min(ChunkSize, size-int64(chunk)*ChunkSize))
 }
 
+// ChunkLength is chunkLength for those outside, of a chunk that v has.
+func ChunkLength(v objstore.Version, chunk int64) int { return chunkLength(v.Size, uint32(chunk)) }
+
 // blockLength is how many bytes a chunk of a length has in a block.
 func blockLength(length, block int) int { return min(BlockSize, length-block*BlockSize) }
 

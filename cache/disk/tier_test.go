@@ -205,7 +205,7 @@ func TestReadParts(t *testing.T) {
 		for range 100 {
 			off := rnd.IntN(len(want))
 			n := 1 + rnd.IntN(min(len(want)-off, BlockSize-off%BlockSize))
-			h := tier.Hold(v, 0)
+			h := tier.hold(v, 0)
 			got := make([]byte, n)
 			if !h.Read(got, off) || !bytes.Equal(got, want[off:off+n]) {
 				t.Fatalf("%d bytes at %d: wrong", n, off)
@@ -610,10 +610,8 @@ func TestLease(t *testing.T) {
 		t.Fatal("a part was leased")
 	}
 	keepAll(t, tier, v)
-	l := tier.Lease(v)
-	if l == nil {
-		t.Fatal("what was written just now counts as compared")
-	}
+	var l *Lease
+	eventually(t, "committed: what was written just now counts as compared", func() bool { l = tier.Lease(v); return l != nil })
 	l.Release()
 	if err := tier.Close(); err != nil {
 		t.Fatal(err)

@@ -41,11 +41,11 @@ func (u *uses) unlease(id uint64) {
 	}
 }
 
-// unlessUsed calls evict when nobody uses the chunk, so that nobody who comes meanwhile finds it.
-func (u *uses) unlessUsed(k chunkKey, evict func()) bool {
+// unlessUsed calls evict when nobody uses the chunk, here or by a lease that another process has, so that nobody who comes meanwhile finds it.
+func (u *uses) unlessUsed(k chunkKey, leases keeper, evict func()) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.chunks[k] > 0 || u.leases[k.id] > 0 {
+	if u.chunks[k] > 0 || u.leases[k.id] > 0 || leases.keeps() {
 		return false
 	}
 	evict()

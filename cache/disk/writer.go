@@ -425,7 +425,12 @@ func (t *Tier) dropNow(k chunkKey, seen chunkRecord, blocks Blocks) error {
 		}
 		return err
 	}
-	if t.uses.unlessUsed(k, func() { t.catalog.put(h, r, k, before, after) }) {
+	leases, err := t.files.keeper(k.id)
+	if err != nil {
+		return err
+	}
+	defer leases.close()
+	if t.uses.unlessUsed(k, leases, func() { t.catalog.put(h, r, k, before, after) }) {
 		t.evict(victim{key: k, size: r.version.Size, blocks: gone}, space)
 	}
 	return nil
