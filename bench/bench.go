@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -136,6 +138,7 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
+	t.disk = localDisk{dir: filepath.Join(dir, "disk")}
 	defer func() { err = errors.Join(err, t.close(context.WithoutCancel(ctx))) }()
 	fmt.Fprintln(opts.Progress, "preparing objects")
 	if err := t.prepare(ctx, opts, chosen); err != nil {
@@ -157,40 +160,58 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 
 // measure runs a workload on both sides, each with a bound in time.
 func (t *target) measure(ctx context.Context, opts Options, w workload, dir string) (Row, error) {
-	fmt.Fprintf(opts.Progress, "%s: raw\n", w.name)
-	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
-		return Row{}, err
+	if reason := t.impossible(w); reason != "" {
+		fmt.Fprintf(opts.Progress, "%s: not measured: %s\n", w.name, reason)
+		return Row{Workload: w.name, Against: w.against(), Skipped: reason}, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, w.bound(opts.Duration))
-	raw, err := w.raw(limited, rawSide{t.raw}, t.objects, t.check)
-	cancel()
-	if err = w.judge(ctx, raw, err); err != nil {
-		return Row{}, fmt.Errorf("raw: %w", err)
+	fmt.Fprintf(opts.Progress, "%s: %s\n", w.name, w.stage.reference())
+	reference, err := t.reference(ctx, opts, w, dir)
+	if err != nil {
+		return Row{}, fmt.Errorf("%s: %w", w.stage.reference(), err)
 	}
 	fmt.Fprintf(opts.Progress, "%s: mount\n", w.name)
-	mount, daemon, err := t.mounted(ctx, opts, w, dir)
+	mount, daemon, err := t.mounted(ctx, opts, w, t.visit(opts, w, dir))
 	if err != nil {
 		return Row{}, fmt.Errorf("mount: %w", err)
 	}
-	return row(w, raw, mount, daemon), nil
+	return row(w, reference, mount, daemon), nil
+}
+
+// readRaw runs a workload by the raw client.
+func (t *target) readRaw(ctx context.Context, opts Options, w workload) (measured, error) {
+	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
+		return measured{}, err
+	}
+	limited, cancel := context.WithTimeout(ctx, w.bound(opts.Duration))
+	defer cancel()
+	m, err := w.raw(limited, rawSide{t.raw}, t.objects, t.check)
+	return m, w.judge(ctx, m, err)
 }
 
 // mounted runs a workload on a fresh mount.
-func (t *target) mounted(ctx context.Context, opts Options, w workload, dir string) (m measured, used spent, err error) {
+func (t *target) mounted(ctx context.Context, opts Options, w workload, v visit) (m measured, used spent, err error) {
 	if err := claimMemory(ctx, w.memory(t.objects)); err != nil {
 		return m, used, err
 	}
-	c, err := startMount(ctx, opts.Binary, dir, t.env, append(t.mountArgs(opts), opts.MountArgs...))
+	if v.scratch != "" {
+		defer func() { err = errors.Join(err, os.RemoveAll(v.scratch)) }()
+	}
+	c, err := startMount(ctx, opts.Binary, v.dir, t.env, slices.Concat(t.mountArgs(opts), opts.MountArgs, v.args))
 	if err != nil {
 		return m, used, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 	defer context.AfterFunc(ctx, c.kill)()
+	if v.prepare != nil {
+		if err := v.prepare(ctx, c); err != nil {
+			return m, used, err
+		}
+	}
 	before, err := c.spent(ctx)
 	if err != nil {
 		return m, used, err
 	}
-	if m, err = t.readMount(ctx, opts, w, c); err != nil {
+	if m, err = v.read(ctx, c); err != nil {
 		return m, used, err
 	}
 	after, err := c.spent(ctx)
@@ -203,7 +224,7 @@ func (t *target) readMount(ctx context.Context, opts Options, w workload, c *chi
 	limited, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	stalled := time.AfterFunc(bound+opts.stallGrace, c.kill)
-	m, err = w.mounted(limited, mountSide{c.dir}, t.objects, t.check)
+	m, err = w.files(limited, c.dir, t.objects, t.check)
 	if !stalled.Stop() {
 		return m, errors.Join(fmt.Errorf("%w: a read did not return within %v after time was up", ErrStalled, opts.stallGrace), err)
 	}

@@ -26,12 +26,18 @@ type spent struct {
 	peakRSS  int64 // bytes
 	requests int64 // to the store
 	fetched  int64 // bytes from the store
+	local    int64 // bytes from the disk cache, by way of the daemon
+	answered int64 // bytes that the kernel asked the daemon for
+	passed   int64 // files opened for the kernel to read by itself
 }
 
 func (s spent) since(before spent) spent {
 	s.cpu -= before.cpu
 	s.requests -= before.requests
 	s.fetched -= before.fetched
+	s.local -= before.local
+	s.answered -= before.answered
+	s.passed -= before.passed
 	return s
 }
 
@@ -58,6 +64,9 @@ func (c *child) spent(ctx context.Context) (s spent, err error) {
 	}
 	s.requests = int64(metrics["headrace_store_requests_total"])
 	s.fetched = int64(metrics["headrace_store_received_bytes_total"])
+	s.local = int64(metrics["headrace_cache_local_bytes_total"])
+	s.answered = int64(metrics["headrace_fs_read_bytes_total"])
+	s.passed = int64(metrics["headrace_fs_passthrough_opens_total"])
 	return s, nil
 }
 

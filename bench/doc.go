@@ -9,9 +9,14 @@
 // each fetch 16 MiB ranges into a buffer, for all others one GET of exactly the bytes wanted for each read, with as many
 // threads as the mount has readers.
 //
+// The workloads of the disk cache have other references, which the report names: plain files on the same disk with the same bytes, the
+// same mount without a disk cache, or a mount that has all in its memory. The cache is filled first, by a mount of its own. The page cache
+// is dropped before each side reads, unless the workload is about what it holds, so that neither has what the other's reading left there;
+// that takes root. A workload that cannot be measured here is reported with the reason.
+//
 // Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (side.go, sequential.go,
-// random.go); target, which has the store and the objects; child, the mount; shaper, a proxy that makes a near store
-// look far away; [Report].
+// random.go), at several stages of a cache's life (stage.go); target, which has the store and the objects; localDisk, which has the
+// disk cache and the plain files; child, the mount; shaper, a proxy that makes a near store look far away; [Report].
 //
 // Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this
 // process, measured by it; the daemon is measured by /proc, and its requests by its own metrics. The store's own page cache is warm.

@@ -35,6 +35,17 @@ func (m measured) percentile(q float64) time.Duration {
 	return m.latencies[min(int(q*float64(len(m.latencies))), len(m.latencies)-1)]
 }
 
+// add is m and then other.
+func (m measured) add(other measured) measured {
+	m.bytes += other.bytes
+	m.reads += other.reads
+	m.elapsed += other.elapsed
+	m.cpu += other.cpu
+	m.latencies = slices.Sorted(slices.Values(append(m.latencies, other.latencies...)))
+	m.cut = m.cut || other.cut
+	return m
+}
+
 // tally is one worker's part.
 type tally struct {
 	bytes, reads int64

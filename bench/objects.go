@@ -19,6 +19,8 @@ const (
 	smallSize = 100 * kib // of the small files: an image of a training set
 	smallDir  = "small"
 	largePath = "large"
+	dataDir   = "dataset"
+	dataSize  = 16 * mib // of a dataset's file: a shard
 	streams   = 4
 	// partSize and partsAtOnce are how the large objects are stored: parts of what the stores like, and 256 MiB of memory.
 	partSize    = 64 * mib
@@ -33,6 +35,32 @@ type objects struct {
 	streams []object // one for each of several readers
 	small   []object
 	dirs    []string // that hold the small ones
+	dataset []object // twice what a disk cache may have
+}
+
+// total is how many bytes objects have.
+func total(objects []object) (n int64) {
+	for _, o := range objects {
+		n += o.version.Size
+	}
+	return n
+}
+
+// distinct are objects of several lists, each once.
+func distinct(lists ...[]object) (all []object) {
+	seen := map[string]bool{"": true} // what was not made has no path
+	for _, o := range slices.Concat(lists...) {
+		if !seen[o.path] {
+			seen[o.path] = true
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// cacheable are those that are read from a disk cache which has room for all.
+func (o objects) cacheable() []object {
+	return distinct([]object{o.large}, o.streams, o.small)
 }
 
 // find makes objects of those that are in the store: the largest is read at random and so on, all of them as files.
@@ -52,7 +80,7 @@ func find(ctx context.Context, bucket objstore.Bucket, keys []string) (objects, 
 		return objects{}, errors.New("bench: no keys given")
 	}
 	bySize := slices.SortedFunc(slices.Values(all), func(a, b object) int { return cmp.Compare(b.version.Size, a.version.Size) })
-	o := objects{large: bySize[0], streams: bySize[:min(streams, len(bySize))], small: all}
+	o := objects{large: bySize[0], streams: bySize[:min(streams, len(bySize))], small: all, dataset: all}
 	for _, s := range all {
 		if dir := path.Dir(s.path); !slices.Contains(o.dirs, dir) {
 			o.dirs = append(o.dirs, dir)
@@ -74,7 +102,8 @@ func newMaker(bucket objstore.Bucket, prefix string) *maker {
 	return &maker{bucket: objstore.NewRetry(bucket, objstore.RetryPolicy{}), prefix: prefix, content: newContent()}
 }
 
-// make stores a large object of size bytes, one for each stream that together have as many, and so many small ones.
+// make stores a large object of size bytes, one for each stream that together have as many, so many small ones, and a dataset of
+// the large one's size. Only what is needed for some kinds of workloads.
 func (m *maker) make(ctx context.Context, size int64, files int, need func(kinds ...kind) bool) (o objects, err error) {
 	if need(kindSequential, kindThreads, kindMapped, kindRandom) {
 		if o.large, err = m.putLarge(ctx, largePath, size); err != nil {
@@ -92,9 +121,20 @@ func (m *maker) make(ctx context.Context, size int64, files int, need func(kinds
 	}
 	if need(kindFiles, kindFirstByte) {
 		o.dirs = []string{smallDir}
-		o.small, err = m.putSmall(ctx, files)
+		if o.small, err = m.putSmall(ctx, files); err != nil {
+			return o, err
+		}
 	}
-	return o, err
+	if need(kindEpoch) {
+		for i := range 2 * roomFor(size) / dataSize {
+			s, err := m.putLarge(ctx, fmt.Sprintf("%s/%05d", dataDir, i), dataSize)
+			if err != nil {
+				return o, err
+			}
+			o.dataset = append(o.dataset, s)
+		}
+	}
+	return o, nil
 }
 
 // putLarge stores an object in parts.

@@ -5,20 +5,21 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
-// readRandom reads size bytes at random page boundaries of one object until time is up. The offsets are the same on
+// readRandom reads w.size bytes at random page boundaries of one object until time is up. The offsets are the same on
 // both sides, as far as each gets.
-func readRandom(ctx context.Context, s side, o object, readers int, size int64, check checker) (measured, error) {
-	size = min(size, o.version.Size)
+func readRandom(ctx context.Context, s side, o object, w workload, check checker) (measured, error) {
+	size := min(w.size, o.version.Size)
 	r, err := s.open(o)
 	if err != nil {
 		return measured{}, err
 	}
 	defer r.Close()
 	places := max((o.version.Size-size)/pageSize, 1)
-	return crew(ctx, readers, s, func(ctx context.Context, worker int, t *tally) error {
-		rng, buf := rand.New(rand.NewPCG(1, uint64(worker))), make([]byte, size)
+	return crew(ctx, w.readers, s, func(ctx context.Context, worker int, t *tally) error {
+		rng, buf := rand.New(rand.NewPCG(1, uint64(worker))), pageAligned(size)
 		for ctx.Err() == nil {
 			off := rng.Int64N(places) * pageSize
 			start := time.Now()
@@ -34,22 +35,27 @@ func readRandom(ctx context.Context, s side, o object, readers int, size int64, 
 	})
 }
 
-// readFiles opens, reads and closes each object once, in an order that is not the directory's; first bytes only, when
-// part is not 0. The latency is that from before the opening to the bytes.
+// pageAligned is a buffer that direct I/O can read into.
+func pageAligned(size int64) []byte {
+	buf := make([]byte, size+pageSize)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(buf)))) & (pageSize - 1)
+	return buf[skip:][:size]
+}
+
+// readFiles opens, reads and closes each object once, in their order; first bytes only, when part is not 0. The latency is that from before the opening to the bytes.
 func readFiles(ctx context.Context, s side, objects []object, readers int, part int64, check checker) (measured, error) {
-	order := rand.New(rand.NewPCG(2, 2)).Perm(len(objects))
 	var next atomic.Int64
 	return crew(ctx, readers, s, func(ctx context.Context, _ int, t *tally) error {
 		var buf []byte
 		for {
 			i := next.Add(1) - 1
-			if i >= int64(len(order)) {
+			if i >= int64(len(objects)) {
 				return nil
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			o := objects[order[i]]
+			o := objects[i]
 			n := o.version.Size
 			if part != 0 {
 				n = min(n, part)

@@ -16,72 +16,82 @@ type Report struct {
 	Size      int64         `json:"size"`       // of the large object, bytes
 	FirstByte time.Duration `json:"first_byte"` // nanoseconds the shaper waits; 0 for none
 	Rate      int64         `json:"rate"`       // bytes a second it lets through on a connection; 0 for all
-	MountArgs []string      `json:"mount_args"` // beyond where the store is
+	MountArgs []string      `json:"mount_args"` // beyond where the store is and what a workload needs
 	Started   time.Time     `json:"started"`    //
 	Rows      []Row         `json:"rows"`       // in the order in which they were measured
 }
 
-// Row is one workload, read by a raw client and through a mount. CPU times are seconds for each GiB that was read.
+// Row is one workload, read by a reference and through a mount. CPU times are seconds for each GiB that was read.
 type Row struct {
-	Workload string  `json:"workload"`
-	Unit     string  `json:"unit"` // of Raw and Mount: "MiB/s", "IOPS", "files/s", or "ms", where less is better
-	Raw      float64 `json:"raw"`
-	Mount    float64 `json:"mount"`
-	Ratio    float64 `json:"ratio"` // of Mount to Raw
+	Workload  string  `json:"workload"`
+	Against   string  `json:"against"`           // what the reference is: "raw client", "local file", "no disk cache", "memory"; "" for nothing
+	Skipped   string  `json:"skipped,omitempty"` // why it was not measured; then there is nothing below
+	Unit      string  `json:"unit"`              // of Reference and Mount: "MiB/s", "IOPS", "files/s", or "ms", where less is better
+	Reference float64 `json:"reference"`
+	Mount     float64 `json:"mount"`
+	Ratio     float64 `json:"ratio"` // of Mount to Reference
 
 	// A side that was cut was not through after ten times the duration: its figures are of what it had read by then.
-	RawCut   bool `json:"raw_cut"`
-	MountCut bool `json:"mount_cut"`
+	ReferenceCut bool `json:"reference_cut"`
+	MountCut     bool `json:"mount_cut"`
 
-	RawCPU    float64 `json:"raw_cpu_s_per_gib"`    // this process, while the raw client reads
-	ReaderCPU float64 `json:"reader_cpu_s_per_gib"` // the threads that read through the mount, kernel included
-	DaemonCPU float64 `json:"daemon_cpu_s_per_gib"`
+	ReferenceCPU float64 `json:"reference_cpu_s_per_gib"` // all of this process for the raw client, else the threads that read
+	ReaderCPU    float64 `json:"reader_cpu_s_per_gib"`    // the threads that read through the mount, kernel included
+	DaemonCPU    float64 `json:"daemon_cpu_s_per_gib"`
 
 	Requests       int64   `json:"requests"`         // the daemon's, to the store
 	FetchedPerRead float64 `json:"fetched_per_read"` // bytes from the store for each byte read
+	FromDisk       float64 `json:"from_disk"`        // the part of the bytes read that came from the disk cache
+	Passthrough    int64   `json:"passthrough"`      // files opened for the kernel to read by itself
 
-	RawP50   float64 `json:"raw_p50_ms"` // milliseconds to the first byte; see the workloads
-	RawP99   float64 `json:"raw_p99_ms"`
-	MountP50 float64 `json:"mount_p50_ms"`
-	MountP99 float64 `json:"mount_p99_ms"`
+	ReferenceP50 float64 `json:"reference_p50_ms"` // milliseconds to the first byte; see the workloads
+	ReferenceP99 float64 `json:"reference_p99_ms"`
+	MountP50     float64 `json:"mount_p50_ms"`
+	MountP99     float64 `json:"mount_p99_ms"`
 
 	PeakRSS int64 `json:"peak_rss"` // the daemon's, bytes
 }
 
 // row puts both sides of a workload together.
-func row(w workload, raw, mount measured, daemon spent) Row {
+func row(w workload, reference, mount measured, daemon spent) Row {
 	r := Row{
-		Workload:  w.name,
-		RawCPU:    perGiB(raw.cpu, raw.bytes),
-		ReaderCPU: perGiB(mount.cpu, mount.bytes),
-		DaemonCPU: perGiB(daemon.cpu, mount.bytes),
-		Requests:  daemon.requests,
-		RawP50:    ms(raw.percentile(0.50)),
-		RawP99:    ms(raw.percentile(0.99)),
-		MountP50:  ms(mount.percentile(0.50)),
-		MountP99:  ms(mount.percentile(0.99)),
-		PeakRSS:   daemon.peakRSS,
+		Workload:     w.name,
+		Against:      w.against(),
+		ReferenceCPU: perGiB(reference.cpu, reference.bytes),
+		ReaderCPU:    perGiB(mount.cpu, mount.bytes),
+		DaemonCPU:    perGiB(daemon.cpu, mount.bytes),
+		Requests:     daemon.requests,
+		Passthrough:  daemon.passed,
+		ReferenceP50: ms(reference.percentile(0.50)),
+		ReferenceP99: ms(reference.percentile(0.99)),
+		MountP50:     ms(mount.percentile(0.50)),
+		MountP99:     ms(mount.percentile(0.99)),
+		PeakRSS:      daemon.peakRSS,
 	}
 	if mount.bytes > 0 {
 		r.FetchedPerRead = float64(daemon.fetched) / float64(mount.bytes)
 	}
+	if w.stage != stageStore && !w.warm && mount.bytes > 0 {
+		byKernel := max(mount.bytes-daemon.answered, 0)
+		r.FromDisk = min(float64(byKernel+daemon.local)/float64(mount.bytes), 1)
+	}
 	if w.endsItself() {
-		r.RawCut, r.MountCut = raw.cut, mount.cut
+		r.ReferenceCut, r.MountCut = reference.cut, mount.cut
 	}
 	switch w.kind {
 	case kindIdle:
 		return r
 	case kindRandom:
-		r.Unit, r.Raw, r.Mount = "IOPS", perSecond(raw.reads, raw.elapsed), perSecond(mount.reads, mount.elapsed)
+		r.Unit, r.Reference, r.Mount = "IOPS", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
 	case kindFiles:
-		r.Unit, r.Raw, r.Mount = "files/s", perSecond(raw.reads, raw.elapsed), perSecond(mount.reads, mount.elapsed)
+		r.Unit, r.Reference, r.Mount = "files/s", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
 	case kindFirstByte:
-		r.Unit, r.Raw, r.Mount = "ms", r.RawP50, r.MountP50
+		r.Unit, r.Reference, r.Mount = "ms", r.ReferenceP50, r.MountP50
 	default:
-		r.Unit, r.Raw, r.Mount = "MiB/s", perSecond(raw.bytes, raw.elapsed)/mib, perSecond(mount.bytes, mount.elapsed)/mib
+		r.Unit, r.Reference, r.Mount = "MiB/s", perSecond(reference.bytes, reference.elapsed)/mib, perSecond(mount.bytes, mount.elapsed)/mib
 	}
-	if r.Raw > 0 {
-		r.Ratio = r.Mount / r.Raw
+	if r.Reference > 0 {
+		r.Ratio = r.Mount / r.Reference
 	}
 	return r
 }
@@ -110,22 +120,43 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	fmt.Fprint(w, "\n\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\traw\tmount\t\tratio\traw CPU\treader CPU\tdaemon CPU\trequests\tfetched\traw p50\traw p99\tmount p50\tmount p99\tpeak RSS\t")
-	fmt.Fprintln(t, "\t\t\t\t\ts/GiB\ts/GiB\ts/GiB\t\tper read\tms\tms\tms\tms\tMiB\t")
+	fmt.Fprintln(t, "workload\tagainst\treference\tmount\t\tratio\tref. CPU\treader CPU\tdaemon CPU\trequests\tfetched\tfrom disk\tpassed\tref. p50\tref. p99\tmount p50\tmount p99\tpeak RSS\t")
+	fmt.Fprintln(t, "\t\t\t\t\t\ts/GiB\ts/GiB\ts/GiB\t\tper read\t\tthrough\tms\tms\tms\tms\tMiB\t")
 	for _, x := range r.Rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n",
-			x.Workload, figure(x.Raw)+cutMark(x.RawCut), figure(x.Mount)+cutMark(x.MountCut), x.Unit, x.Ratio, x.RawCPU, x.ReaderCPU, x.DaemonCPU, x.Requests, x.FetchedPerRead,
-			x.RawP50, x.RawP99, x.MountP50, x.MountP99, x.PeakRSS/mib)
+		if x.Skipped != "" {
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n",
+			x.Workload, x.Against, figure(x.Reference)+cutMark(x.ReferenceCut), figure(x.Mount)+cutMark(x.MountCut), x.Unit, x.Ratio,
+			x.ReferenceCPU, x.ReaderCPU, x.DaemonCPU, x.Requests, x.FetchedPerRead, x.FromDisk, x.Passthrough,
+			x.ReferenceP50, x.ReferenceP99, x.MountP50, x.MountP99, x.PeakRSS/mib)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(w, tableNotes)
-	return err
+	return r.writeNotes(w)
+}
+
+// writeNotes says what stands in the table, and what does not.
+func (r *Report) writeNotes(w io.Writer) error {
+	if _, err := fmt.Fprint(w, tableNotes); err != nil {
+		return err
+	}
+	for _, x := range r.Rows {
+		if x.Skipped == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "not measured: %s: %s\n", x.Workload, x.Skipped); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const tableNotes = `
-ratio: mount to raw; for ms, less is better.
+ratio: mount to reference; for ms, less is better.
+against: a raw S3 client, or for the disk cache: plain files on the same disk, the same mount without a disk cache, or one that answers from memory.
+from disk: the part of the bytes read; passed through: files opened for the kernel to read by itself.
 cut: not through after ten times the duration; the figures are of what was read by then.
 p50, p99: to the first byte of a range, a stream, or a file; where reads are random, to the last of a read.
 `

@@ -45,17 +45,17 @@ func TestRow(t *testing.T) {
 		{kindFirstByte, "ms", 51, 6, 6.0 / 51},
 	} {
 		r := row(workload{name: "x", kind: c.kind}, raw, mount, used)
-		if r.Unit != c.unit || r.Raw != c.raw || r.Mount != c.mount || r.Ratio != c.ratio {
+		if r.Unit != c.unit || r.Reference != c.raw || r.Mount != c.mount || r.Ratio != c.ratio {
 			t.Errorf("%+v", r)
 		}
-		if r.RawCPU != 0.5 || r.ReaderCPU != 0.5 || r.DaemonCPU != 3 || r.FetchedPerRead != 1.5 || r.Requests != 64 {
+		if r.ReferenceCPU != 0.5 || r.ReaderCPU != 0.5 || r.DaemonCPU != 3 || r.FetchedPerRead != 1.5 || r.Requests != 64 {
 			t.Errorf("%+v", r)
 		}
 	}
 	// A workload that should have been through by itself says which side was not.
 	mount.cut = true
 	for kind, want := range map[kind]bool{kindSequential: true, kindMapped: true, kindFiles: true, kindRandom: false} {
-		if r := row(workload{name: "x", kind: kind}, raw, mount, used); r.RawCut || r.MountCut != want {
+		if r := row(workload{name: "x", kind: kind}, raw, mount, used); r.ReferenceCut || r.MountCut != want {
 			t.Errorf("kind %d: %+v", kind, r)
 		}
 	}
@@ -67,14 +67,15 @@ func TestRow(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := &Report{Endpoint: "http://e", CPUs: 2, Size: 2 * gib, FirstByte: 20 * time.Millisecond, Rate: 80 * mib, Rows: []Row{
-		{Workload: "sequential-1", Unit: "MiB/s", Raw: 1234.5, Mount: 617.25, Ratio: 0.5, Requests: 128, FetchedPerRead: 1, PeakRSS: 300 * mib},
-		{Workload: "first-byte", Unit: "ms", Raw: 0.5, Mount: 0.75, Ratio: 1.5, MountCut: true},
+		{Workload: "sequential-1", Unit: "MiB/s", Against: "raw client", Reference: 1234.5, Mount: 617.25, Ratio: 0.5, Requests: 128, FetchedPerRead: 1, PeakRSS: 300 * mib},
+		{Workload: "first-byte", Unit: "ms", Reference: 0.5, Mount: 0.75, Ratio: 1.5, MountCut: true},
+		{Workload: "disk-small-files", Skipped: "needs root"},
 	}}
 	var table, js bytes.Buffer
 	if err := r.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75 cut", "1.50"} {
+	for _, want := range []string{"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75 cut", "1.50", "raw client", "not measured: disk-small-files: needs root"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("no %q in\n%s", want, table.String())
 		}
@@ -95,7 +96,7 @@ func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		names string
 		want  int // -1 for an error
-	}{{"", len(allWorkloads())}, {"mmap", 1}, {"random", 6}, {"random-4k", 2}, {"mmap,sequential", 3}, {"nonsense", -1}, {"mmap,nonsense", -1}} {
+	}{{"", len(allWorkloads())}, {"mmap", 1}, {"random", 6}, {"random-4k", 2}, {"mmap,sequential", 3}, {"disk", len(diskWorkloads())}, {"nonsense", -1}, {"mmap,nonsense", -1}} {
 		var names []string
 		if c.names != "" {
 			names = strings.Split(c.names, ",")

@@ -73,6 +73,14 @@ func TestRunAll(t *testing.T) {
 	if len(report.Rows) != len(allWorkloads()) {
 		t.Fatalf("%d rows", len(report.Rows))
 	}
+	// What is read from the disk cache, and whether the kernel does so by itself.
+	cached := map[string]struct {
+		leastFromDisk float64
+		passes        bool
+	}{
+		"disk-sequential-1": {1, true}, "disk-sequential-4": {1, true}, "disk-random-4k-direct": {0.9, true}, "disk-random-4k-warm": {0, true},
+		"disk-small-files": {0.9, false}, "disk-daemon": {0.9, false}, "sequential-1": {0, false}, "disk-first-epoch": {0, false},
+	}
 	for _, r := range report.Rows {
 		if r.PeakRSS == 0 {
 			t.Errorf("%s: no memory", r.Workload)
@@ -80,13 +88,16 @@ func TestRunAll(t *testing.T) {
 		if r.Workload == "idle" {
 			continue
 		}
-		if r.Raw <= 0 || r.Mount <= 0 || r.Ratio <= 0 || r.MountP99 < r.MountP50 || r.MountP50 <= 0 || r.RawP50 <= 0 {
+		if r.Reference <= 0 || r.Mount <= 0 || r.Ratio <= 0 || r.MountP99 < r.MountP50 || r.MountP50 <= 0 || r.ReferenceP50 <= 0 {
 			t.Errorf("%+v", r)
 		}
-		if r.Requests == 0 || r.FetchedPerRead <= 0 {
+		if local := strings.HasPrefix(r.Against, "local") || r.Against == "memory"; local != (r.FetchedPerRead == 0) {
 			t.Errorf("%+v", r)
 		}
-		if strings.HasPrefix(r.Workload, "sequential-1") && (r.Requests < 3 || r.Requests > 6 || r.FetchedPerRead != 1) {
+		if got, ok := cached[r.Workload]; ok && (r.FromDisk < got.leastFromDisk || (r.Passthrough > 0) != got.passes) {
+			t.Errorf("%+v", r)
+		}
+		if r.Workload == "sequential-1" && (r.Requests < 3 || r.Requests > 6 || r.FetchedPerRead != 1) {
 			t.Errorf("40 MiB are three ranges and some questions: %+v", r)
 		}
 	}
@@ -106,17 +117,20 @@ func TestRunShaped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := report.Rows[0]; r.Raw < 50 || r.Mount < 50 || r.RawCPU <= 0 {
+	if r := report.Rows[0]; r.Reference < 50 || r.Mount < 50 || r.ReferenceCPU <= 0 {
 		t.Errorf("%+v", r)
 	}
 }
 
 // A run that is interrupted says so, returns what it has, and takes everything down.
 func TestRunInterrupted(t *testing.T) {
-	for _, at := range []string{"random-4k-1: raw", "random-4k-1: mount"} {
+	for at, name := range map[string]string{
+		"random-4k-1: raw": "random-4k-1", "random-4k-1: mount": "random-4k-1",
+		"filling the disk cache": "disk-sequential-1", "disk-sequential-1: mount": "disk-sequential-1", "disk-daemon: memory": "disk-daemon",
+	} {
 		t.Run(at, func(t *testing.T) {
 			opts := quick(t)
-			opts.Workloads = []string{"idle", "random-4k-1"}
+			opts.Workloads = []string{"idle", name}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			opts.Progress = onLine{at, cancel}
@@ -201,7 +215,7 @@ func TestStalledMountIsKilled(t *testing.T) {
 			store.check = func([]byte, object, int64) error { return store.server.Stall() }
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // which a page fault keeps from all others
 			start := time.Now()
-			_, _, err = store.mounted(t.Context(), opts, w, mountpoint(dir, 0))
+			_, _, err = store.mounted(t.Context(), opts, w, store.visit(opts, w, mountpoint(dir, 0)))
 			if !errors.Is(err, ErrStalled) {
 				t.Errorf("%v", err)
 			}
@@ -274,6 +288,23 @@ func TestRunOnGivenBucket(t *testing.T) {
 	for page, err := range bucket.List(t.Context(), objstore.ListOptions{}) {
 		if err != nil || len(page.Entries) != 2 {
 			t.Errorf("the bucket holds %v, %v", page.Entries, err)
+		}
+	}
+}
+
+// Objects that are given are read from a disk cache as well, those that are too few for a workload are not.
+func TestRunOnGivenBucketFromDisk(t *testing.T) {
+	server, _ := given(t)
+	opts := quick(t)
+	opts.Endpoint, opts.Region, opts.Bucket = server.Endpoint(), server.Region(), "given"
+	opts.ReadOnly, opts.Keys, opts.Workloads = true, []string{"data/a", "data/b"}, []string{"disk-small-files", "disk-twice-cycle"}
+	report, err := Run(t.Context(), opts)
+	if err != nil || len(report.Rows) != 3 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	for _, r := range report.Rows {
+		if skipped := r.Workload == "disk-twice-cycle"; skipped != (r.Skipped != "") || skipped != (r.Mount == 0) {
+			t.Errorf("%+v", r)
 		}
 	}
 }

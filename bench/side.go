@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// object is something to read: below the mount at path, in the store as version.
+// object is something to read: below a mount at path, in the store as version.
 type object struct {
 	path    string
 	version objstore.Version
@@ -67,26 +67,29 @@ func (r rawReader) ReadAt(ctx context.Context, p []byte, off int64) error {
 
 func (rawReader) Close() error { return nil }
 
-// mountSide reads files below a mount, as the programs it is for do.
-type mountSide struct{ dir string }
+// fileSide reads files below a directory, a mount as the programs it is for do.
+type fileSide struct {
+	dir   string
+	flags int // to open them with, beside O_RDONLY
+}
 
-func (s mountSide) open(o object) (reader, error) {
+func (s fileSide) open(o object) (reader, error) {
 	path := filepath.Join(s.dir, o.path)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|s.flags, 0)
 	if err != nil {
 		return nil, fmt.Errorf("bench: open %s: %w", path, err)
 	}
 	return fileReader{fd, path}, nil
 }
 
-func (s mountSide) list(dir string) error {
+func (s fileSide) list(dir string) error {
 	_, err := os.ReadDir(filepath.Join(s.dir, dir))
 	return err
 }
 
-func (mountSide) cpu() time.Duration { return 0 }
+func (fileSide) cpu() time.Duration { return 0 }
 
-func (mountSide) thread(work func()) time.Duration {
+func (fileSide) thread(work func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before := usage(unix.RUSAGE_THREAD)

@@ -27,11 +27,13 @@ type target struct {
 	server  *s3server.Server // nil for a given store
 	far     *farStore        // nil when unshaped
 	clients []*s3store.Client
-	raw     objstore.Bucket // what the raw client reads from
+	direct  objstore.Bucket // the store itself
+	raw     objstore.Bucket // what the raw client reads from: the shaper when there is one
 	maker   *maker          // nil when objects were given
 
 	objects objects
 	check   checker
+	disk    localDisk
 }
 
 // openTarget starts what has to be started and reaches the bucket. The caller closes the target.
@@ -49,14 +51,13 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 			return t, err
 		}
 	}
-	direct, err := t.reach(ctx, config)
-	if err != nil {
+	if t.direct, err = t.reach(ctx, config); err != nil {
 		return t, err
 	}
-	t.raw = direct
+	t.raw = t.direct
 	if len(opts.Keys) == 0 {
 		t.prefix = opts.Prefix + "headrace-bench-" + rand.Text()[:8] + "/"
-		t.maker = newMaker(direct, t.prefix)
+		t.maker = newMaker(t.direct, t.prefix)
 		t.check = t.maker.checker()
 	}
 	if t.shape.none() {
@@ -143,11 +144,10 @@ func (t *target) prepare(ctx context.Context, opts Options, chosen []workload) (
 // adopt makes all versions those of endpoint.
 func (o *objects) adopt(endpoint string) {
 	o.large.version.Endpoint = endpoint
-	for i := range o.streams {
-		o.streams[i].version.Endpoint = endpoint
-	}
-	for i := range o.small {
-		o.small[i].version.Endpoint = endpoint
+	for _, list := range [][]object{o.streams, o.small, o.dataset} {
+		for i := range list {
+			list[i].version.Endpoint = endpoint
+		}
 	}
 }
 

@@ -3,8 +3,11 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // kind is what a workload does.
@@ -19,6 +22,7 @@ const (
 	kindRandom          // reads of one size anywhere in one object
 	kindFiles           // many small files, whole
 	kindFirstByte       // opening and the first page, one after another
+	kindEpoch           // the files of a dataset, whole
 )
 
 // firstBytes is what is read to measure opening: a page.
@@ -28,8 +32,14 @@ const firstBytes = 4 * kib
 type workload struct {
 	name    string
 	kind    kind
+	stage   stage
 	readers int
 	size    int64 // of a random read
+
+	direct   bool // files are opened with O_DIRECT
+	warm     bool // the page cache holds what is read; else, but for stageStore, nothing of it
+	shuffled bool // each epoch has an order of its own
+	epoch    int  // which one is read; the first is 0
 }
 
 // allWorkloads in the order in which they run.
@@ -47,9 +57,27 @@ func allWorkloads() []workload {
 			all = append(all, workload{name: name, kind: kindRandom, readers: readers, size: size})
 		}
 	}
-	return append(all,
+	all = append(all,
 		workload{name: "small-files", kind: kindFiles, readers: 8},
 		workload{name: "first-byte", kind: kindFirstByte, readers: 1})
+	return append(all, diskWorkloads()...)
+}
+
+// diskWorkloads are those of the disk cache. They come last, since what they drop the store must read again.
+func diskWorkloads() []workload {
+	return []workload{
+		{name: "disk-first-epoch", kind: kindSequential, stage: stageFirst, readers: 1},
+		{name: "disk-sequential-1", kind: kindSequential, stage: stageDisk, readers: 1},
+		{name: "disk-sequential-4", kind: kindStreams, stage: stageDisk, readers: streams},
+		{name: "disk-random-4k", kind: kindRandom, stage: stageDisk, readers: 1, size: 4 * kib},
+		{name: "disk-random-4k-warm", kind: kindRandom, stage: stageDisk, readers: 1, size: 4 * kib, warm: true},
+		{name: "disk-random-4k-direct", kind: kindRandom, stage: stageDisk, readers: 8, size: 4 * kib, direct: true},
+		{name: "disk-small-files", kind: kindFiles, stage: stageDisk, readers: 8},
+		{name: "disk-small-files-warm", kind: kindFiles, stage: stageDisk, readers: 8, warm: true},
+		{name: "disk-daemon", kind: kindSequential, stage: stageDaemon, readers: 1},
+		{name: "disk-twice-cycle", kind: kindEpoch, stage: stageTwice, readers: 4},
+		{name: "disk-twice-shuffle", kind: kindEpoch, stage: stageTwice, readers: 4, shuffled: true},
+	}
 }
 
 // Workloads are the names that Options.Workloads may hold. The beginning of names stands for all of them: "random".
@@ -107,9 +135,9 @@ func (w workload) memory(o objects) int64 {
 	case kindIdle, kindFirstByte:
 		return 0
 	case kindFiles:
-		for _, s := range o.small {
-			n += s.version.Size
-		}
+		n = total(o.small)
+	case kindEpoch:
+		n = total(o.dataset)
 	default:
 		for _, s := range w.spans(o) {
 			n += s.Len
@@ -130,8 +158,12 @@ func (w workload) raw(ctx context.Context, s rawSide, o objects, check checker) 
 	}
 }
 
-// mounted measures w through a mount.
-func (w workload) mounted(ctx context.Context, s mountSide, o objects, check checker) (measured, error) {
+// files measures w by files: those of a mount, or plain ones.
+func (w workload) files(ctx context.Context, dir string, o objects, check checker) (measured, error) {
+	s := fileSide{dir: dir}
+	if w.direct {
+		s.flags = unix.O_DIRECT
+	}
 	switch w.kind {
 	case kindIdle:
 		return measured{}, nil
@@ -146,16 +178,56 @@ func (w workload) mounted(ctx context.Context, s mountSide, o objects, check che
 
 // same is the workloads that are the same program on both sides.
 func (w workload) same(ctx context.Context, s side, o objects, check checker) (measured, error) {
-	if w.kind == kindRandom {
-		return readRandom(ctx, s, o.large, w.readers, w.size, check)
+	switch w.kind {
+	case kindRandom:
+		return readRandom(ctx, s, o.large, w, check)
+	case kindEpoch:
+		return readFiles(ctx, s, w.order(o.dataset), w.readers, 0, check)
 	}
 	for _, dir := range o.dirs {
 		if err := s.list(dir); err != nil {
 			return measured{}, err
 		}
 	}
-	if w.kind == kindFiles {
-		return readFiles(ctx, s, o.small, w.readers, 0, check)
+	part := int64(0)
+	if w.kind == kindFirstByte {
+		part = firstBytes
 	}
-	return readFiles(ctx, s, o.small, w.readers, firstBytes, check)
+	return readFiles(ctx, s, w.order(o.small), w.readers, part, check)
+}
+
+// order is that in which w reads files: never the directory's, but for a dataset that is read in a cycle.
+func (w workload) order(files []object) []object {
+	if w.kind == kindEpoch && !w.shuffled {
+		return files
+	}
+	out := make([]object, len(files))
+	for i, n := range rand.New(rand.NewPCG(2, uint64(2+w.epoch))).Perm(len(files)) {
+		out[i] = files[n]
+	}
+	return out
+}
+
+// warming is what brings the bytes of w into the page cache.
+func (w workload) warming() workload {
+	if w.kind == kindRandom {
+		w.kind, w.readers, w.direct = kindSequential, 1, false
+	}
+	return w
+}
+
+// passableSize is the size from which on a mount lets the kernel read files by itself.
+const passableSize = mib
+
+// passable are the paths of what w reads that the kernel may read by itself.
+func (w workload) passable(o objects) (paths []string) {
+	if w.kind == kindFiles {
+		return nil
+	}
+	for _, s := range w.spans(o) {
+		if s.version.Size >= passableSize {
+			paths = append(paths, s.path)
+		}
+	}
+	return paths
 }

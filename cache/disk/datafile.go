@@ -21,7 +21,7 @@ const maxOpenFiles = 256
 type dataFile struct {
 	id     uint64
 	plain  *os.File
-	direct *os.File // nil where the file system has no direct I/O
+	direct *os.File // nil where the file system has no direct I/O, and for files too small for it
 
 	// Guarded by dataFiles.mu.
 	users int
@@ -93,7 +93,7 @@ func (f *dataFiles) openFile(id uint64, size int64) (*dataFile, error) {
 			return nil, errors.Join(err, d.plain.Close())
 		}
 	}
-	if f.dir.direct {
+	if st, err := d.plain.Stat(); f.dir.direct && err == nil && st.Size() >= leastDirect {
 		d.direct, _ = os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_DIRECT, 0) // without it is slower, no more
 	}
 	return d, nil
@@ -132,9 +132,12 @@ func (d *dataFile) close() {
 	}
 }
 
+// leastDirect is how long a piece must be for direct I/O.
+const leastDirect = BlockSize / 2
+
 // directly is how much of b at an offset can go by direct I/O: all but what is left of the last 4 KiB, or nothing.
 func (d *dataFile) directly(b []byte, off int64) int {
-	if d.direct == nil || len(b) < BlockSize/2 || off%diskBlock != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%diskBlock != 0 {
+	if d.direct == nil || len(b) < leastDirect || off%diskBlock != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%diskBlock != 0 {
 		return 0
 	}
 	return len(b) / diskBlock * diskBlock

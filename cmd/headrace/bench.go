@@ -68,7 +68,7 @@ func (o *benchOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name: "dir", Category: benchGroup, EnvVars: environment("bench-dir"), Destination: &o.dir,
-			Usage: "`DIR` for the mount point and a local server's folder", DefaultText: "the system's temporary folder",
+			Usage: "`DIR` for the mount point, a local server's folder and disk caches: on the disk that is to be measured", DefaultText: "the system's temporary folder",
 		},
 		&cli.BoolFlag{
 			Name: "json", Category: benchGroup, EnvVars: environment("bench-json"), Destination: &o.json,
@@ -82,11 +82,13 @@ func benchCommand() *cli.Command {
 	var o benchOptions
 	return &cli.Command{
 		Name:      "bench",
-		Usage:     "compare reads through a mount with the same reads by a raw S3 client",
+		Usage:     "compare reads through a mount with the same reads by a raw S3 client, or of plain files",
 		ArgsUsage: "[s3://BUCKET[/PREFIX]]",
 		Description: "Reads the same bytes by a raw client and through a mount, in one run, and prints both, their ratio, and what it cost. " +
 			"Without a bucket it starts a local S3 server over a temporary folder. With one it makes objects of its own below the prefix and removes " +
-			"them afterwards; with --read-only it reads the objects given by --key and writes nothing.",
+			"them afterwards; with --read-only it reads the objects given by --key and writes nothing to the store.\n\n" +
+			"The workloads called disk-... read from a disk cache below --dir, and compare with plain files on the same disk, with a mount without a disk " +
+			"cache, or with one that answers from memory. They need root, to drop the page cache, and seven times --size of disk with a local server.",
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
 			options, err := o.resolve(c)

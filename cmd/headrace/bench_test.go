@@ -15,7 +15,7 @@ import (
 
 // What was measured is printed however the run ended, and the error comes after it.
 func TestBenchPrintsWhatThereIs(t *testing.T) {
-	report := &bench.Report{Endpoint: "http://store", Rows: []bench.Row{{Workload: "sequential-1", Unit: "MiB/s", Raw: 1234, Mount: 999}}}
+	report := &bench.Report{Endpoint: "http://store", Rows: []bench.Row{{Workload: "sequential-1", Unit: "MiB/s", Reference: 1234, Mount: 999}}}
 	denied := &objstore.Error{Op: "PutObject", Bucket: "b", Key: "k", Status: 403, Code: "AccessDenied", Err: objstore.ErrPermission}
 	left := &bench.LeftoverError{Endpoint: "http://store", Bucket: "b", Prefix: "headrace-bench-X/", Objects: 7, Err: denied}
 	for name, c := range map[string]struct {

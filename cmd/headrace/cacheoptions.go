@@ -18,6 +18,8 @@ type cacheOptions struct {
 	dir     string
 	size    size
 	minFree size
+
+	passthrough choice
 }
 
 const cacheGroup = "Disk cache"
@@ -26,6 +28,7 @@ const cacheGroup = "Disk cache"
 const minCacheSize = 64 * mib
 
 func (o *cacheOptions) flags() []cli.Flag {
+	o.passthrough = oneOf("auto", "off")
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "cache-dir", Category: cacheGroup, EnvVars: environment("cache-dir"), Destination: &o.dir,
@@ -38,6 +41,10 @@ func (o *cacheOptions) flags() []cli.Flag {
 		&cli.GenericFlag{
 			Name: "cache-min-free", Category: cacheGroup, EnvVars: environment("cache-min-free"), Value: &o.minFree, DefaultText: "5% of the disk",
 			Usage: "the `SIZE` that the cache leaves free on the disk, giving up what it has if others fill it",
+		},
+		&cli.GenericFlag{
+			Name: "passthrough", Category: cacheGroup, EnvVars: environment("passthrough"), Value: &o.passthrough,
+			Usage: "`MODE` auto lets the kernel read files by itself that the cache has as a whole, where it can; off has it always ask the daemon",
 		},
 	}
 }

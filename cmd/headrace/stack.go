@@ -192,7 +192,10 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	}
 	config := o.files.config(o.read)
 	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
-	config.Files, config.Log, config.Cached, config.Lease = s.files, s.log, s.cache.Cached, s.cache.Lease
+	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
+	if o.cache.passthrough.String() != "off" {
+		config.Lease = s.cache.Lease
+	}
 	var buckets upload.Buckets
 	if o.source.all() {
 		buckets = func(ctx context.Context, name string) (objstore.Bucket, error) { return s.bucket(ctx, name, "") }
