@@ -115,34 +115,19 @@ func replaceable(n, old *node, mustBeNew bool) syscall.Errno {
 
 // moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store.
 func (f *fileSystem) moveFile(ctx context.Context, m move) error {
-	n := m.node
-	var cond objstore.Condition
-	var replaces objstore.Version
-	if m.replaced == nil {
-		cond.IfNew = true
-	} else {
-		if replaces = m.replaced.version(); replaces.ETag == "" {
-			cond.IfNew, replaces = true, objstore.Version{}
-		} else {
-			cond.IfMatch = replaces.ETag
-		}
-		if err := f.keepContent(ctx, m.replaced); err != nil {
-			return err
-		}
+	replaces, err := f.clear(ctx, m)
+	if err != nil {
+		return err
 	}
-	stored := n.version()
-	u := n.writing()
-	if m.replaced != nil && m.replaced.isWritten() {
-		f.detach(m.replaced) // else it would be stored under the name, after this
+	u := m.node.writing()
+	unstored := u != nil && u.Changed()
+	if unstored {
+		unstored, err = f.moveUnstored(ctx, m, u, replaces)
 	}
-	var err error
-	switch {
-	case u != nil && u.Changed():
-		err = f.moveUnstored(ctx, m, u, replaces, stored)
-	default:
+	if err == nil && !unstored {
 		var e objstore.Entry
-		if e, err = f.moveStored(ctx, m, stored, cond); err == nil {
-			f.moved(n, m, u, e)
+		if e, err = f.moveStored(ctx, m, replaces); err == nil {
+			f.moved(m.node, m, u, e)
 		}
 	}
 	if err != nil {
@@ -152,10 +137,35 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) error {
 	return nil
 }
 
+// clear has nobody write to what a file is to replace any more, and tells what the store has of it; no version for nothing.
+func (f *fileSystem) clear(ctx context.Context, m move) (objstore.Version, error) {
+	if m.replaced == nil {
+		return objstore.Version{}, nil
+	}
+	if err := f.keepContent(ctx, m.replaced); err != nil {
+		return objstore.Version{}, err
+	}
+	appeared := m.replaced.isWritten() && f.detach(m.replaced) // else it would be stored under the name, after this
+	v := m.replaced.version()
+	if appeared {
+		switch e, err := m.node.volume.bucket.Stat(ctx, m.key); {
+		case err == nil:
+			v.ETag, v.Size = e.ETag, e.Size
+		case !errors.Is(err, objstore.ErrNotExist):
+			return objstore.Version{}, err
+		}
+	}
+	if v.ETag == "" {
+		return objstore.Version{}, nil
+	}
+	return v, nil
+}
+
 // moveStored has the store move an object in place of what has the key. If that is not what was known, it is looked at once more: a rename replaces
 // whatever is there, unless it must not.
-func (f *fileSystem) moveStored(ctx context.Context, m move, stored objstore.Version, cond objstore.Condition) (objstore.Entry, error) {
-	b := m.node.volume.bucket
+func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.Version) (objstore.Entry, error) {
+	b, stored := m.node.volume.bucket, m.node.version()
+	cond := objstore.Condition{IfMatch: replaces.ETag, IfNew: replaces.ETag == ""}
 	e, err := f.cfg.Uploads.MoveObject(ctx, b, stored, m.key, cond)
 	if m.mustBeNew || !errors.Is(err, objstore.ErrExists) && !errors.Is(err, objstore.ErrChanged) {
 		return e, err
@@ -171,19 +181,21 @@ func (f *fileSystem) moveStored(ctx context.Context, m move, stored objstore.Ver
 	return f.cfg.Uploads.MoveObject(ctx, b, stored, m.key, cond)
 }
 
-// moveUnstored moves a file of which something is to be stored. Where its old name has an object, what is written is stored under the new key
-// before that goes.
-func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, replaces, stored objstore.Version) error {
-	if err := u.Retarget(ctx, upload.Target{Bucket: m.node.volume.bucket, Key: m.key, Replaces: replaces}); err != nil {
-		return err
+// moveUnstored moves a file of which something is to be stored; did is false when there is nothing left to be, since it was being stored. Where its old name has
+// an object, what is written is stored under the new key before that goes.
+func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, replaces objstore.Version) (did bool, err error) {
+	did, err = u.Retarget(ctx, upload.Target{Bucket: m.node.volume.bucket, Key: m.key, Replaces: replaces})
+	if errors.Is(err, syscall.EBUSY) { // it must be stored where it is, and moved then
+		return false, f.publish(ctx, m.node, u)
 	}
-	if stored.ETag == "" {
-		return nil
+	stored := m.node.version()
+	if err != nil || !did || stored.ETag == "" {
+		return did, err
 	}
 	if err := f.publish(ctx, m.node, u); err != nil {
-		return err
+		return true, err
 	}
-	return m.node.volume.bucket.Delete(ctx, stored.Key)
+	return true, m.node.volume.bucket.Delete(ctx, stored.Key)
 }
 
 // moved takes over what the store says of an object that it has moved.

@@ -15,14 +15,20 @@ import (
 func (m *mount) shell(script string) string {
 	m.t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command("sh", "-euc", script)
-	cmd.Dir = filepath.Dir(m.dir)
-	cmd.Env = append(os.Environ(), "MNT="+m.dir, "LC_ALL=C")
+	cmd := m.command(script)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
 		m.t.Fatalf("%s\n%v: %s", script, err, stderr.String())
 	}
 	return stdout.String()
+}
+
+// command is a script with $MNT as the mount.
+func (m *mount) command(script string) *exec.Cmd {
+	cmd := exec.Command("sh", "-euc", script)
+	cmd.Dir = filepath.Dir(m.dir)
+	cmd.Env = append(os.Environ(), "MNT="+m.dir, "LC_ALL=C")
+	return cmd
 }
 
 // python runs a script with sys.argv[1] as the mount and returns what it printed, without the newline at the end.

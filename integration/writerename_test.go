@@ -162,6 +162,79 @@ func TestRenameUnstored(t *testing.T) {
 	}
 }
 
+// A file that is renamed while it is being stored is stored under its new name in the end, and not under its old one.
+func TestRenameWhileStored(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"empty":    `: > $MNT/file`,
+		"closed":   `printf content > $MNT/file & true`,
+		"replaced": `printf content > $MNT/file & : > $MNT/other; sync -d $MNT/other`,
+		"open":     `{ printf content; exec sleep 1; } > $MNT/file & true`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBucket(t)
+			p := newProxy(t, b.server.Endpoint())
+			m := mountThrough(t, b, p)
+			put := p.inject(&fault{operation: "PUT", key: "file", times: 1, act: hold()})
+			writing := start(t, m.command(script+"; wait"))
+			eventually(t, patience, "the store to be asked", func() bool { return put.hits() > 0 || name == "open" && fileSize(m.path("file")) > 0 })
+			renaming := start(t, m.command(`mv $MNT/file $MNT/other`))
+			eventually(t, patience, "mv to wait", func() bool { return renaming.ended() || waitsInKernel(renaming.cmd.Process.Pid) })
+			p.heal()
+			renaming.await(patience)
+			writing.await(patience)
+			if !renaming.cmd.ProcessState.Success() || !writing.cmd.ProcessState.Success() {
+				t.Errorf("mv: %s; the writer: %s", renaming.stderr.String(), writing.stderr.String())
+			}
+			want := "content"
+			if name == "empty" {
+				want = ""
+			}
+			if got := m.read("other"); got != want {
+				t.Errorf("the new name reads %q", got)
+			}
+			checkMissing(t, m.path("file"))
+			eventually(t, patience, "the new name to be stored", func() bool { return fileSize(b.path("other")) == int64(len(want)) })
+			b.wantNothing("file")
+		})
+	}
+}
+
+// So is one that replaces a file that is being stored: what was written to that is gone.
+func TestRenameOverWhileStored(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"stored": `printf content > $MNT/file`,
+		"open":   `{ printf content; exec sleep 1; } > $MNT/file`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBucket(t)
+			p := newProxy(t, b.server.Endpoint())
+			m := mountThrough(t, b, p)
+			put := p.inject(&fault{operation: "PUT", key: "other", times: 1, act: hold()})
+			m.shell(`: > $MNT/other`)
+			eventually(t, patience, "the store to be asked", func() bool { return put.hits() > 0 })
+			writing := start(t, m.command(script))
+			eventually(t, patience, "the file to be written", func() bool { return fileSize(m.path("file")) == 7 })
+			renaming := start(t, m.command(`mv -f $MNT/file $MNT/other`))
+			eventually(t, patience, "mv to wait", func() bool { return renaming.ended() || waitsInKernel(renaming.cmd.Process.Pid) })
+			p.heal()
+			renaming.await(patience)
+			writing.await(patience)
+			if !renaming.cmd.ProcessState.Success() || !writing.cmd.ProcessState.Success() {
+				t.Errorf("mv: %s; the writer: %s", renaming.stderr.String(), writing.stderr.String())
+			}
+			if got := m.read("other"); got != "content" {
+				t.Errorf("the name reads %q", got)
+			}
+			eventually(t, patience, "it to be stored", func() bool { return fileSize(b.path("other")) == 7 })
+			b.wantNothing("file")
+		})
+	}
+}
+
 // Who has a file open goes on writing to it when it is renamed: what is written afterwards is stored under its new name.
 func TestRenameWhileWritten(t *testing.T) {
 	t.Parallel()

@@ -289,10 +289,13 @@ func TestRetarget(t *testing.T) {
 		content := text(size, 1)
 		f := r.open("old", true)
 		r.write(f, content, 0)
-		if err := f.Retarget(context.Background(), Target{Bucket: r.bucket, Key: "new"}); err != nil {
-			t.Fatal(err)
+		if did, err := f.Retarget(context.Background(), Target{Bucket: r.bucket, Key: "new"}); err != nil || !did {
+			t.Fatal(did, err)
 		}
 		r.publish(f)
+		if did, err := f.Retarget(context.Background(), Target{Bucket: r.bucket, Key: "newer"}); err != nil || did {
+			t.Errorf("once it is stored: %v, %v", did, err)
+		}
 		f.Close()
 		r.settled()
 		if !bytes.Equal(r.stored("new"), content) {

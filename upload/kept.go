@@ -198,7 +198,8 @@ func (f *File) retarget(ctx context.Context, key string, fresh bool) error {
 			return err
 		}
 	}
-	return f.Retarget(ctx, t)
+	_, err := f.Retarget(ctx, t)
+	return err
 }
 
 // rename is a rename in the journal.

@@ -146,8 +146,8 @@ func (m *model) rename(ctx context.Context, key string) error {
 	if m.kept == nil {
 		old := m.key
 		m.key = key
-		if err := m.f.Retarget(ctx, Target{Bucket: m.bucket, Key: key}); err != nil {
-			return err
+		if did, err := m.f.Retarget(ctx, Target{Bucket: m.bucket, Key: key}); err != nil || !did {
+			return fmt.Errorf("was it stored meanwhile? %v, %w", !did, err)
 		}
 		if _, err := m.store.Stat(ctx, old); !errors.Is(err, objstore.ErrNotExist) {
 			return fmt.Errorf("under the old key: %w", err)

@@ -9,18 +9,23 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way. Parts that were sent for the
-// old key are given up, since a multipart upload belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored
-// first. Attributes and what had to be new stay as they were, if t says nothing.
-func (f *File) Retarget(ctx context.Context, t Target) error {
+// Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way, after which there may be
+// nothing left to be stored: then it does nothing, and did is false. Parts that were sent for the old key are given up, since a multipart upload
+// belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and what had to be new stay as
+// they were, if t says nothing.
+func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	if err := f.turn.hold(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer f.turn.release()
 	f.mu.Lock()
+	if !f.content.dirty || f.discarded {
+		f.mu.Unlock()
+		return false, nil
+	}
 	if len(f.content.released) > 0 {
 		f.mu.Unlock()
-		return fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
+		return false, fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
 	}
 	if a := t.Attributes; a.ContentType == "" && len(a.Metadata) == 0 && a.StorageClass == "" {
 		t.Attributes = f.target.Attributes
@@ -28,7 +33,7 @@ func (f *File) Retarget(ctx context.Context, t Target) error {
 	f.abort()
 	f.target, f.lost = t, nil
 	f.mu.Unlock()
-	return f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})
+	return true, f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})
 }
 
 // Moved says that what was stored of the file is stored as v now, and that it goes by v's key.
@@ -44,7 +49,7 @@ func (f *File) Moved(v objstore.Version) {
 	}
 	t := f.target
 	f.mu.Unlock()
-	f.logFailure("log", f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes}))
+	f.logFailure("log", ignoreClosed(f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})))
 }
 
 // Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end; appeared tells whether there was one, so
@@ -62,7 +67,7 @@ func (f *File) Discard() (appeared bool) {
 	f.mu.Lock()
 	f.abort()
 	f.mu.Unlock()
-	f.logFailure("log", f.note(journal.Discarded{}))
+	f.logFailure("log", ignoreClosed(f.note(journal.Discarded{})))
 	f.finish()
 	return p != nil
 }
