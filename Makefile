@@ -17,8 +17,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-# What the race detector is linked with, what tests of broken disks are made of, and what the mount tests use as a user would: fusermount3, python3 with mmap, getfattr, lsof-like tools.
-PACKAGES    := build-essential:gcc e2fsprogs:mkfs.ext4 mount:mount fuse3:fusermount3 python3:python3 attr:getfattr tar:tar procps:pgrep
+# What the race detector is linked with, what tests of broken disks are made of, and what the mount tests use as a user would: fusermount3, python3 with mmap,
+# getfattr, lsof-like tools, and programs that write: git, rsync, sqlite3.
+PACKAGES    := build-essential:gcc e2fsprogs:mkfs.ext4 mount:mount fuse3:fusermount3 python3:python3 attr:getfattr tar:tar procps:pgrep git:git rsync:rsync sqlite3:sqlite3
 FUZZTIME    := 30s
 DEMO_DIR    := /tmp/headrace-demo
 
