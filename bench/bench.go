@@ -196,7 +196,7 @@ func (t *target) mounted(ctx context.Context, opts Options, w workload, v visit)
 	if v.scratch != "" {
 		defer func() { err = errors.Join(err, os.RemoveAll(v.scratch)) }()
 	}
-	c, err := startMount(ctx, opts.Binary, v.dir, t.env, slices.Concat(t.mountArgs(opts), opts.MountArgs, v.args))
+	c, err := startMount(ctx, opts.Binary, v.dir, t.env, slices.Concat(t.mountArgs(opts), v.readOnly(), opts.MountArgs, v.args))
 	if err != nil {
 		return m, used, err
 	}

@@ -15,7 +15,7 @@
 // that takes root. A workload that cannot be measured here is reported with the reason.
 //
 // Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (side.go, sequential.go,
-// random.go), at several stages of a cache's life (stage.go); target, which has the store and the objects; localDisk, which has the
+// random.go, write.go), at several stages of a cache's life (stage.go); target, which has the store and the objects; localDisk, which has the
 // disk cache and the plain files; child, the mount; shaper, a proxy that makes a near store look far away; [Report].
 //
 // Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this

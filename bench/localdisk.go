@@ -43,7 +43,12 @@ func roomFor(dataset int64) int64 { return max(dataset/2/dataSize*dataSize, leas
 
 // impossible tells why w cannot be measured here; "" when it can.
 func (t *target) impossible(w workload) string {
-	if w.stage == stageStore {
+	switch {
+	case w.stage == stageStore:
+		return ""
+	case (w.stage == stageWrite || w.stage == stageStaging) && t.maker == nil:
+		return "nothing is written where objects are given"
+	case w.stage == stageWrite, w.stage == stageStaging:
 		return ""
 	}
 	if err := mayDropPageCache(); err != nil {
@@ -105,7 +110,7 @@ func (t *target) fill(ctx context.Context, opts Options, dir string) (err error)
 		return nil
 	}
 	fmt.Fprintln(opts.Progress, "filling the disk cache")
-	args := append(append(t.mountArgs(opts), opts.MountArgs...), "--cache-dir="+t.disk.cache())
+	args := append(append(t.mountArgs(opts), opts.MountArgs...), "--read-only", "--cache-dir="+t.disk.cache())
 	if err := os.MkdirAll(t.disk.plain(), 0o700); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}

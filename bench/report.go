@@ -71,7 +71,7 @@ func row(w workload, reference, mount measured, daemon spent) Row {
 	if mount.bytes > 0 {
 		r.FetchedPerRead = float64(daemon.fetched) / float64(mount.bytes)
 	}
-	if w.stage != stageStore && !w.warm && mount.bytes > 0 {
+	if w.stage != stageStore && w.stage != stageWrite && w.stage != stageStaging && !w.warm && mount.bytes > 0 {
 		byKernel := max(mount.bytes-daemon.answered, 0)
 		r.FromDisk = min(float64(byKernel+daemon.local)/float64(mount.bytes), 1)
 	}
@@ -83,9 +83,9 @@ func row(w workload, reference, mount measured, daemon spent) Row {
 		return r
 	case kindRandom:
 		r.Unit, r.Reference, r.Mount = "IOPS", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
-	case kindFiles:
+	case kindFiles, kindWriteFiles:
 		r.Unit, r.Reference, r.Mount = "files/s", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
-	case kindFirstByte:
+	case kindFirstByte, kindAppend:
 		r.Unit, r.Reference, r.Mount = "ms", r.ReferenceP50, r.MountP50
 	default:
 		r.Unit, r.Reference, r.Mount = "MiB/s", perSecond(reference.bytes, reference.elapsed)/mib, perSecond(mount.bytes, mount.elapsed)/mib

@@ -14,6 +14,8 @@ const (
 	stageDisk                // all in the disk cache, for the kernel to read by itself where it can
 	stageDaemon              // all in the disk cache, and the kernel asks the daemon
 	stageTwice               // in the store, with a disk cache for half of them that has seen an epoch
+	stageWrite               // nowhere: they are written, until the store has them
+	stageStaging             // nowhere: it is measured how fast write(2) is
 )
 
 // reference is what a mount is compared with at this stage.
@@ -21,7 +23,7 @@ func (s stage) reference() string {
 	switch s {
 	case stageFirst:
 		return "no disk cache"
-	case stageDisk:
+	case stageDisk, stageStaging:
 		return "local file"
 	case stageDaemon:
 		return "memory"
@@ -48,9 +50,18 @@ const (
 type visit struct {
 	dir     string
 	args    []string                            // of this workload, after all others
-	scratch string                              // a disk cache that is removed afterwards; "" for none
+	scratch string                              // a disk cache, or staging files, that are removed afterwards; "" for none
+	writes  bool                                // the mount is not read-only
 	prepare func(context.Context, *child) error // what is not measured; nil for nothing
 	read    func(context.Context, *child) (measured, error)
+}
+
+// readOnly is the flag of a mount that nothing is written to.
+func (v visit) readOnly() []string {
+	if v.writes {
+		return nil
+	}
+	return []string{"--read-only"}
 }
 
 // plainVisit reads w once.
@@ -62,6 +73,8 @@ func (t *target) plainVisit(opts Options, w workload, dir string) visit {
 func (t *target) visit(opts Options, w workload, dir string) visit {
 	v := t.plainVisit(opts, w, dir)
 	switch w.stage {
+	case stageWrite, stageStaging:
+		return t.writeVisit(opts, w, dir)
 	case stageFirst:
 		v.scratch = dir + ".cache"
 		v.args = []string{"--cache-dir=" + v.scratch}
@@ -102,6 +115,8 @@ func (t *target) reference(ctx context.Context, opts Options, w workload, dir st
 		}
 	}
 	switch w.stage {
+	case stageWrite, stageStaging:
+		return t.writeReference(ctx, opts, w, dir)
 	case stageFirst:
 		v := t.plainVisit(opts, w, dir)
 		v.prepare = func(ctx context.Context, _ *child) error { return t.rewarm(ctx, w) }

@@ -153,7 +153,7 @@ func (o *objects) adopt(endpoint string) {
 
 // mountArgs are what a mount needs to reach the store.
 func (t *target) mountArgs(opts Options) []string {
-	args := []string{fmt.Sprintf("s3://%s/%s", t.bucket, t.prefix), "--read-only"}
+	args := []string{fmt.Sprintf("s3://%s/%s", t.bucket, t.prefix)}
 	for flag, value := range map[string]string{"--endpoint": t.endpoint, "--region": opts.Region, "--profile": opts.Profile} {
 		if value != "" {
 			args = append(args, flag+"="+value)

@@ -23,6 +23,11 @@ const (
 	kindFiles           // many small files, whole
 	kindFirstByte       // opening and the first page, one after another
 	kindEpoch           // the files of a dataset, whole
+	kindWrite           // a writer for each of several large files
+	kindWriteFiles      // many small files
+	kindCheckpoint      // a large file under a temporary name, renamed
+	kindAppend          // a little to a large object
+	kindStage           // write(2) alone
 )
 
 // firstBytes is what is read to measure opening: a page.
@@ -40,6 +45,7 @@ type workload struct {
 	warm     bool // the page cache holds what is read; else, but for stageStore, nothing of it
 	shuffled bool // each epoch has an order of its own
 	epoch    int  // which one is read; the first is 0
+	synced   bool // a checkpoint is synced before it is renamed, rather than closed afterwards
 }
 
 // allWorkloads in the order in which they run.
@@ -60,7 +66,7 @@ func allWorkloads() []workload {
 	all = append(all,
 		workload{name: "small-files", kind: kindFiles, readers: 8},
 		workload{name: "first-byte", kind: kindFirstByte, readers: 1})
-	return append(all, diskWorkloads()...)
+	return append(append(all, writeWorkloads()...), diskWorkloads()...)
 }
 
 // diskWorkloads are those of the disk cache. They come last, since what they drop the store must read again.
