@@ -35,7 +35,7 @@ type request struct {
 	operation string // "GET", "HEAD", "LIST", "HEADBUCKET", "LISTBUCKETS", or the bare method for anything else
 	bucket    string
 	key       string // for LIST the prefix
-	detail    string // range and condition, or the listing's options
+	detail    string // range, step of a multipart upload, copy and condition, or the listing's options
 }
 
 // String is the request as it stands in a golden trace.
@@ -177,8 +177,21 @@ func parseRequest(r *http.Request) request {
 		if v := r.Header.Get("Range"); v != "" {
 			details = append(details, v)
 		}
-		if r.Header.Get("If-Match") != "" {
-			details = append(details, "if-match")
+		for _, name := range []string{"uploads", "uploadId", "partNumber"} { // of a multipart upload; its id is chance
+			switch {
+			case name == "partNumber" && query.Has(name):
+				details = append(details, "part "+query.Get(name))
+			case query.Has(name):
+				details = append(details, name)
+			}
+		}
+		if source := r.Header.Get("x-amz-copy-source"); source != "" {
+			details = append(details, strings.TrimSpace("copy "+r.Header.Get("x-amz-copy-source-range")))
+		}
+		for _, name := range []string{"if-match", "if-none-match", "x-amz-copy-source-if-match"} {
+			if r.Header.Get(name) != "" {
+				details = append(details, name)
+			}
 		}
 		req.detail = strings.Join(details, " ")
 	}

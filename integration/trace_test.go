@@ -24,6 +24,16 @@ func TestTraceStat(t *testing.T) { checkTrace(t, "stat") }
 // Reading 64 MiB from start to end is four GETs of 16 MiB.
 func TestTraceSequential(t *testing.T) { checkTrace(t, "sequential") }
 
+// Writing a small file is one PUT at its close, under a condition.
+//
+// Making a temporary file, writing it and giving it its name before it is closed costs no more.
+//
+// Appending to or changing a large object sends what changed, and has the store copy the rest.
+func TestTraceWrite(t *testing.T) { checkTrace(t, "write") }
+
+// Extracting an archive costs one PUT a file, one a directory, and no listing of what this mount has made itself.
+func TestTraceExtract(t *testing.T) { checkTrace(t, "extract") }
+
 // Not a promise, but worth a review when it changes: what other common doings cost.
 func TestTraceCommonDoings(t *testing.T) { checkTrace(t, "common") }
 
