@@ -87,6 +87,10 @@ var noise = sync.OnceValue(func() []byte {
 
 // writeReference is a write workload by a raw client or, for what only staging is about, into plain files.
 func (t *target) writeReference(ctx context.Context, opts Options, w workload, dir string) (measured, error) {
+	// Before the mount, which believes for a second what it has seen.
+	if err := t.prepareWriting(ctx, w, w.writings(opts, "mount")); err != nil {
+		return measured{}, err
+	}
 	if w.stage == stageStaging {
 		plain := dir + ".plain"
 		if err := os.Mkdir(plain, 0o700); err != nil {
@@ -220,7 +224,6 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 	all := w.writings(opts, "mount")
 	v := visit{dir: dir, writes: true, scratch: dir + ".staging"}
 	v.args = []string{"--staging-dir=" + v.scratch}
-	v.prepare = func(ctx context.Context, _ *child) error { return t.prepareWriting(ctx, w, all) }
 	v.read = func(ctx context.Context, c *child) (measured, error) {
 		m, err := w.writeFiles(ctx, c.dir, all)
 		if err != nil {
