@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"objstore/s3front":      {"objstore"},
 	"s3server":              {},
 	"cache/disk":            {"objstore"},
+	"cache/share":           {"objstore", "cache/disk"},
 	"cache":                 {"objstore", "cache/disk"},
 	"prefetch":              {"objstore"},
 	"fs/names":              {"objstore"},
@@ -31,7 +32,7 @@ var allowed = map[string][]string{
 	"upload":                {"objstore", "upload/journal"},
 	"fs":                    {"objstore", "prefetch", "upload", "fs/names"},
 	"bench":                 {"objstore", "objstore/s3store", "s3server"},
-	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "cache/share", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
 	"integration":           {},
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -19,7 +18,7 @@ const MinMemory = 2 * chunkSize
 type Config struct {
 	Opener objstore.Opener // where missing bytes come from; retries are its business
 	Memory int64           // bytes, a hard limit; at least MinMemory
-	Disk   *disk.Tier      // where bytes are kept longer; nil for nowhere. The cache closes it
+	Disk   Disk            // where bytes are kept longer; nil for nowhere. The cache closes it
 	Reader uint64          // stands for the credentials that Opener uses; means something with Disk only
 	Log    *slog.Logger    // nil for none
 }
@@ -41,7 +40,7 @@ func (cfg *Config) validate() error {
 type Cache struct {
 	// Dependencies.
 	source objstore.Opener // what fills read from
-	disk   *disk.Tier      // what they ask before; nil for nothing
+	disk   Disk            // what they ask before; nil for nothing
 	reader uint64          // whose credentials source uses
 	log    *slog.Logger
 

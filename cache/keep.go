@@ -47,11 +47,11 @@ func (c *Cache) receiveBoth(f *fill) error {
 	return nil
 }
 
-// admit makes sure that whose credentials we have may read a version that somebody else's brought to the disk: where that is not
+// admit makes sure that whose credentials we have may read a version that was found on the disk, where somebody else's may have brought it: where that is not
 // known, the store is asked for a byte of it.
 func (c *Cache) admit(f *fill) error {
 	v := f.chunk.object.version
-	if admitted, known := c.disk.Admits(v, c.reader); admitted || !known {
+	if c.disk.Admits(v, c.reader) {
 		return nil
 	}
 	body, err := c.source.Open(f.ctx, v, objstore.Range{Len: 1})
@@ -138,7 +138,7 @@ func (c *Cache) Lease(v objstore.Version) (file *os.File, release func(), ok boo
 	if c.disk == nil {
 		return nil, nil, false
 	}
-	if admitted, _ := c.disk.Admits(v, c.reader); !admitted { // a read will ask for it
+	if !c.disk.Admits(v, c.reader) { // a read will ask for it
 		return nil, nil, false
 	}
 	lease := c.disk.Lease(v)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// `headrace cache` shows, verifies, pins and gives up what a cache directory holds while no mount uses it.
+// `headrace cache` shows, verifies, pins and gives up what a cache directory holds, while a mount uses it and after.
 func TestCacheCommand(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -34,16 +34,31 @@ func TestCacheCommand(t *testing.T) {
 		}
 		return string(out)
 	}
-	if got := cache(9, "status", dir); !strings.Contains(got, "in use by another mount") {
-		t.Errorf("beside a mount: %s", got)
-	}
-	m.finish(syscall.SIGTERM)
-
 	var status struct {
 		Used    int64 `json:"used_bytes"`
 		Objects int   `json:"objects"`
+		Owner   *struct{ Source string }
 	}
-	if err := json.Unmarshal([]byte(cache(0, "status", dir, "--json")), &status); err != nil || status.Used != 6*mib || status.Objects != 3 {
+	if err := json.Unmarshal([]byte(cache(0, "status", dir, "--json")), &status); err != nil || status.Objects != 3 || status.Owner == nil || status.Owner.Source != b.source() {
+		t.Errorf("status beside a mount: %+v, %v", status, err)
+	}
+	if got := cache(0, "ls", dir, b.source()+"/weights/*"); strings.Count(got, "2.0 MiB of 2.0 MiB") != 2 || strings.Contains(got, "logs") {
+		t.Errorf("ls beside a mount: %s", got)
+	}
+	if got := cache(0, "verify", dir); !strings.HasPrefix(got, "3 objects compared; 0 damaged") {
+		t.Errorf("verify beside a mount: %s", got)
+	}
+	cache(0, "pin", dir, b.source()+"/logs/")
+	cache(0, "unpin", dir, b.source()+"/logs/")
+	b.put("beside", 9, mib)
+	m.read("beside")
+	eventually(t, patience, "what was read to be evicted", func() bool {
+		return strings.HasPrefix(cache(0, "evict", dir, b.source()+"/beside"), "1 objects, 1.0 MiB")
+	})
+	m.finish(syscall.SIGTERM)
+
+	status.Owner = nil
+	if err := json.Unmarshal([]byte(cache(0, "status", dir, "--json")), &status); err != nil || status.Used != 6*mib || status.Objects != 3 || status.Owner != nil {
 		t.Errorf("status: %+v, %v", status, err)
 	}
 	if got := cache(0, "ls", dir, b.source()+"/weights/*"); strings.Count(got, "2.0 MiB of 2.0 MiB") != 2 || strings.Contains(got, "logs") {

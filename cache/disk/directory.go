@@ -26,6 +26,7 @@ var (
 //	popularity     see popularity.go
 //	data/00/...    data files, in 256 directories by the last byte of their numbers
 //	trash/...      what is being removed
+//	socket         see package share
 const (
 	markerFile     = "CACHE"
 	markerText     = "This is a cache of headrace, format 1. It may be removed while nothing uses it.\n"

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -239,18 +240,10 @@ func (t *Tier) Present(v objstore.Version, chunk int64) Blocks {
 }
 
 // Admits tells whether a reader, a number that stands for somebody's credentials, is known to be allowed to read a version: because it came by
-// these credentials, or because Admit said so. known is false when there is nothing of the version here.
-func (t *Tier) Admits(v objstore.Version, reader uint64) (admits, known bool) {
+// these credentials, or because Admit said so.
+func (t *Tier) Admits(v objstore.Version, reader uint64) bool {
 	r, ok, err := t.catalog.version(hashVersion(v))
-	if err != nil || !ok {
-		return false, false
-	}
-	for _, other := range r.readers {
-		if other == reader {
-			return true, true
-		}
-	}
-	return false, true
+	return ok && err == nil && slices.Contains(r.readers, reader)
 }
 
 // Admit notes that a reader may read a version: the store has said so.

@@ -21,17 +21,17 @@ import (
 type cacheAction struct {
 	usage    string
 	patterns bool // it is done to the objects that are named, and to none otherwise
-	do       func(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error
+	do       func(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error
 }
 
 var cacheActions = map[string]cacheAction{
-	"status": {usage: "how much is in it", do: cacheStatus},
+	"status": {usage: "how much is in it, and who uses it", do: cacheStatus},
 	"ls":     {usage: "which objects are in it, and how much of each", do: cacheList},
 	"verify": {usage: "compare with the checksums; what is wrong is dropped, and read from the store again", do: cacheVerify},
 	"pin":    {usage: "keep the objects that match whatever else comes", patterns: true, do: cachePin(true)},
 	"unpin":  {usage: "end that", patterns: true, do: cachePin(false)},
-	"evict":  {usage: "give up the objects that match", patterns: true, do: cacheEvict},
-	"purge":  {usage: "give up everything", do: cacheEvict},
+	"evict":  {usage: "give up the objects that match, but for what is being read", patterns: true, do: cacheEvict},
+	"purge":  {usage: "give up everything, but for what is being read", do: cacheEvict},
 }
 
 // cacheCommandOptions are what the command is told.
@@ -47,7 +47,7 @@ func cacheCommand() *cli.Command {
 		Name:      "cache",
 		Usage:     "look at and change what a cache directory holds",
 		ArgsUsage: "ACTION DIR [PATTERN...]",
-		Description: "Works on a cache directory that no mount uses at the moment. ACTION is\n\n" +
+		Description: "Works on a cache directory, also while mounts use it. ACTION is\n\n" +
 			"  status  " + cacheActions["status"].usage + "\n" +
 			"  ls      " + cacheActions["ls"].usage + "\n" +
 			"  verify  " + cacheActions["verify"].usage + "\n" +
@@ -91,18 +91,18 @@ func (o cacheCommandOptions) check(name string, action cacheAction) error {
 	return nil
 }
 
-// run takes the directory, and gives it back.
+// run takes the directory, or asks its owner, and gives it back.
 func (o cacheCommandOptions) run(ctx context.Context, action cacheAction, dir string) (err error) {
-	tier, err := disk.OpenExisting(disk.Config{Dir: dir})
+	d, err := openCacheDirectory(dir)
 	if err != nil {
 		return explainCache(err, dir)
 	}
 	defer func() {
-		if closing := tier.Close(); err == nil && closing != nil {
+		if closing := d.Close(); err == nil && closing != nil {
 			err = fail(exitCache, closing, "%s: %v", dir, closing)
 		}
 	}()
-	return action.do(ctx, tier, o)
+	return action.do(ctx, d, o)
 }
 
 // matches tells whether the command is about an object.
@@ -119,8 +119,8 @@ func (o cacheCommandOptions) matches(e disk.Entry) bool {
 func objectURL(e disk.Entry) string { return "s3://" + e.Version.Bucket + "/" + e.Version.Key }
 
 // each calls f for the objects that the command is about, until ctx ends.
-func (o cacheCommandOptions) each(ctx context.Context, t *disk.Tier, f func(disk.Entry) error) error {
-	for e, err := range t.Entries() {
+func (o cacheCommandOptions) each(ctx context.Context, d cacheDirectory, f func(disk.Entry) error) error {
+	for e, err := range d.Entries() {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -143,25 +143,11 @@ func (o cacheCommandOptions) say(result any, format string, args ...any) error {
 	return err
 }
 
-func cacheStatus(_ context.Context, t *disk.Tier, o cacheCommandOptions) error {
-	s := t.Stats()
-	result := struct {
-		Used     int64 `json:"used_bytes"`
-		Limit    int64 `json:"limit_bytes"`
-		Free     int64 `json:"disk_free_bytes"`
-		MinFree  int64 `json:"min_free_bytes"`
-		Versions int64 `json:"objects"`
-		Chunks   int64 `json:"chunks"`
-	}{s.Used, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks}
-	return o.say(result, "%s of %s used, by %d objects in %d chunks; %s of the disk are free, of which %s stay free",
-		sizeText(s.Used), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(s.Free), sizeText(s.MinFree))
-}
-
 func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-func cacheList(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+func cacheList(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
 	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	err := o.each(ctx, t, func(e disk.Entry) error {
+	err := o.each(ctx, d, func(e disk.Entry) error {
 		if o.json {
 			return o.say(struct {
 				Object  string `json:"object"`
@@ -184,10 +170,10 @@ func cacheList(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
 	return err
 }
 
-func cacheVerify(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+func cacheVerify(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
 	objects, damaged, bad := 0, 0, 0
-	err := o.each(ctx, t, func(e disk.Entry) error {
-		n, err := t.Verify(ctx, e.Version)
+	err := o.each(ctx, d, func(e disk.Entry) error {
+		n, err := d.Verify(ctx, e.Version)
 		objects++
 		if bad += n; n > 0 {
 			damaged++
@@ -207,12 +193,12 @@ func cacheVerify(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error
 	return nil
 }
 
-func cachePin(pinned bool) func(context.Context, *disk.Tier, cacheCommandOptions) error {
-	return func(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+func cachePin(pinned bool) func(context.Context, cacheDirectory, cacheCommandOptions) error {
+	return func(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
 		n := 0
-		err := o.each(ctx, t, func(e disk.Entry) error {
+		err := o.each(ctx, d, func(e disk.Entry) error {
 			n++
-			return t.Pin(e.Version, pinned)
+			return d.Pin(e.Version, pinned)
 		})
 		if err != nil {
 			return err
@@ -221,10 +207,10 @@ func cachePin(pinned bool) func(context.Context, *disk.Tier, cacheCommandOptions
 	}
 }
 
-func cacheEvict(ctx context.Context, t *disk.Tier, o cacheCommandOptions) error {
+func cacheEvict(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
 	objects, bytes := 0, int64(0)
-	err := o.each(ctx, t, func(e disk.Entry) error {
-		n, err := t.Evict(e.Version)
+	err := o.each(ctx, d, func(e disk.Entry) error {
+		n, err := d.Evict(e.Version)
 		objects++
 		bytes += n
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/headrace/headrace/cache/disk"
+	"github.com/headrace/headrace/cache/share"
 )
 
 // cacheOptions say where on a local disk chunks are kept, and how much of it they may take.
@@ -32,7 +33,7 @@ func (o *cacheOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "cache-dir", Category: cacheGroup, EnvVars: environment("cache-dir"), Destination: &o.dir,
-			Usage: "keep what was read in `DIR`, on an NVMe disk of this machine, also after a restart; an empty or missing directory, or a cache",
+			Usage: "keep what was read in `DIR`, on an NVMe disk of this machine, also after a restart; an empty or missing directory, or a cache, which mounts may share",
 		},
 		&cli.GenericFlag{
 			Name: "cache-size", Category: cacheGroup, EnvVars: environment("cache-size"), Value: &o.size, DefaultText: "as before, at first 80% of what is free",
@@ -65,27 +66,21 @@ func (o *cacheOptions) resolve() (err error) {
 // queueShare is the part of the memory that may wait to be written to the disk: an eighth. It is pinned meanwhile.
 const queueShare = 8
 
-// open takes the cache directory; nil when there is none.
-func (o *cacheOptions) open(memory size, log *slog.Logger) (*disk.Tier, error) {
-	if o.dir == "" {
-		return nil, nil
-	}
-	tier, err := disk.Open(disk.Config{
+// open takes the cache directory for who mounts name, or shares it with those who have it.
+func (o *cacheOptions) open(name string, memory size, log *slog.Logger) (*share.Member, error) {
+	member, err := share.Open(share.Config{Name: name, Disk: disk.Config{
 		Dir: o.dir, Size: int64(o.size), MinFree: int64(o.minFree), Queue: int64(memory) / queueShare, Log: log,
-	})
-	if err != nil {
-		return nil, explainCache(err, o.dir)
-	}
-	s := tier.Stats()
-	log.Info("disk cache", "dir", o.dir, "limit", s.Limit, "min_free", s.MinFree, "used", s.Used, "chunks", s.Chunks)
-	return tier, nil
+	}})
+	return member, explainCache(err, o.dir)
 }
 
 // explainCache says what is wrong with a cache directory and what to do.
 func explainCache(err error, dir string) error {
 	switch {
-	case errors.Is(err, disk.ErrInUse):
-		return fail(exitCache, err, "--cache-dir %s is in use by another mount: unmount that first, or give each mount a directory of its own", dir)
+	case err == nil:
+		return nil
+	case errors.Is(err, share.ErrNoAnswer):
+		return fail(exitCache, err, "%s is in use by a process that does not answer: try again, or unmount it first: %v", dir, err)
 	case errors.Is(err, disk.ErrNotOurs):
 		return fail(exitCache, err, "--cache-dir %s belongs to another user: choose a directory of your own", dir)
 	case errors.Is(err, disk.ErrTooOpen):

@@ -25,7 +25,8 @@ import (
 //	          (retry, around both, asks again)            objstore
 //	router    finds the bucket a version lives in         objstore
 //	cache     keeps bytes, fetches each missing one once  cache
-//	          (with --cache-dir also on a disk)           cache/disk
+//	          (with --cache-dir also on a disk,           cache/disk
+//	          which mounts may share)                     cache/share
 //	files     foresees what will be read                  prefetch
 //	staging   where what is written waits, and its logs   upload/journal
 //	uploads   keeps what is written until it is stored    upload
@@ -88,9 +89,11 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 		if err != nil {
 			return nil, err
 		}
-		if config.Disk, err = o.cache.open(o.read.memory, s.log); err != nil {
+		member, err := o.cache.open(o.source.String(), o.read.memory, s.log)
+		if err != nil {
 			return nil, err
 		}
+		config.Disk = member
 		config.Reader = readerOf(o.store.endpoint, identity)
 	}
 	c, err := cache.New(config)
