@@ -9,13 +9,13 @@ import (
 type stage int
 
 const (
-	stageStore  stage = iota // in the store alone
-	stageFirst               // in the store alone, with a disk cache to be filled
-	stageDisk                // all in the disk cache, for the kernel to read by itself where it can
-	stageDaemon              // all in the disk cache, and the kernel asks the daemon
-	stageTwice               // in the store, with a disk cache for half of them that has seen an epoch
-	stageWrite               // nowhere: they are written, until the store has them
-	stageStaging             // nowhere: it is measured how fast write(2) is
+	stageStore   stage = iota // in the store alone
+	stageFirst                // in the store alone, with a disk cache to be filled
+	stageDisk                 // all in the disk cache, for the kernel to read by itself where it can
+	stageDaemon               // all in the disk cache, and the kernel asks the daemon
+	stageTwice                // in the store, with a disk cache for half of them that has seen an epoch
+	stageWrite                // nowhere: they are written, until the store has them
+	stageStaging              // nowhere: it is measured how fast write(2) is
 )
 
 // reference is what a mount is compared with at this stage.
