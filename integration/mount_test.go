@@ -55,6 +55,8 @@ type mountSpec struct {
 	cacheDir string                 // where its disk cache is, whose data files it may keep open; "" for none
 	binary   func() (string, error) // nil: the one with the race detector
 	provoked slog.Level             // what the test provokes may be logged up to this level; INFO when zero
+
+	environment []string // beside that of the tests
 }
 
 // mountBucket mounts the whole bucket straight from its server.
@@ -98,7 +100,7 @@ func startMount(t *testing.T, spec mountSpec) *mount {
 		"--log-level", "info", "--metrics", "unix:" + m.metrics, spec.source, m.dir,
 	}
 	m.cmd = exec.Command(binary, append(args, spec.flags...)...)
-	m.cmd.Env = append(os.Environ(), "TMPDIR="+m.temporary)
+	m.cmd.Env = append(append(os.Environ(), "TMPDIR="+m.temporary), spec.environment...)
 	m.cmd.Stderr = &m.stderr
 	if err := m.launch(); err != nil {
 		t.Fatal(err)
