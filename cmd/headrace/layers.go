@@ -21,6 +21,7 @@ func (o storeOptions) config(log *slog.Logger) s3store.Config {
 		PathStyle:     o.addressing,
 		NoSignRequest: o.noSignRequest,
 		RequesterPays: o.requesterPays,
+		RenameObject:  o.renames(),
 		MaxConns:      o.maxConcurrency,
 		UserAgent:     "headrace/" + versionText(),
 		Log:           log,

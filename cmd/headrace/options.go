@@ -27,6 +27,7 @@ type storeOptions struct {
 	noSignRequest  bool
 	requesterPays  bool
 	maxConcurrency int
+	renameObject   choice
 
 	// addressing is set by resolve: nil when --path-style was not given and the endpoint decides.
 	addressing *bool
@@ -42,6 +43,7 @@ const storeGroup = "Store"
 const defaultConcurrency = 300
 
 func (o *storeOptions) flags() []cli.Flag {
+	o.renameObject = oneOf("auto", "on", "off")
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "endpoint", Category: storeGroup, EnvVars: environment("endpoint"), Destination: &o.endpoint,
@@ -67,11 +69,25 @@ func (o *storeOptions) flags() []cli.Flag {
 			Name: "requester-pays", Category: storeGroup, EnvVars: environment("requester-pays"), Destination: &o.requesterPays,
 			Usage: "agree to pay for requests to a requester-pays bucket",
 		},
+		&cli.GenericFlag{
+			Name: "rename-object", Category: storeGroup, EnvVars: environment("rename-object"), Value: &o.renameObject,
+			Usage: "`WHEN` to use the store's own rename: auto at CoreWeave and in AWS' directory buckets; on for others that are known to have it, since one that has not would empty the destination",
+		},
 		&cli.IntFlag{
 			Name: "max-concurrency", Category: storeGroup, EnvVars: environment("max-concurrency"), Destination: &o.maxConcurrency, Value: defaultConcurrency,
 			Usage: "at most `N` requests at the same time; the number used moves below it",
 		},
 	}
+}
+
+// renames says whether the store has RenameObject; nil where that is for the store's client to know.
+func (o storeOptions) renames() *bool {
+	switch o.renameObject.String() {
+	case "on", "off":
+		on := o.renameObject.String() == "on"
+		return &on
+	}
+	return nil
 }
 
 // resolve checks the group after parsing.

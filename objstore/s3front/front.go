@@ -136,6 +136,8 @@ func (f *Front) serveObject(q *request) {
 		f.uploadPart(q, upload)
 	case q.r.Method == http.MethodPut && copies:
 		q.copy()
+	case q.r.Method == http.MethodPut && q.query.Has("renameObject"):
+		q.rename()
 	case q.r.Method == http.MethodPut:
 		q.put()
 	case q.r.Method == http.MethodPost && q.query.Has("uploads"):

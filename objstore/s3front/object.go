@@ -193,3 +193,25 @@ func (q *request) copy() {
 	}
 	q.answer(copyResult{XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: quote(e.ETag), LastModified: stamp(e.ModTime)})
 }
+
+func (q *request) rename() {
+	key, err := url.PathUnescape(q.r.Header.Get("X-Amz-Rename-Source"))
+	renamer, ok := objstore.AsRenamer(q.bucket)
+	if err != nil || !ok {
+		q.refuse(http.StatusNotImplemented, "NotImplemented")
+		return
+	}
+	e, err := q.bucket.Stat(q.r.Context(), key)
+	if err != nil {
+		status, code := statusOf(err)
+		q.refuse(status, code)
+		return
+	}
+	if match := q.r.Header.Get("X-Amz-Rename-Source-If-Match"); match != "" && unquote(match) != e.ETag {
+		q.refuse(http.StatusPreconditionFailed, "PreconditionFailed")
+		return
+	}
+	if err := renamer.Rename(q.r.Context(), q.key, q.version(e), q.condition()); err != nil {
+		q.fail(err)
+	}
+}

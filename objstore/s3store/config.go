@@ -45,6 +45,9 @@ type Config struct {
 	NoSignRequest bool // anonymous requests
 	RequesterPays bool // accept to pay for requests
 
+	// RenameObject says whether the store has that request. nil goes by what is known of endpoints: see [Bucket.Rename].
+	RenameObject *bool
+
 	ProgressTimeout time.Duration // a request on which no byte moves for so long fails with ErrTimeout; default 15 s
 	MaxConns        int           // connections kept for the next requests, at most; default 300
 	UserAgent       string        // "name/version"; default "headrace"

@@ -21,7 +21,8 @@ func TestConformanceOnFront(t *testing.T) {
 	objstoretest.Run(t, func(t *testing.T) objstore.Bucket {
 		server := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{memstore.New("bucket")}}))
 		t.Cleanup(server.Close)
-		c := newClient(t, Config{Endpoint: server.URL, AccessKey: testAccessKey, SecretKey: testSecretKey})
+		renames := true
+		c := newClient(t, Config{Endpoint: server.URL, AccessKey: testAccessKey, SecretKey: testSecretKey, RenameObject: &renames})
 		b, err := c.Bucket(t.Context(), "bucket")
 		if err != nil {
 			t.Fatal(err)
