@@ -118,6 +118,7 @@ func (f *fileSystem) putMarker(ctx context.Context, dir *node) error {
 	if err != nil && !errors.Is(err, objstore.ErrExists) {
 		return err
 	}
+	dir.volume.tree.Forget(dir.parent().key(), dir.name()) // a listing may be without it: all that was in it was not stored
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
 	dir.marked = true

@@ -52,6 +52,7 @@
 //     the time. It is at most one page ahead of its fastest reader.
 //   - stream.go: one reader's place in a directory.
 //   - lookup.go, flight.go: the two requests a name costs, and one such pair for all who ask for it at once.
+//   - own.go, ownstream.go: what this mount has made of names itself, and the store may not say yet.
 //   - memory.go, recall.go: listings and single answers, both bounded in names, and what makes an answer too old.
 //
 // # Limits

@@ -73,14 +73,33 @@ func (o *own) lookup(a address, target target) (Item, bool) {
 	return Item{}, false
 }
 
-// in are the held names of a directory.
+// in are the held names of a directory, and its directories that there are because of what is held below them.
 func (o *own) in(dir string) []Item {
 	var items []Item
 	for _, item := range o.held[dir] {
 		items = append(items, item)
 	}
+	if o.below[dir] > len(items) {
+		for prefix := range o.below {
+			if a, ok := directoryAt(prefix); ok && a.dir == dir {
+				items = append(items, Item{Name: a.name, Dir: true, Key: prefix})
+			}
+		}
+	}
 	slices.SortFunc(items, func(a, b Item) int { return strings.Compare(a.Name, b.Name) })
 	return items
+}
+
+// directoryAt is where the directory with a prefix is shown; false for the root, and for one that holds the rest of long components.
+func directoryAt(prefix string) (address, bool) {
+	raw, whole := strings.CutSuffix(prefix, "/")
+	if !whole {
+		return address{}, false
+	}
+	dir := raw[:strings.LastIndexByte(raw, '/')+1]
+	component := raw[len(dir):]
+	name, piece, ok := place(dir, component, false)
+	return address{dir, name}, ok && piece == len(component)
 }
 
 // Hold makes a name mean item whatever the store says, until Release: a file that is being written, and is not in the store yet, or not like this. To hold
@@ -96,6 +115,22 @@ func (t *Tree) Release(dir, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.own.release(address{dir, name})
+	t.reveal(dir)
+}
+
+// reveal has a directory, and those above it, be asked for again that was there only for what was held in it, if the store was heard to have none: what was
+// held may be stored now. The caller holds mu.
+func (t *Tree) reveal(dir string) {
+	for t.own.below[dir] == 0 {
+		a, ok := directoryAt(dir)
+		if !ok {
+			return
+		}
+		if ans, known := t.memory.lookup(a); known && !ans.found {
+			t.memory.forget(a)
+		}
+		dir = a.dir
+	}
 }
 
 // Learn notes what this mount has just stored: the name means item as of now, and what the store was asked before is not believed of it. A

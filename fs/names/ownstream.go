@@ -55,8 +55,10 @@ func (s *Stream) Next(ctx context.Context) (Item, error) {
 		if err != nil || !s.own.names[item.Name] {
 			return item, err
 		}
-		if held, ok := s.own.take(item.Name); ok {
+		if held, ok := s.own.take(item.Name); ok && !(held.Dir && item.Dir) {
 			return held, nil
+		} else if ok {
+			return item, nil // the store knows more of a directory
 		}
 	}
 	if len(s.own.held) == 0 {
