@@ -8,6 +8,7 @@ import (
 
 // Stats is a snapshot: what is on disk now, and what the tier has done since it was opened.
 type Stats struct {
+	Owner    bool  // this process owns the directory
 	Limit    int64 // bytes that chunks may take
 	MinFree  int64 // bytes that the file system keeps free
 	Used     int64 // bytes that chunks take
@@ -40,7 +41,7 @@ func (t *Tier) Stats() Stats {
 	sums := t.catalog.sums()
 	fs, _ := statfs(t.dir.path) // 0 free is what a disk has that does not even say
 	return Stats{
-		Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Free: fs.free,
+		Owner: true, Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Free: fs.free,
 		Chunks: sums.chunks, Versions: sums.versions, Queued: t.queue.waits.Load(), Leased: int64(t.uses.leased()),
 		Hits: t.stats.hits.Load(), Misses: t.stats.misses.Load(),
 		BytesRead: t.stats.bytesRead.Load(), BytesWritten: t.stats.bytesWritten.Load(), BytesSkipped: t.stats.skipped.Load(),

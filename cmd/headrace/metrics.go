@@ -85,6 +85,14 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	collectFirstByte(c.firstByte, &s, out)
 }
 
+// number is 1 for what is so.
+func number(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // layerMetrics are the numbers without labels, by layer from the kernel down.
 func layerMetrics() []metric {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
@@ -135,6 +143,7 @@ func layerMetrics() []metric {
 		{"cache_memory_waits_total", "Reads that had to wait for memory.", counter, func(s *snapshot) int64 { return s.cache.MemoryWaits }},
 		{"cache_short_fetches_total", "Times less was accepted than was asked for.", counter, func(s *snapshot) int64 { return s.cache.FetchesShort }},
 
+		{"disk_owner", "1 where this mount owns the cache directory, 0 where it shares another's, or has none.", gauge, func(s *snapshot) int64 { return number(s.disk.Owner) }},
 		{"disk_limit_bytes", "The limit given by --cache-size; 0 without --cache-dir.", gauge, func(s *snapshot) int64 { return s.disk.Limit }},
 		{"disk_used_bytes", "Bytes that chunks take on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Used }},
 		{"disk_free_bytes", "Bytes that the disk has free.", gauge, func(s *snapshot) int64 { return s.disk.Free }},
