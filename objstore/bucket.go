@@ -74,6 +74,7 @@ type Attributes struct {
 	ContentType  string
 	Metadata     map[string]string
 	StorageClass string
+	Tags         string // as in a query: "a=1&b=2", escaped
 
 	// Copies says of a multipart upload that parts of it will be copied: then it has no checksum of the whole, which not all stores can make of copies.
 	Copies bool
@@ -124,6 +125,12 @@ type Copier interface {
 type Deleter interface {
 	// Delete is not an error when there is no such object.
 	Delete(ctx context.Context, key string) error
+}
+
+// Tagger tells an object's tags. Optional: see [AsTagger].
+type Tagger interface {
+	// Tags returns them as in [Attributes].
+	Tags(ctx context.Context, key string) (string, error)
 }
 
 // Renamer moves an object atomically. Optional: see [AsRenamer].

@@ -31,6 +31,7 @@ type Entry struct {
 	// Only Stat and Open fill these in.
 	ContentType string
 	Metadata    map[string]string // user metadata; keys in lower case, without "x-amz-meta-"
+	Tagged      bool              // it has tags: see [Tagger]
 }
 
 // VersionOf is the version that e describes in b.

@@ -118,7 +118,10 @@ func TestChangeOfLarge(t *testing.T) {
 func TestAttributesAreKept(t *testing.T) {
 	r := newRig(t, nil)
 	for _, size := range []int{10, 1 << 20} {
-		r.put("key", text(size, 1))
+		attrs := objstore.Attributes{ContentType: "text/x", Metadata: map[string]string{"k": "v"}, Tags: "a=1"}
+		if _, err := r.store.Put(context.Background(), "key", bytes.NewReader(text(size, 1)), int64(size), objstore.Condition{}, attrs); err != nil {
+			t.Fatal(err)
+		}
 		f := r.open("key", false)
 		r.write(f, []byte("x"), 5)
 		r.publish(f)
@@ -129,6 +132,9 @@ func TestAttributesAreKept(t *testing.T) {
 		}
 		if e.ContentType != "text/x" || !maps.Equal(e.Metadata, map[string]string{"k": "v"}) {
 			t.Errorf("%d bytes: %+v", size, e)
+		}
+		if tags, err := r.store.Tags(context.Background(), "key"); err != nil || tags != "a=1" {
+			t.Errorf("%d bytes: tags %q %v", size, tags, err)
 		}
 	}
 	r.settled()

@@ -156,7 +156,11 @@ func (t *moveTask) makeAnew(ctx context.Context, cond objstore.Condition) (objst
 	if err != nil {
 		return e, err
 	}
-	return t.bucket.Put(ctx, t.move.To, strings.NewReader(""), 0, cond, attributesOf(e))
+	attrs, err := objstore.AttributesOf(ctx, t.bucket, e)
+	if err != nil {
+		return e, err
+	}
+	return t.bucket.Put(ctx, t.move.To, strings.NewReader(""), 0, cond, attrs)
 }
 
 // copyParts copies what is too large for one request. What goes along with the object is asked for first.
@@ -165,12 +169,15 @@ func (t *moveTask) copyParts(ctx context.Context, cond objstore.Condition) (e ob
 	if err != nil {
 		return e, err
 	}
+	attrs, err := objstore.AttributesOf(ctx, t.bucket, src)
+	if err != nil {
+		return e, err
+	}
+	attrs.Copies = true
 	if err := t.log.Copying(t.index, t.mover.now()); err != nil {
 		return e, err
 	}
 	t.unsettled = true
-	attrs := attributesOf(src)
-	attrs.Copies = true
 	id, err := t.bucket.CreateUpload(ctx, t.move.To, attrs)
 	if err != nil && answered(err) {
 		return e, errors.Join(err, t.copied())
@@ -252,10 +259,6 @@ func copyRanges(size, part int64) []objstore.Range {
 		ranges = append(ranges, objstore.Range{Off: off, Len: min(length, size-off)})
 	}
 	return ranges
-}
-
-func attributesOf(e objstore.Entry) objstore.Attributes {
-	return objstore.Attributes{ContentType: e.ContentType, Metadata: e.Metadata, StorageClass: e.StorageClass}
 }
 
 // sameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal contents have different

@@ -140,7 +140,7 @@ func (f *File) attributes(ctx context.Context, t Target) (objstore.Attributes, e
 	case err != nil:
 		return a, err
 	}
-	return attributesOf(e), nil
+	return objstore.AttributesOf(ctx, t.Bucket, e)
 }
 
 // send has the store take one part: bytes of the staging file, or a copy of bytes of the base.

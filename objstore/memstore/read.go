@@ -21,8 +21,22 @@ func (s *Store) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 		return objstore.Entry{}, s.fail(objstore.OpStat, key, objstore.ErrNotExist)
 	}
 	e := o.entry(key)
-	e.ContentType, e.Metadata = o.attrs.ContentType, maps.Clone(o.attrs.Metadata)
+	e.ContentType, e.Metadata, e.Tagged = o.attrs.ContentType, maps.Clone(o.attrs.Metadata), o.attrs.Tags != ""
 	return e, nil
+}
+
+// Tags tells an object's tags. See [objstore.Tagger].
+func (s *Store) Tags(ctx context.Context, key string) (string, error) {
+	if err := s.begin(ctx, objstore.OpStat, key); err != nil {
+		return "", err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o := s.objects[key]
+	if o == nil {
+		return "", s.fail(objstore.OpStat, key, objstore.ErrNotExist)
+	}
+	return o.attrs.Tags, nil
 }
 
 // Open reads from the content as it is now; a later change of the key does not touch the body.

@@ -40,6 +40,7 @@ type Quirks struct {
 
 	NoListUploads  string // ListUploads fails, or leaves uploads out
 	NoUserMetadata string // metadata given to Put is not given back
+	NoTagCount     string // Stat does not say that an object has tags
 	Unordered      string // listings do not ascend in byte order
 }
 
@@ -99,6 +100,7 @@ func cases() []testCase {
 		{"multipart copies ranges", testCopyPart},
 		{"copy", testCopy},
 		{"copy conditions", testCopyConditions},
+		{"tags", testTags},
 		{"rename", testRename},
 		{"prestage", testPrestage},
 		{"odd keys", testKeys},

@@ -128,6 +128,8 @@ func (f *Front) serveObject(q *request) {
 	switch {
 	case q.r.Method == http.MethodHead:
 		q.head()
+	case q.r.Method == http.MethodGet && q.query.Has("tagging"):
+		q.tags()
 	case q.r.Method == http.MethodGet:
 		q.get()
 	case q.r.Method == http.MethodPut && isUpload && copies:

@@ -36,6 +36,9 @@ func (q *request) describe(e objstore.Entry) {
 	if e.StorageClass != "" {
 		h.Set("X-Amz-Storage-Class", e.StorageClass)
 	}
+	if e.Tagged {
+		h.Set("X-Amz-Tagging-Count", "1")
+	}
 	for name, value := range e.Metadata {
 		h.Set("X-Amz-Meta-"+name, value)
 	}
@@ -117,7 +120,9 @@ func (q *request) condition() objstore.Condition {
 }
 
 func (q *request) attributes() objstore.Attributes {
-	a := objstore.Attributes{ContentType: q.r.Header.Get("Content-Type"), StorageClass: q.r.Header.Get("X-Amz-Storage-Class")}
+	a := objstore.Attributes{
+		ContentType: q.r.Header.Get("Content-Type"), StorageClass: q.r.Header.Get("X-Amz-Storage-Class"), Tags: q.r.Header.Get("X-Amz-Tagging"),
+	}
 	for name, values := range q.r.Header {
 		if rest, ok := strings.CutPrefix(name, "X-Amz-Meta-"); ok {
 			if a.Metadata == nil {
@@ -214,4 +219,35 @@ func (q *request) rename() {
 	if err := renamer.Rename(q.r.Context(), q.key, q.version(e), q.condition()); err != nil {
 		q.fail(err)
 	}
+}
+
+// tagging is the document that tells an object's tags.
+type tagging struct {
+	XMLName xml.Name `xml:"Tagging"`
+	Tags    []tag    `xml:"TagSet>Tag"`
+}
+
+type tag struct{ Key, Value string }
+
+func (q *request) tags() {
+	tagger, ok := objstore.AsTagger(q.bucket)
+	if !ok {
+		q.refuse(http.StatusNotImplemented, "NotImplemented")
+		return
+	}
+	text, err := tagger.Tags(q.r.Context(), q.key)
+	if err != nil {
+		q.fail(err)
+		return
+	}
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		q.refuse(http.StatusInternalServerError, "InternalError")
+		return
+	}
+	var answer tagging
+	for key := range values {
+		answer.Tags = append(answer.Tags, tag{key, values.Get(key)})
+	}
+	q.answer(answer)
 }

@@ -26,6 +26,7 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, attrs objstore.At
 		out, err = b.api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &b.name, Key: &key, ChecksumAlgorithm: sum.algorithm.sdk(), ChecksumType: sum.algorithm.kind(),
 			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
+			Tagging: optional(attrs.Tags),
 		})
 		if err != nil {
 			err = b.client.fail(ctx, t, err)

@@ -32,6 +32,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 			Bucket: &b.name, Key: &key, Body: body, ContentLength: &size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
 			ChecksumCRC64NVME: sum.crc64(), ChecksumCRC32C: sum.crc32c(), ContentMD5: sum.md5(),
 			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
+			Tagging: optional(attrs.Tags),
 		}, b.unsignedPayload)
 		if err != nil {
 			err = writeError(b.client.fail(ctx, t, err), cond)
