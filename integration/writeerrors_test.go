@@ -1,0 +1,125 @@
+package integration
+
+import (
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// close and fsync say why what was written is not stored: EACCES when the store forbids it, EDQUOT when its quota is used up, ETIMEDOUT after `--close-timeout` without progress. The data stays, can be read, and goes on being tried: it is stored when the store takes it.
+func TestWhatCloseSays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		act  action
+		want syscall.Errno
+	}{
+		"forbidden": {answer(http.StatusForbidden, "AccessDenied"), syscall.EACCES},
+		"quota":     {answer(http.StatusForbidden, "QuotaExceeded"), syscall.EDQUOT},
+		"no answer": {hold(), syscall.ETIMEDOUT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBucket(t)
+			b.putText("old", "old")
+			p := newProxy(t, b.server.Endpoint())
+			m := mountFaulty(t, b, p.endpoint(), "--close-timeout", "2s")
+			refused := p.inject(&fault{operation: "PUT", act: c.act})
+			for _, key := range []string{"old", "new"} {
+				f := must[*os.File](t)(os.Create(m.path(key)))
+				if err := write(f, "content"); err != nil {
+					t.Fatal(err)
+				}
+				if err := f.Sync(); !isErrno(err, c.want) {
+					t.Errorf("%s: fsync: %v, should be %v", key, err, c.want)
+				}
+				if err := f.Close(); !isErrno(err, c.want) {
+					t.Errorf("%s: close: %v, should be %v", key, err, c.want)
+				}
+				if got := m.read(key); got != "content" {
+					t.Errorf("%s: the mount reads %q", key, got)
+				}
+			}
+			b.want("old", "old")
+			b.wantNothing("new")
+			if refused.hits() == 0 {
+				t.Error("the store was never asked")
+			}
+			p.heal()
+			for _, key := range []string{"old", "new"} {
+				eventually(t, patience, key+" to be stored", func() bool { return fileSize(b.path(key)) == int64(len("content")) })
+				b.want(key, "content")
+			}
+		})
+	}
+}
+
+// A store that fails or throttles while it is written to is waited for, and the writer notices nothing but time.
+func TestWriteThroughFaults(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	m := mountThrough(t, b, p)
+	large := string(noise(70_000_000, 1))
+	faults := map[string]action{
+		"SlowDown": answer(http.StatusServiceUnavailable, "SlowDown"), "InternalError": answer(http.StatusInternalServerError, "InternalError"),
+		"throttled": answer(http.StatusTooManyRequests, "TooManyRequests"), "conflict": answer(http.StatusConflict, "ConditionalRequestConflict"),
+		"lost answer": lose(),
+	}
+	for name, act := range faults {
+		broken := p.inject(&fault{operation: "PUT", times: 2, act: act})
+		m.write(name, "small")
+		b.want("small", name)
+		if broken.hits() == 0 {
+			t.Errorf("%s: nothing was broken", name)
+		}
+		p.heal()
+	}
+	// Beginning, a part and the end of a multipart upload: one of each is broken in each way.
+	for i, act := range []action{faults["SlowDown"], lose()} {
+		p.inject(&fault{operation: "PUT", times: 1, act: act})
+		p.inject(&fault{operation: "POST", times: 1, act: act})
+		p.inject(&fault{operation: "POST", skip: 1, times: 1, act: act})
+		m.write(large[i:], "large")
+		b.want("large", large[i:])
+		p.heal()
+	}
+}
+
+// lose has the server carry the request out, and nobody hear of it.
+func lose() action {
+	return modify(func(resp *http.Response, _ <-chan struct{}) {
+		resp.Body.Close()
+		panic(http.ErrAbortHandler)
+	})
+}
+
+// A writer that outruns the store waits when `--staging-size` is used up, and a file that is larger goes through when it is written in order.
+func TestStagingBudget(t *testing.T) {
+	t.Parallel()
+	const size = 300 << 20
+	b := newBucket(t)
+	m := startMount(t, mountSpec{source: b.source(), endpoint: b.server.Endpoint(), flags: []string{"--staging-size", "256MiB"}, binary: shared.plain})
+	o := object{key: "large", content: 3, size: size}
+	f := must[*os.File](t)(os.Create(m.path("large")))
+	buf := make([]byte, 4<<20)
+	most := uint64(0)
+	for off := int64(0); off < size; off += int64(len(buf)) {
+		o.content.ReadAt(buf, off)
+		if _, err := f.WriteAt(buf, off); err != nil {
+			t.Fatal(err)
+		}
+		if off%(16<<20) == 0 {
+			most = max(most, uint64(m.counters("headrace_upload_staged_bytes")["headrace_upload_staged_bytes"]))
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if most > 256<<20 || most == 0 {
+		t.Errorf("%d bytes were in the staging directory", most)
+	}
+	if got, err := hashFile("read", b.path("large")); err != nil || got != o.sha256() {
+		t.Errorf("stored is %s, %v", got, err)
+	}
+}
