@@ -8,7 +8,8 @@
 // says and the file does not have is found by its checksum the first time the block is used in a process's life.
 // INVARIANT: the bytes present, being written and not yet given back are never more than the limit. What a crash leaves in the files and not
 // in the index is known beforehand, as intents, and removed at the next start.
-// INVARIANT: a chunk that is being read, or written, and one of a version that is leased or pinned, is not evicted.
+// INVARIANT: a chunk that is being read, or written, and one of a version that is leased or pinned, is not evicted. A lease counts whoever has it,
+// and was given by whatever owner; a loan to another process does not, as each read of it is compared with its checksum.
 //
 // Nothing here makes a reader wait or fail. Offers are refused when the disk is behind; a disk that is full, broken or read-only
 // is a cache that finds nothing. Nothing is read at start but the index's head: entries are checked when first used.

@@ -113,3 +113,26 @@ func shrinkNow(t *testing.T, tier *Tier) {
 		t.Fatal(err)
 	}
 }
+
+// TestLeaseIsOfWhatIsCommitted: the next owner would give the rest back.
+func TestLeaseIsOfWhatIsCommitted(t *testing.T) {
+	tier := openTier(t, Config{Dir: t.TempDir(), Size: 64 * mib})
+	v := versionOf("leased", mib)
+	keepAll(t, tier, v)
+	var before, after *Lease
+	if err := tier.order(func() error { // nobody else commits meanwhile
+		tier.commit(nil)
+		r, _, err := tier.catalog.version(hashVersion(v))
+		tier.catalog.mark(hashVersion(v), r)
+		before = tier.Lease(v)
+		tier.commit(nil)
+		after = tier.Lease(v)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if before != nil || after == nil {
+		t.Fatalf("leased before its commit: %t; after: %t", before != nil, after != nil)
+	}
+	after.Release()
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -179,5 +180,32 @@ func TestVisit(t *testing.T) {
 	}
 	if s, err := v.Stats(); err != nil || s.Versions != 299 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestAdoption: a file that a sharer has stored becomes the data file, without a copy.
+func TestAdoption(t *testing.T) {
+	dir := t.TempDir()
+	owner, sharer := join(t, filepath.Join(dir, "c"), "owner", 256*mib), join(t, filepath.Join(dir, "c"), "sharer", 0)
+	v := versionOf("stored", 3*mib+5)
+	file, err := os.Create(filepath.Join(dir, "staging"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(contentOf(v, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if !sharer.Adopt(v, file, 7) {
+		t.Fatal("not adopted")
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if !right(t, owner, v, 0) || !right(t, sharer, v, 0) || !owner.Admits(v, 7) {
+		t.Error("what was adopted is not here")
+	}
+	if sharer.Adopt(versionOf("longer", 4*mib), file, 7) {
+		t.Error("a file that is too short was adopted")
 	}
 }
