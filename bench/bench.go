@@ -218,15 +218,20 @@ func (t *target) mounted(ctx context.Context, opts Options, w workload, v visit)
 	return m, after.since(before), err
 }
 
-// readMount runs a workload on c, and kills the daemon when a read does not return after time is up.
-func (t *target) readMount(ctx context.Context, opts Options, w workload, c *child) (m measured, err error) {
+// readMount runs a workload on c.
+func (t *target) readMount(ctx context.Context, opts Options, w workload, c *child) (measured, error) {
+	return t.bounded(ctx, opts, w, c, func(ctx context.Context) (measured, error) { return w.files(ctx, c.dir, t.objects, t.check) })
+}
+
+// bounded runs do, which is w on c, until w's time is up, and kills the daemon when a system call does not return after it.
+func (t *target) bounded(ctx context.Context, opts Options, w workload, c *child, do func(context.Context) (measured, error)) (m measured, err error) {
 	bound := w.bound(opts.Duration)
 	limited, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	stalled := time.AfterFunc(bound+opts.stallGrace, c.kill)
-	m, err = w.files(limited, c.dir, t.objects, t.check)
+	m, err = do(limited)
 	if !stalled.Stop() {
-		return m, errors.Join(fmt.Errorf("%w: a read did not return within %v after time was up", ErrStalled, opts.stallGrace), err)
+		return m, errors.Join(fmt.Errorf("%w: a system call did not return within %v after time was up", ErrStalled, opts.stallGrace), err)
 	}
 	return m, w.judge(ctx, m, err)
 }

@@ -1,20 +1,15 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-
-	"github.com/headrace/headrace/objstore"
 )
 
 const (
@@ -24,10 +19,6 @@ const (
 	// stagedFiles of stagedSize each are written to see how fast write(2) is: they are too small to be sent before they are closed.
 	stagedFiles = 8
 	stagedSize  = 60 * mib
-	// rawParts is how many parts the raw client sends at the same time: as many as a mount does for one file.
-	rawParts = 8
-	// copiedPart is how much a client has the store copy with one request.
-	copiedPart = gib
 )
 
 // writeWorkloads are those that change the store.
@@ -35,6 +26,7 @@ func writeWorkloads() []workload {
 	return []workload{
 		{name: "write-1", kind: kindWrite, stage: stageWrite, readers: 1},
 		{name: "write-4", kind: kindWrite, stage: stageWrite, readers: 4},
+		{name: "write-64", kind: kindWrite, stage: stageWrite, readers: 64},
 		{name: "write-small-files", kind: kindWriteFiles, stage: stageWrite, readers: 8},
 		{name: "write-checkpoint-rename", kind: kindCheckpoint, stage: stageWrite, readers: 1},
 		{name: "write-checkpoint-fsync", kind: kindCheckpoint, stage: stageWrite, readers: 1, synced: true},
@@ -85,148 +77,14 @@ var noise = sync.OnceValue(func() []byte {
 	return p
 })
 
-// writeReference is a write workload by a raw client or, for what only staging is about, into plain files.
-func (t *target) writeReference(ctx context.Context, opts Options, w workload, dir string) (measured, error) {
-	// Before the mount, which believes for a second what it has seen.
-	if err := t.prepareWriting(ctx, w, w.writings(opts, "mount")); err != nil {
-		return measured{}, err
-	}
-	if w.stage == stageStaging {
-		plain := dir + ".plain"
-		if err := os.Mkdir(plain, 0o700); err != nil {
-			return measured{}, fmt.Errorf("bench: %w", err)
-		}
-		m, err := w.writeFiles(ctx, plain, w.writings(opts, "plain"))
-		return m, errors.Join(err, os.RemoveAll(plain))
-	}
-	all := w.writings(opts, "raw")
-	if err := t.prepareWriting(ctx, w, all); err != nil {
-		return measured{}, err
-	}
-	return crew(ctx, w.readers, rawSide{t.raw}, func(ctx context.Context, writer int, n *tally) error {
-		for _, one := range all[writer] {
-			start := time.Now()
-			size, err := w.writeRaw(ctx, t.raw, t.prefix+one.name, one.size)
-			if err != nil {
-				return err
-			}
-			n.note(int(size), time.Since(start))
-		}
-		return nil
-	})
-}
-
-// prepareWriting stores what is appended to, and has all that is about to be written removed at the end.
-func (t *target) prepareWriting(ctx context.Context, w workload, all [][]writing) error {
-	for _, some := range all {
-		for _, one := range some {
-			t.maker.made = append(t.maker.made, t.prefix+one.name, t.prefix+one.name+temporarySuffix)
-			if w.kind != kindAppend {
-				continue
-			}
-			if _, err := writeWhole(ctx, t.maker.bucket, t.prefix+one.name, one.size, objstore.Condition{}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// temporarySuffix is of a checkpoint that is not whole yet.
-const temporarySuffix = ".tmp"
-
-// writeRaw does by a raw client what a write workload does with a file, and returns how many bytes were written.
-func (w workload) writeRaw(ctx context.Context, b objstore.Bucket, key string, size int64) (int64, error) {
-	switch {
-	case w.kind == kindAppend:
-		return appended, appendRaw(ctx, b, key, size)
-	case w.synced: // stored under another name, and renamed there
-		e, err := writeWhole(ctx, b, key+temporarySuffix, size, objstore.Condition{IfNew: true})
-		if err == nil {
-			_, err = b.Copy(ctx, key, versionOf(b, e), objstore.Condition{})
-		}
-		if err == nil {
-			err = b.Delete(ctx, key+temporarySuffix)
-		}
-		return size, err
-	}
-	_, err := writeWhole(ctx, b, key, size, objstore.Condition{IfNew: true})
-	return size, err
-}
-
-// writeWhole stores an object by one request, or in the parts that a mount makes.
-func writeWhole(ctx context.Context, b objstore.Bucket, key string, size int64, cond objstore.Condition) (objstore.Entry, error) {
-	if size <= partSize {
-		e, err := b.Put(ctx, key, bytes.NewReader(noise()[:size]), size, cond, objstore.Attributes{})
-		e.Key, e.Size = key, size
-		return e, err
-	}
-	id, err := b.CreateUpload(ctx, key, objstore.Attributes{})
-	if err != nil {
-		return objstore.Entry{}, err
-	}
-	parts := make([]objstore.Part, (size+partSize-1)/partSize)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(rawParts)
-	for i := range parts {
-		g.Go(func() (err error) {
-			n := min(partSize, size-int64(i)*partSize)
-			parts[i], err = b.UploadPart(gctx, key, id, i+1, bytes.NewReader(noise()[:n]), n)
-			return err
-		})
-	}
-	var e objstore.Entry
-	if err = g.Wait(); err == nil {
-		e, err = b.CompleteUpload(ctx, key, id, parts, cond)
-	}
-	if err != nil {
-		return e, errors.Join(err, b.AbortUpload(context.WithoutCancel(ctx), key, id))
-	}
-	e.Key, e.Size = key, size
-	return e, nil
-}
-
-// appendRaw makes an object longer: the store copies what is there, and the rest is sent.
-func appendRaw(ctx context.Context, b objstore.Bucket, key string, size int64) error {
-	e, err := b.Stat(ctx, key)
-	if err != nil {
-		return err
-	}
-	id, err := b.CreateUpload(ctx, key, objstore.Attributes{Copies: true})
-	if err != nil {
-		return err
-	}
-	copies := int((size + copiedPart - 1) / copiedPart)
-	parts := make([]objstore.Part, copies+1)
-	g, gctx := errgroup.WithContext(ctx)
-	for i := range copies {
-		g.Go(func() (err error) {
-			r := objstore.Range{Off: int64(i) * copiedPart, Len: min(copiedPart, size-int64(i)*copiedPart)}
-			parts[i], err = b.CopyPart(gctx, key, id, i+1, versionOf(b, e), r)
-			return err
-		})
-	}
-	g.Go(func() (err error) {
-		parts[copies], err = b.UploadPart(gctx, key, id, copies+1, bytes.NewReader(noise()[:appended]), appended)
-		return err
-	})
-	if err = g.Wait(); err == nil {
-		_, err = b.CompleteUpload(ctx, key, id, parts, objstore.Condition{IfMatch: e.ETag})
-	}
-	if err != nil {
-		return errors.Join(err, b.AbortUpload(context.WithoutCancel(ctx), key, id))
-	}
-	return nil
-}
-
 // writeVisit is how a write workload is measured through a mount at dir.
 func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 	all := w.writings(opts, "mount")
 	v := visit{dir: dir, writes: true, scratch: dir + ".staging"}
 	v.args = []string{"--staging-dir=" + v.scratch}
 	v.read = func(ctx context.Context, c *child) (measured, error) {
-		m, err := w.writeFiles(ctx, c.dir, all)
-		if err != nil {
+		m, err := t.bounded(ctx, opts, w, c, func(ctx context.Context) (measured, error) { return w.writeFiles(ctx, c.dir, all) })
+		if err != nil || m.cut {
 			return m, err
 		}
 		return m, t.checkWritten(ctx, w, all)
