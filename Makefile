@@ -63,6 +63,14 @@ bench: build $(BIN)/versitygw ## compare the mount with a raw client, as it is a
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
 
+SOAK := 20000
+
+.PHONY: soak
+soak: packages $(BIN)/versitygw ## the model tests with SOAK (20000) random histories: an hour and more
+	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./upload -seeds $(SOAK)
+	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./cache/disk -seeds $$(($(SOAK) / 50))
+	$(GO) test -count=1 -timeout 6h -run '^TestRandomOperations$$' ./integration -fsx.seeds $$(($(SOAK) / 50))
+
 .PHONY: docs
 docs: ## write docs/configuration.md from the flags
 	$(GO) test -count=1 -run TestConfigurationPage ./cmd/headrace -update
