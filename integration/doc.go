@@ -1,7 +1,7 @@
 // Package integration tests headrace from outside: the binary as users run it, a real mount, a real S3 server. It has no
 // code of its own beside its tests.
 //
-// What it relies on: /dev/fuse and the right to mount, python3, tar, and bin/versitygw (`make tools`). The binary is built once
+// What it relies on: /dev/fuse and the right to mount, python3, tar, git, rsync, sqlite3, and bin/versitygw (`make tools`). The binary is built once
 // a run, with the race detector; the one test of memory builds a second one without, since the detector multiplies memory.
 //
 // Its parts:
@@ -10,6 +10,8 @@
 //     log_test.go and metrics_test.go (a daemon and its mount), proxy_test.go and fault_test.go (records and breaks requests),
 //     toxic_test.go (breaks connections), process_test.go (programs that use the mount), helper_test.go (this test binary as one).
 //   - promises: every list item of docs/semantics.md is the doc comment of a test, word for word; semantics_test.go compares.
+//   - writing: write*_test.go, by what is written, closed, renamed, refused; writemachines_test.go mounts one bucket twice, writefsx_test.go makes random
+//     changes of a file in a process of its own (`-fsx.seeds 60` for more of them).
 //   - costs: testdata/traces holds scripts of commands with the exact requests each costs. A change of one is a change to review;
 //     `go test ./integration -run Trace -update` writes them.
 //
