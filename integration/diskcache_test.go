@@ -90,7 +90,7 @@ func TestDiskCacheSurvives(t *testing.T) {
 			}
 			p := newProxy(t, b.server.Endpoint())
 			cache := filepath.Join(t.TempDir(), "cache")
-			m := cachedMount(t, b, p, cache)
+			m := cachedMount(t, b, p, cache, "--memory", "512MiB") // has all, so that what the disk has no time for is offered again
 			checkContent(t, m, "read", want)
 			m.awaitWritten(total)
 			if len(downloads(p.take(t))) == 0 {
