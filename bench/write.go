@@ -50,8 +50,12 @@ func (w workload) writings(opts Options, side string) [][]writing {
 	}
 	switch w.kind {
 	case kindWrite:
+		each := opts.Size / int64(max(2, w.readers))
+		if w.readers > streams { // many are about the daemon's memory: fewer bytes show it too
+			each /= 2
+		}
 		for i := range w.readers {
-			add(i, i, opts.Size/int64(max(2, w.readers)))
+			add(i, i, each)
 		}
 	case kindWriteFiles:
 		for i := range max(opts.SmallFiles/2, w.readers) {

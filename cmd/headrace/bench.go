@@ -82,13 +82,14 @@ func benchCommand() *cli.Command {
 	var o benchOptions
 	return &cli.Command{
 		Name:      "bench",
-		Usage:     "compare reads through a mount with the same reads by a raw S3 client, or of plain files",
+		Usage:     "compare a mount with a raw S3 client, or with plain files",
 		ArgsUsage: "[s3://BUCKET[/PREFIX]]",
-		Description: "Reads the same bytes by a raw client and through a mount, in one run, and prints both, their ratio, and what it cost. " +
+		Description: "Reads and writes the same bytes by a raw client and through a mount, in one run, and prints both, their ratio, and what it cost. " +
 			"Without a bucket it starts a local S3 server over a temporary folder. With one it makes objects of its own below the prefix and removes " +
 			"them afterwards; with --read-only it reads the objects given by --key and writes nothing to the store.\n\n" +
 			"The workloads called disk-... read from a disk cache below --dir, and compare with plain files on the same disk, with a mount without a disk " +
-			"cache, or with one that answers from memory. They need root, to drop the page cache, and seven times --size of disk with a local server.",
+			"cache, or with one that answers from memory. They need root, to drop the page cache, and seven times --size of disk with a local server.\n\n" +
+			"The workloads called write-... store files of half of --size and less, by parts of 64 MiB on both sides; write-staging-... is about write(2) alone.",
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
 			options, err := o.resolve(c)
