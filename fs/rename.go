@@ -119,15 +119,15 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) error {
 	if err != nil {
 		return err
 	}
-	u := m.node.writing()
-	unstored := u != nil && u.Changed()
-	if unstored {
-		unstored, err = f.moveUnstored(ctx, m, u, replaces)
-	}
-	if err == nil && !unstored {
-		var e objstore.Entry
-		if e, err = f.moveStored(ctx, m, replaces); err == nil {
-			f.moved(m.node, m, u, e)
+	for done := false; !done && err == nil; { // once, but for who writes in between
+		switch u := m.node.writing(); {
+		case u == nil:
+			_, err = f.moveStored(ctx, m, replaces)
+			done = true
+		case u.Changed():
+			done, err = f.moveUnstored(ctx, m, u, replaces)
+		default:
+			done, err = u.MoveStored(ctx, func() (objstore.Version, error) { return f.moveStored(ctx, m, replaces) })
 		}
 	}
 	if err != nil {
@@ -161,9 +161,27 @@ func (f *fileSystem) clear(ctx context.Context, m move) (objstore.Version, error
 	return v, nil
 }
 
-// moveStored has the store move an object in place of what has the key. If that is not what was known, it is looked at once more: a rename replaces
-// whatever is there, unless it must not.
-func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.Version) (objstore.Entry, error) {
+// moveStored has the store move an object in place of what has the key, and takes over what the store says of it.
+func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.Version) (objstore.Version, error) {
+	e, err := f.moveObject(ctx, m, replaces)
+	if err != nil {
+		return objstore.Version{}, err
+	}
+	n := m.node
+	v := n.version()
+	v.Key, v.ETag = m.key, e.ETag
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.etag, n.confirmed, n.deferred = e.ETag, f.cfg.Now(), false
+	if !e.ModTime.IsZero() {
+		n.modTime = e.ModTime.Unix()
+	}
+	return v, nil
+}
+
+// moveObject moves an object. If the key holds something else than what was known, it is looked at once more: a rename replaces whatever is there, unless it must
+// not.
+func (f *fileSystem) moveObject(ctx context.Context, m move, replaces objstore.Version) (objstore.Entry, error) {
 	b, stored := m.node.volume.bucket, m.node.version()
 	cond := objstore.Condition{IfMatch: replaces.ETag, IfNew: replaces.ETag == ""}
 	e, err := f.cfg.Uploads.MoveObject(ctx, b, stored, m.key, cond)
@@ -196,21 +214,6 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 		return true, err
 	}
 	return true, m.node.volume.bucket.Delete(ctx, stored.Key)
-}
-
-// moved takes over what the store says of an object that it has moved.
-func (f *fileSystem) moved(n *node, m move, u *upload.File, e objstore.Entry) {
-	v := n.version()
-	v.Key, v.ETag = m.key, e.ETag
-	n.mu.Lock()
-	n.etag, n.confirmed, n.deferred = e.ETag, f.cfg.Now(), false
-	if !e.ModTime.IsZero() {
-		n.modTime = e.ModTime.Unix()
-	}
-	n.mu.Unlock()
-	if u != nil {
-		u.Moved(v)
-	}
 }
 
 // renameNode has the node go by its new name, once the store does.

@@ -36,6 +36,24 @@ func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	return true, f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})
 }
 
+// MoveStored has do move what is stored of the file, while nobody writes to it, and goes by what do returns from then on. did is false when something is to be stored: then
+// nothing was done.
+func (f *File) MoveStored(ctx context.Context, do func() (objstore.Version, error)) (did bool, err error) {
+	if err := f.turn.hold(ctx); err != nil {
+		return false, err
+	}
+	defer f.turn.release()
+	if f.Changed() {
+		return false, nil
+	}
+	v, err := do()
+	if err != nil {
+		return false, err
+	}
+	f.Moved(v)
+	return true, nil
+}
+
 // Moved says that what was stored of the file is stored as v now, and that it goes by v's key.
 func (f *File) Moved(v objstore.Version) {
 	f.mu.Lock()
