@@ -197,17 +197,19 @@ func (d *Dir) Close() error {
 	}
 	lock := d.lock
 	d.lock = nil
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return errors.Join(fmt.Errorf("journal: %w", err), lock.Close())
-	}
-	empty := !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != ownerFile && e.Name() != controlFile })
-	if empty {
+	var err error
+	if d.empty() {
 		_ = os.Remove(d.file(controlFile))
 		err = os.Remove(d.file(ownerFile))
 		_ = os.Remove(d.path) // who looks for leftovers may have been quicker
 	}
 	return errors.Join(err, lock.Close())
+}
+
+// empty tells whether nothing is kept in the directory.
+func (d *Dir) empty() bool {
+	entries, err := os.ReadDir(d.path)
+	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != ownerFile && e.Name() != controlFile })
 }
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }

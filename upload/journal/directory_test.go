@@ -247,3 +247,43 @@ func TestOwnerDamaged(t *testing.T) {
 		t.Errorf("it has %v %v", records, err)
 	}
 }
+
+// TestEmptyLeftovers: what a killed mount had nothing in is removed by the next one, of whatever source; what is in use, or has something in it, stays.
+func TestEmptyLeftovers(t *testing.T) {
+	root := t.TempDir()
+	dead := must(t)(Create(root, Owner{Bucket: "dead"}))
+	full := must(t)(Create(root, Owner{Bucket: "full"}))
+	live := must(t)(Create(root, Owner{Bucket: "live"}))
+	if _, err := full.Begin(Begin{Bucket: "full", Key: "key"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []*Dir{dead, full} { // the lock goes with the process
+		if err := d.lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken, err := Leftovers(root, func(Owner) bool { return false }); err != nil || len(taken) != 0 {
+		t.Fatalf("taken are %d, %v", len(taken), err)
+	}
+	for _, c := range []struct {
+		dir  *Dir
+		want bool
+	}{{dead, false}, {full, true}, {live, true}} {
+		if _, err := os.Stat(c.dir.Path()); (err == nil) != c.want {
+			t.Errorf("%s: %v", c.dir.Owner().Bucket, err)
+		}
+	}
+	if err := live.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func must(t *testing.T) func(d *Dir, err error) *Dir {
+	return func(d *Dir, err error) *Dir {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+}

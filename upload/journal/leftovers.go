@@ -19,6 +19,9 @@ func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
 	var taken []*Dir
 	for _, d := range all {
 		if !match(d.owner) {
+			if d.empty() && d.Lock() == nil { // a mount was killed that had nothing to keep, and may never come back
+				failures = append(failures, d.Close())
+			}
 			continue
 		}
 		err := d.Lock()
