@@ -119,6 +119,9 @@ type Multipart interface {
 type Copier interface {
 	// Copy stores src under key, metadata included; ErrChanged when src is gone.
 	Copy(ctx context.Context, key string, src Version, cond Condition) (Entry, error)
+	// CopyWith is Copy with other content type, metadata and storage class than src has: those of attrs. Its tags go along as they are. key may be
+	// src's own.
+	CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (Entry, error)
 }
 
 // Deleter removes an object.

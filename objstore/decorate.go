@@ -87,6 +87,14 @@ func (t *through) Copy(ctx context.Context, key string, src Version, cond Condit
 	return e, err
 }
 
+func (t *through) CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (e Entry, err error) {
+	err = t.do(ctx, request{op: OpCopy, key: key}, func(ctx context.Context) (err error) {
+		e, err = t.inner.CopyWith(ctx, key, src, cond, attrs)
+		return err
+	})
+	return e, err
+}
+
 func (t *through) Delete(ctx context.Context, key string) error {
 	return t.do(ctx, request{op: OpDelete, key: key}, func(ctx context.Context) error {
 		return t.inner.Delete(ctx, key)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 )
 
 // refused tells whether err can be the effect of a first attempt that was done: the new object stands in its own way, or
@@ -81,6 +82,22 @@ func (r *retry) Copy(ctx context.Context, key string, src Version, cond Conditio
 	}
 	settle := func(refusal error) error {
 		e, err = r.confirm(ctx, key, src.ETag, src.Size, refusal)
+		return err
+	}
+	err = r.againWrite(ctx, request{op: OpCopy, key: key}, copied, settle)
+	return e, err
+}
+
+// CopyWith may be of a key onto itself, which leaves the ETag as it was: whether it was done is seen by what goes along.
+func (r *retry) CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (e Entry, err error) {
+	copied := func() error {
+		e, err = r.inner.CopyWith(ctx, key, src, cond, attrs)
+		return err
+	}
+	settle := func(refusal error) error {
+		if e, err = r.confirm(ctx, key, src.ETag, src.Size, refusal); err == nil && !maps.Equal(e.Metadata, attrs.Metadata) {
+			err = refusal
+		}
 		return err
 	}
 	err = r.againWrite(ctx, request{op: OpCopy, key: key}, copied, settle)

@@ -100,6 +100,15 @@ func (s *Store) Copy(ctx context.Context, key string, src objstore.Version, cond
 	return e, err
 }
 
+// CopyWith passes a copy on.
+func (s *Store) CopyWith(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, attrs objstore.Attributes) (e objstore.Entry, err error) {
+	err = s.pass(ctx, objstore.OpCopy, key, &e.ETag, func() (err error) {
+		e, err = s.inner.CopyWith(ctx, key, src, cond, attrs)
+		return err
+	})
+	return e, err
+}
+
 // Delete passes a removal on.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	return s.pass(ctx, objstore.OpDelete, key, nil, func() error { return s.inner.Delete(ctx, key) })

@@ -51,6 +51,21 @@ func (s *Store) Copy(ctx context.Context, key string, src objstore.Version, cond
 	return s.store(objstore.OpCopy, key, newObject(o.data, o.attrs), cond)
 }
 
+// CopyWith is Copy with other attributes; the tags stay.
+func (s *Store) CopyWith(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
+	if err := s.begin(ctx, objstore.OpCopy, key); err != nil {
+		return objstore.Entry{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, err := s.source(objstore.OpCopy, src)
+	if err != nil {
+		return objstore.Entry{}, err
+	}
+	attrs.Tags = o.attrs.Tags
+	return s.store(objstore.OpCopy, key, newObject(o.data, attrs), cond)
+}
+
 // source finds what is to be copied or moved; ErrChanged also when there is nothing. Called with mu held.
 func (s *Store) source(op objstore.Op, src objstore.Version) (*object, error) {
 	o, err := s.version(op, src)

@@ -36,6 +36,34 @@ func testCopy(s *suite) {
 	s.holds("dir/copy", data)
 }
 
+func testCopyWith(s *suite) {
+	data := pattern(100_000)
+	first := objstore.Attributes{ContentType: "text/plain", Metadata: map[string]string{"origin": "suite", "mode": "33188"}}
+	e, err := s.bucket.Put(s.Context(), "key", bytes.NewReader(data), int64(len(data)), objstore.Condition{}, first)
+	s.must(err)
+	other := objstore.Attributes{ContentType: "text/csv", Metadata: map[string]string{"mode": "33206"}}
+	for _, key := range []string{"key", "dir/copy"} { // onto itself, and elsewhere
+		copied, err := s.bucket.CopyWith(s.Context(), key, objstore.VersionOf(s.bucket, e), objstore.Condition{}, other)
+		s.must(err)
+		stat, err := s.bucket.Stat(s.Context(), key)
+		s.must(err)
+		if copied.Key != key || copied.ETag != stat.ETag || copied.Size != stat.Size {
+			s.Errorf("CopyWith tells %+v, HEAD %+v", copied, stat)
+		}
+		if stat.ContentType != other.ContentType || s.quirks.NoUserMetadata == "" && !maps.Equal(stat.Metadata, other.Metadata) {
+			s.Errorf("%s has attributes %q and %v, want %+v", key, stat.ContentType, stat.Metadata, other)
+		}
+		s.holds(key, data)
+		if key == "key" {
+			e = stat
+		}
+	}
+	s.put("key", []byte("other"))
+	_, err = s.bucket.CopyWith(s.Context(), "key", objstore.VersionOf(s.bucket, e), objstore.Condition{}, first)
+	s.changed(err)
+	s.holds("key", []byte("other"))
+}
+
 // changed checks for ErrChanged where the error may name the source or the destination.
 func (s *suite) changed(err error) {
 	s.Helper()

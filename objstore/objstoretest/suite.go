@@ -100,6 +100,7 @@ func cases() []testCase {
 		{"multipart copies ranges", testCopyPart},
 		{"copy", testCopy},
 		{"copy conditions", testCopyConditions},
+		{"copy with other attributes", testCopyWith},
 		{"tags", testTags},
 		{"rename", testRename},
 		{"prestage", testPrestage},

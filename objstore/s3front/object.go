@@ -191,7 +191,13 @@ func (q *request) copy() {
 	if !ok {
 		return
 	}
-	e, err := q.bucket.Copy(q.r.Context(), q.key, src, q.condition())
+	var e objstore.Entry
+	var err error
+	if q.r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE" {
+		e, err = q.bucket.CopyWith(q.r.Context(), q.key, src, q.condition(), q.attributes())
+	} else {
+		e, err = q.bucket.Copy(q.r.Context(), q.key, src, q.condition())
+	}
 	if err != nil {
 		q.fail(err)
 		return

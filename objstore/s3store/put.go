@@ -68,15 +68,26 @@ func (t target) taken(etag string) error {
 
 // Copy copies on the store's side. See [objstore.Copier].
 func (b *Bucket) Copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) (objstore.Entry, error) {
+	return b.copy(ctx, key, src, cond, &s3.CopyObjectInput{})
+}
+
+// CopyWith copies on the store's side, with other attributes. See [objstore.Copier].
+func (b *Bucket) CopyWith(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
+	return b.copy(ctx, key, src, cond, &s3.CopyObjectInput{
+		MetadataDirective: types.MetadataDirectiveReplace, ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata,
+		StorageClass: types.StorageClass(attrs.StorageClass),
+	})
+}
+
+// copy makes a copy as in says, whose other fields it fills in.
+func (b *Bucket) copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, in *s3.CopyObjectInput) (objstore.Entry, error) {
 	t := b.target("CopyObject", key)
 	if src.Size > maxCopy {
 		return objstore.Entry{}, t.error(fmt.Errorf("%w: more than 5 GiB in one copy", objstore.ErrInvalid))
 	}
-	ifMatch, ifNoneMatch := headersOf(cond)
-	out, err := b.api.CopyObject(withPatience(ctx, serverWork), &s3.CopyObjectInput{
-		Bucket: &b.name, Key: &key, CopySource: b.copySource(src), CopySourceIfMatch: sourceCondition(src),
-		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
-	})
+	in.Bucket, in.Key, in.CopySource, in.CopySourceIfMatch = &b.name, &key, b.copySource(src), sourceCondition(src)
+	in.IfMatch, in.IfNoneMatch = headersOf(cond)
+	out, err := b.api.CopyObject(withPatience(ctx, serverWork), in)
 	if err != nil {
 		return objstore.Entry{}, b.copyError(ctx, b.client.fail(ctx, t, err), key, cond)
 	}
