@@ -31,10 +31,11 @@ type File struct {
 	publication *publication    // under way
 	retry       retry
 	onStored    func(objstore.Entry, error)
-	last        objstore.Entry // what was stored last
-	lost        error          // it will never be stored
-	failure     error          // of the last attempt
-	doubtful    bool           // an attempt may have come through without an answer
+	describe    func() map[string]string // nil where nobody has anything to say
+	last        objstore.Entry           // what was stored last
+	lost        error                    // it will never be stored
+	failure     error                    // of the last attempt
+	doubtful    bool                     // an attempt may have come through without an answer
 	touched     time.Time
 	discarded   bool
 	closed      bool
@@ -142,11 +143,12 @@ func (f *File) stage(ctx context.Context) (*journal.Upload, error) {
 
 // stageHeld is stage for who holds the turnstile.
 func (f *File) stageHeld() (*journal.Upload, error) {
+	metadata := f.described()
 	f.mu.Lock()
 	s, t := f.staging, f.target
 	begin := journal.Begin{
 		Bucket: t.Bucket.Name(), Endpoint: t.Bucket.Endpoint(), Key: t.Key, Replaces: t.Replaces, Base: f.content.base,
-		Exclusive: t.Exclusive, Attributes: t.Attributes, Created: f.uploads.cfg.Now(),
+		Exclusive: t.Exclusive, Attributes: t.Attributes, Metadata: metadata, Created: f.uploads.cfg.Now(),
 	}
 	f.mu.Unlock()
 	if s != nil {

@@ -37,6 +37,10 @@ type moveTask struct {
 	// is not there was moved.
 	again bool
 
+	// change is made of what goes along with a copy in parts, and ranges are those parts; nil for none, and for a choice of the task's own.
+	change func(*objstore.Attributes)
+	ranges []objstore.Range
+
 	// unsettled: a multipart upload of this move may be left in the store. The log must stay.
 	unsettled bool
 }
@@ -173,6 +177,9 @@ func (t *moveTask) copyParts(ctx context.Context, cond objstore.Condition) (e ob
 	if err != nil {
 		return e, err
 	}
+	if t.change != nil {
+		t.change(&attrs)
+	}
 	attrs.Copies = true
 	if err := t.log.Copying(t.index, t.mover.now()); err != nil {
 		return e, err
@@ -214,7 +221,10 @@ func answered(err error) bool {
 
 // sendParts has the store copy the parts, several at the same time.
 func (t *moveTask) sendParts(ctx context.Context, id string) ([]objstore.Part, error) {
-	ranges := copyRanges(t.move.Size, t.mover.copyPart)
+	ranges := t.ranges
+	if ranges == nil {
+		ranges = copyRanges(t.move.Size, t.mover.copyPart)
+	}
 	parts := make([]objstore.Part, len(ranges))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(copiesAtOnce)
@@ -238,6 +248,9 @@ func (t *moveTask) abandon(ctx context.Context, id string) error {
 // remove deletes the source, if it is still what was copied. The store deletes under no condition, so that what is put there in the moment
 // between is lost.
 func (t *moveTask) remove(ctx context.Context) error {
+	if t.move.From == t.move.To {
+		return nil
+	}
 	e, err := t.bucket.Stat(ctx, t.move.From)
 	if errors.Is(err, objstore.ErrNotExist) {
 		return nil

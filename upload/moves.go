@@ -264,6 +264,9 @@ func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked 
 	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
 		return false, errors.Join(err, log.Close())
 	}
+	if rec.From == rec.To { // a rewrite, which is done or not
+		return true, log.Remove()
+	}
 	if rec.Stopped && !asked {
 		return false, log.Close()
 	}

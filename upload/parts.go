@@ -23,7 +23,10 @@ type multipart struct {
 	id     string
 	err    error
 	slots  chan struct{} // who sends a part has one
-	parts  map[int]*part // by number in the layout, those that were sent early; guarded by File.mu
+
+	metadata map[string]string // that was laid over the attributes when it was begun
+
+	parts map[int]*part // by number in the layout, those that were sent early; guarded by File.mu
 }
 
 // failed tells whether the store did not begin it.
@@ -112,7 +115,9 @@ func (f *File) multipartLocked(copies bool) *multipart {
 // create has the store begin a multipart upload. That it is intended is in the log before, and its id before it is used.
 func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bool) {
 	defer close(m.ready)
+	t.Metadata = f.described()
 	attrs, err := f.attributes(f.uploads.life, t)
+	m.metadata = t.Metadata
 	attrs.Copies = copies
 	if err == nil {
 		err = staging.Note(journal.Intent{Key: m.key, At: f.uploads.cfg.Now()})
@@ -129,6 +134,12 @@ func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bo
 // attributes are what goes along with the object: what was given, or what the object has that is replaced. objstore.ErrChanged when that is not there any
 // more.
 func (f *File) attributes(ctx context.Context, t Target) (objstore.Attributes, error) {
+	a, err := f.ownAttributes(ctx, t)
+	a.Metadata = layOver(a.Metadata, t.Metadata)
+	return a, err
+}
+
+func (f *File) ownAttributes(ctx context.Context, t Target) (objstore.Attributes, error) {
 	a := t.Attributes
 	if t.Replaces.ETag == "" || a.ContentType != "" || len(a.Metadata) > 0 || a.StorageClass != "" {
 		return a, nil

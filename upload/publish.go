@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/headrace/headrace/objstore"
@@ -16,12 +17,13 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 	if err != nil {
 		return objstore.Entry{}, err
 	}
+	metadata := f.described()
 	f.mu.Lock()
 	c, t := f.content.clone(), f.target
 	f.noted = objstore.Range{Off: c.size}
 	f.mu.Unlock()
 	back := f.uploads.cfg.WriteBack
-	if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Acknowledged: back}); err != nil {
+	if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata, Acknowledged: back}); err != nil {
 		return objstore.Entry{}, err
 	}
 	if back {
@@ -86,6 +88,9 @@ func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Up
 			e, err = t.Bucket.CompleteUpload(ctx, m.key, m.id, inOrder(parts), cond)
 			return err
 		})
+	}
+	if err == nil && !maps.Equal(m.metadata, t.Metadata) { // it was begun with other
+		e = f.describeStored(ctx, t, e)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -30,6 +30,9 @@ func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	if a := t.Attributes; a.ContentType == "" && len(a.Metadata) == 0 && a.StorageClass == "" {
 		t.Attributes = f.target.Attributes
 	}
+	if t.Metadata == nil {
+		t.Metadata = f.target.Metadata
+	}
 	f.abort()
 	f.target, f.lost = t, nil
 	f.mu.Unlock()
@@ -88,11 +91,4 @@ func (f *File) Discard() (appeared bool) {
 	f.logFailure("log", ignoreClosed(f.note(journal.Discarded{})))
 	f.finish()
 	return p != nil
-}
-
-// SetAttributes changes what goes along with the object.
-func (f *File) SetAttributes(a objstore.Attributes) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.target.Attributes = a
 }

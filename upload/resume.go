@@ -25,7 +25,7 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 		u.forget(&File{resumed: id})
 		return nil, errors.Join(err, staging.Close())
 	}
-	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes}, r.Base)
+	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes, Metadata: r.Metadata}, r.Base)
 	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size()), staging, r.Publishing, id
 	f.charged = f.content.local.bytes()
 	if m, ok := r.Current(); ok && len(r.Released) > 0 {
@@ -113,6 +113,9 @@ func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err 
 		} else if err != nil {
 			return e, false, err
 		}
+	}
+	if !bears(e, t.Metadata) {
+		e = f.describeStored(ctx, t, e)
 	}
 	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
 }

@@ -106,6 +106,9 @@ type Target struct {
 
 	// Attributes go along with the object. Those of what is replaced are kept where none are given.
 	Attributes objstore.Attributes
+
+	// Metadata is laid over theirs: see [File.Describe].
+	Metadata map[string]string
 }
 
 // Open begins to write a file. It asks nothing of the network, nor of the disk until something changes. The caller closes the file.

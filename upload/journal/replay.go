@@ -126,7 +126,7 @@ func (r *Record) closed(s Closed) error {
 	if r.State == StateOpen || r.State == StateStored {
 		r.State = StateClosed
 	}
-	r.Acknowledged = r.Acknowledged || s.Acknowledged
+	r.Acknowledged, r.Metadata = r.Acknowledged || s.Acknowledged, s.Metadata
 	return nil
 }
 

@@ -23,6 +23,7 @@ type Begin struct {
 	Base                  objstore.Version // what the content is to begin with; the zero value: empty
 	Exclusive             bool
 	Attributes            objstore.Attributes
+	Metadata              map[string]string `json:",omitempty"` // to be laid over the attributes' own; an empty value takes a name off
 	Created               time.Time
 	Boot                  string `json:",omitempty"` // of the machine, set by [Dir.Begin]: what was not synced before another one may not be on the disk
 }
@@ -66,7 +67,8 @@ type (
 	Closed struct {
 		Size           int64
 		Local, Changed []objstore.Range
-		Acknowledged   bool `json:",omitempty"`
+		Metadata       map[string]string `json:",omitempty"` // as in Begin
+		Acknowledged   bool              `json:",omitempty"`
 	}
 	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known whether it was done.
 	Publishing struct{}
