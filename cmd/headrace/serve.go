@@ -75,16 +75,21 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 	return errors.Join(err, s.flush(signals, time.Duration(o.write.closeTimeout), v.stderr))
 }
 
-// start builds the stack and mounts; a signal meanwhile ends it.
-func start(ctx context.Context, signals <-chan os.Signal, dir string, o mountOptions, log *slog.Logger) (*stack, error) {
+// start builds the stack and mounts; a signal meanwhile ends it. One that comes when all is done is left for who waits next.
+func start(ctx context.Context, signals chan os.Signal, dir string, o mountOptions, log *slog.Logger) (*stack, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
-		case <-signals:
+		case sig := <-signals:
 			cancel()
+			<-done
+			select {
+			case signals <- sig:
+			default: // others are waiting there
+			}
 		case <-done:
 		}
 	}()
