@@ -56,15 +56,15 @@ func (f *fileSystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 
 // checkName asks the store about a name of which only attributes are wanted, where that is due.
 func (f *fileSystem) checkName(cancel <-chan struct{}, what string, n *node, pid uint32) fuse.Status {
-	if !n.needsCheck(f.fresh) || f.believes(n) {
-		return fuse.OK
+	since := f.cfg.Now()
+	if n.needsCheck(f.fresh) && !f.believes(n) {
+		r := f.begin(cancel, pid)
+		defer r.end()
+		if err := f.check(r, n); err != nil {
+			return f.refuse(what, n, err)
+		}
 	}
-	r := f.begin(cancel, pid)
-	defer r.end()
-	if err := f.check(r, n); err != nil {
-		return f.refuse(what, n, err)
-	}
-	return fuse.OK
+	return f.describeName(cancel, what, n, pid, since)
 }
 
 // attrValidity is how long the kernel may keep a node's attributes. The root's never change.
@@ -75,7 +75,7 @@ func (f *fileSystem) attrValidity(n *node) time.Duration {
 	if n.isWritten() {
 		return f.cfg.MetadataTTL
 	}
-	return f.validity(n.confirmedAt())
+	return f.validity(f.knownSince(n))
 }
 
 // fillEntry is the answer to a lookup: the node, and for how long its name and attributes hold.
@@ -113,8 +113,11 @@ func (f *fileSystem) attributes(n *node) fuse.Attr {
 		Atime: uint64(changed), Mtime: uint64(changed), Ctime: uint64(changed),
 		Owner: fuse.Owner{Uid: f.cfg.UID, Gid: f.cfg.GID},
 	}
-	if n.dir {
+	switch {
+	case n.dir:
 		a.Mode = syscall.S_IFDIR | f.cfg.DirMode
+	case n.link:
+		a.Mode = syscall.S_IFLNK | permissionBits
 	}
 	if n.removed {
 		a.Nlink = 0

@@ -77,6 +77,10 @@ type Config struct {
 	// Immutable promises that what was once seen never changes. "Not found" still ages by MetadataTTL.
 	Immutable bool
 
+	// PosixMetadata has modes, owners, times, extended attributes and symbolic links be kept in the metadata of objects, in the form of package
+	// posixmeta. It costs a HEAD for each name that is looked up, within the TTL.
+	PosixMetadata bool
+
 	// UID and GID own everything.
 	UID, GID uint32
 
@@ -133,6 +137,9 @@ func (c *Config) setDefaults() {
 // the kernel need not check them, and then it does not ask for attributes before each open: an open of a
 // small file whose last check is older than the TTL is one GET, and would be a HEAD and a GET.
 func (c *Config) refuses(allowOther bool) bool {
+	if c.PosixMetadata { // each file has a mode of its own
+		return true
+	}
 	const (
 		readAll, searchAll   = 0o444, 0o555
 		readMine, searchMine = 0o400, 0o500

@@ -27,7 +27,7 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		return f.answer("create", dir.childPath(name), err, errnoOf(err))
 	}
 	exclusive := in.Flags&syscall.O_EXCL != 0
-	n, err = f.create(dir, name, in.Mode, exclusive)
+	n, err = f.create(dir, name, in, exclusive)
 	if err != nil {
 		return f.answer("create", dir.childPath(name), err, createErrno(err))
 	}
@@ -58,7 +58,7 @@ func (f *fileSystem) openExisting(ctx context.Context, in *fuse.CreateIn, n *nod
 		f.nodes.forget(n.id, 1)
 		return status
 	}
-	f.fillEntry(n, f.validity(n.confirmedAt()), &out.EntryOut)
+	f.fillEntry(n, f.validity(f.knownSince(n)), &out.EntryOut)
 	return fuse.OK
 }
 
@@ -75,7 +75,7 @@ func (f *fileSystem) child(ctx context.Context, dir *node, name string) (*node, 
 }
 
 // create makes the node of a new file, with a lookup and an open handle counted.
-func (f *fileSystem) create(dir *node, name string, mode uint32, exclusive bool) (*node, error) {
+func (f *fileSystem) create(dir *node, name string, in *fuse.CreateIn, exclusive bool) (*node, error) {
 	key, err := names.NewKey(dir.key(), name, false)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (f *fileSystem) create(dir *node, name string, mode uint32, exclusive bool)
 		return nil, objstore.ErrExists
 	}
 	n.mu.Lock()
-	n.given.mode, n.given.has = mode&permissionBits, givenMode
+	n.born(in.Mode, in.Owner)
 	n.mu.Unlock()
 	n.open(f.cfg.Files)
 	if _, err := f.startWriting(n, fromNothing, exclusive); err != nil {
@@ -128,11 +128,6 @@ func (f *fileSystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 	return fuse.OK
 }
 
-// Symlink refuses: an object has no kind.
-func (f *fileSystem) Symlink(<-chan struct{}, *fuse.InHeader, string, string, *fuse.EntryOut) fuse.Status {
-	return f.cannot(fuse.Status(syscall.ENOTSUP))
-}
-
 // Link refuses: an object has one key.
 func (f *fileSystem) Link(<-chan struct{}, *fuse.LinkIn, string, *fuse.EntryOut) fuse.Status {
 	return f.cannot(fuse.EPERM)
@@ -140,16 +135,6 @@ func (f *fileSystem) Link(<-chan struct{}, *fuse.LinkIn, string, *fuse.EntryOut)
 
 // Tmpfile refuses: a file without a name has no key.
 func (f *fileSystem) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
-	return f.cannot(fuse.Status(syscall.ENOTSUP))
-}
-
-// SetXAttr refuses: what attributes there are tell of the object.
-func (f *fileSystem) SetXAttr(<-chan struct{}, *fuse.SetXAttrIn, string, []byte) fuse.Status {
-	return f.cannot(fuse.Status(syscall.ENOTSUP))
-}
-
-// RemoveXAttr refuses.
-func (f *fileSystem) RemoveXAttr(<-chan struct{}, *fuse.InHeader, string) fuse.Status {
 	return f.cannot(fuse.Status(syscall.ENOTSUP))
 }
 

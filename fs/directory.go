@@ -7,6 +7,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/headrace/headrace/fs/names"
+	"github.com/headrace/headrace/fs/posixmeta"
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -27,7 +28,7 @@ func (f *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string
 	}
 	key, err := names.NewKey(parent.key(), name, true)
 	if err == nil {
-		err = makeMarker(r, parent.volume.bucket, key)
+		err = makeMarker(r, parent.volume.bucket, key, f.markerMetadata(in))
 	}
 	if err != nil {
 		return f.answer("mkdir", parent.childPath(name), err, createErrno(err))
@@ -36,11 +37,22 @@ func (f *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string
 	parent.volume.tree.Learn(parent.key(), item)
 	n := f.nodes.enter(parent, parent.volume, item)
 	n.mu.Lock()
-	n.marked, n.modTime = true, item.Confirmed.Unix()
-	n.given.mode, n.given.has = in.Mode&permissionBits, givenMode
+	n.marked, n.modTime, n.describedSince = true, item.Confirmed.Unix(), item.Confirmed
+	n.born(in.Mode, in.Owner)
 	n.mu.Unlock()
 	f.fillEntry(n, f.validity(item.Confirmed), out)
 	return fuse.OK
+}
+
+// markerMetadata is that of a new directory.
+func (f *fileSystem) markerMetadata(in *fuse.MkdirIn) map[string]string {
+	if !f.cfg.PosixMetadata {
+		return nil
+	}
+	return posixmeta.Attributes{
+		Has:  posixmeta.HasMode | posixmeta.HasUID | posixmeta.HasGID,
+		Type: syscall.S_IFDIR, Mode: in.Mode & permissionBits, UID: in.Uid, GID: in.Gid,
+	}.Metadata()
 }
 
 // Rmdir removes a directory that holds nothing but its marker.

@@ -31,6 +31,9 @@ type fileSystem struct {
 	locks   lockTable
 
 	secondTries secondTries
+
+	attributeTurns [64]chan struct{} // by node: who holds the one token of a channel changes what objects bear
+
 	passthrough passthrough
 
 	counters counters
@@ -48,6 +51,9 @@ func newFileSystem(cfg Config, checked bool, dead func() bool) *fileSystem {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		cfg:           cfg, checked: checked, dead: dead, signals: threadSignals,
 		started: cfg.Now().Unix(), life: life, stopped: life.Done(), stop: stop,
+	}
+	for i := range f.attributeTurns {
+		f.attributeTurns[i] = make(chan struct{}, 1)
 	}
 	var v *volume
 	if cfg.Volumes != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// given is what chmod, chown and utimes have said of a node. Objects have no such attributes: it is kept as long as the node.
+// given is what chmod, chown and utimes have said of a node: what its object bears with [Config.PosixMetadata], else kept as long as the node.
 type given struct {
 	has             givenFields
 	mode, uid, gid  uint32
@@ -22,6 +22,14 @@ const (
 	givenModTime
 	givenAtTime
 )
+
+// born is what a new file or directory has of who makes it: the mode and, where attributes are kept, the owner. The caller holds mu.
+func (n *node) born(mode uint32, owner fuse.Owner) {
+	n.given.mode, n.given.has = mode&permissionBits, givenMode
+	if n.volume.described {
+		n.given.uid, n.given.gid, n.given.has = owner.Uid, owner.Gid, givenMode|givenUID|givenGID
+	}
+}
 
 // apply puts what was given in place of what the mount shows.
 func (g *given) apply(a *fuse.Attr) {

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 
@@ -26,19 +27,43 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 	case len(name) > maxName:
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
-	if n, validity := f.recall(parent, name); n != nil {
+	since := f.cfg.Now()
+	n, validity := f.recall(parent, name)
+	if n != nil && f.isDescribed(n, since) {
 		f.fillEntry(n, validity, out)
 		return fuse.OK
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
-	v, item, err := f.find(r, parent, name)
+	n, err := f.findDescribed(r, parent, name, n, since)
 	if err != nil {
 		return f.answer("lookup", parent.childPath(name), err, errnoOf(err))
 	}
-	n := f.nodes.enter(parent, v, item)
-	f.fillEntry(n, f.validity(n.confirmedAt()), out)
+	f.fillEntry(n, f.validity(f.knownSince(n)), out)
 	return fuse.OK
+}
+
+// findDescribed finds what a name means, and what its object's metadata says where that is wanted. known, if not nil, is what is recalled of it. A lookup
+// of what is returned is counted.
+func (f *fileSystem) findDescribed(ctx context.Context, parent *node, name string, known *node, since time.Time) (*node, error) {
+	for again := false; ; again = true {
+		n := known
+		if known = nil; n == nil {
+			v, item, err := f.find(ctx, parent, name)
+			if err != nil {
+				return nil, err
+			}
+			n = f.nodes.enter(parent, v, item)
+		}
+		err := f.describe(ctx, n, since)
+		if err == nil {
+			return n, nil
+		}
+		f.nodes.forget(n.id, 1)
+		if again || !errors.Is(err, errStale) { // else it has changed meanwhile: what it means now is asked for
+			return nil, err
+		}
+	}
 }
 
 // Forget takes back what lookups and readdirplus have given.

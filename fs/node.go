@@ -40,8 +40,13 @@ type node struct {
 	file         *prefetch.File
 	fileOf       objstore.Version // what file reads
 	given        given
-	marked       bool // a directory that is known to have an object of its own
-	removed      bool // the name is gone, and open handles are all that is left
+	link         bool              // a symbolic link; decided when the store first says what metadata the object has
+	xattrs       map[string]string // of the user's own; replaced as a whole, never changed
+
+	describedSince time.Time // when the store last said that, or was told; zero for never
+
+	marked  bool // a directory that is known to have an object of its own
+	removed bool // the name is gone, and open handles are all that is left
 
 	// What is written, from the first handle that may until the last handle is gone and all is stored.
 	upload *upload.File
@@ -91,6 +96,13 @@ func newRoot(v *volume, prefix string) *node {
 // learn takes over what may differ between two answers about one version.
 func (n *node) learn(e objstore.Entry) {
 	n.storageClass = e.StorageClass
+	n.learnTime(e)
+	if n.volume != nil && n.volume.described && tellsMetadata(e) {
+		n.describeLocked(e, n.confirmed)
+	}
+}
+
+func (n *node) learnTime(e objstore.Entry) {
 	if !e.ModTime.IsZero() {
 		n.modTime = e.ModTime.Unix()
 	}

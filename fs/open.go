@@ -41,6 +41,8 @@ func (f *fileSystem) open(ctx context.Context, caller *fuse.InHeader, n *node, f
 	switch {
 	case n.dir:
 		return fuse.EISDIR
+	case n.isLink(): // a lookup would have followed it
+		return fuse.Status(syscall.ELOOP)
 	case writes && f.cfg.Uploads == nil:
 		return fuse.EROFS
 	case writes && !f.mayChange(caller, n):
@@ -98,6 +100,10 @@ func (f *fileSystem) openToWrite(ctx context.Context, h *fileHandle, flags uint3
 			f.closeNode(n)
 			return f.refuse("open", n, err)
 		}
+	}
+	if err := f.describe(ctx, n, f.cfg.Now()); err != nil { // what it has is stored again with it
+		f.closeNode(n)
+		return f.refuse("open", n, err)
 	}
 	from := fromVersion
 	if flags&syscall.O_TRUNC != 0 {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/headrace/headrace/fs/names"
 )
@@ -75,6 +76,9 @@ func (f *fileSystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 
 // ReadDirPlus lists names with the answer to a lookup of each, so that `ls -l` needs no lookups.
 func (f *fileSystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	if f.cfg.PosixMetadata {
+		return f.readDirDescribed(cancel, in, out)
+	}
 	return f.readDir(cancel, in, func(parent *node, e fuse.DirEntry, item *names.Item) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
@@ -89,6 +93,50 @@ func (f *fileSystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *f
 		}
 		return true
 	})
+}
+
+// describedAtOnce is how many names of one answer are asked for at the same time.
+const describedAtOnce = 32
+
+// listed is a name in an answer, and where the answer to its lookup goes.
+type listed struct {
+	parent *node
+	item   names.Item
+	entry  *fuse.EntryOut
+}
+
+// readDirDescribed is ReadDirPlus where attributes are of the objects' metadata, which takes a HEAD a name. The kernel always begins a directory with this request,
+// and goes on with it if names were looked up meanwhile: so the first answer gives names alone, and the later ones ask for those of one answer at the same time.
+func (f *fileSystem) readDirDescribed(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	var all []listed
+	status := f.readDir(cancel, in, func(parent *node, e fuse.DirEntry, item *names.Item) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry != nil && item != nil && parent.volume != nil && in.Offset > 0 {
+			all = append(all, listed{parent, *item, entry})
+		}
+		return entry != nil
+	})
+	if status != fuse.OK || len(all) == 0 {
+		return status
+	}
+	r := f.begin(cancel, in.Pid)
+	defer r.end()
+	since := f.cfg.Now()
+	var g errgroup.Group
+	g.SetLimit(describedAtOnce)
+	for _, l := range all {
+		g.Go(func() error {
+			n := f.nodes.enter(l.parent, l.parent.volume, l.item)
+			if f.describe(r, n, since) != nil { // whoever looks it up is told why
+				f.nodes.forget(n.id, 1)
+				return nil
+			}
+			f.fillEntry(n, f.validity(f.knownSince(n)), l.entry)
+			return nil
+		})
+	}
+	_ = g.Wait() // they return none
+	return fuse.OK
 }
 
 // readDir answers with as many entries from an offset on as fit. add tells whether one did; item is nil for "." and "..".
@@ -134,7 +182,7 @@ func (f *fileSystem) fillDir(ctx context.Context, h *dirHandle, offset uint64, a
 		if err != nil {
 			return added, err
 		}
-		if !add(h.node, dirEntry(h.node, item, h.Offset()), &item) {
+		if !add(h.node, f.dirEntry(h.node, item, h.Offset()), &item) {
 			h.Back()
 			return added, nil
 		}
@@ -155,10 +203,13 @@ func dotEntry(n *node, offset uint64) fuse.DirEntry {
 }
 
 // dirEntry is the entry of what the store has; offset is the place after it.
-func dirEntry(parent *node, item names.Item, offset uint64) fuse.DirEntry {
+func (f *fileSystem) dirEntry(parent *node, item names.Item, offset uint64) fuse.DirEntry {
 	e := fuse.DirEntry{Name: item.Name, Mode: syscall.S_IFREG, Off: offset}
-	if item.Dir {
+	switch {
+	case item.Dir:
 		e.Mode = syscall.S_IFDIR
+	case f.cfg.PosixMetadata && item.Entry.Size <= maxLink: // it may be a symbolic link
+		e.Mode = 0
 	}
 	bucket := item.Name // an entry of the root of several buckets
 	if parent.volume != nil {

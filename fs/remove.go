@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"syscall"
@@ -114,7 +113,7 @@ func (f *fileSystem) keepDirectory(ctx context.Context, dir *node) error {
 
 // putMarker makes a directory's object, unless it is there.
 func (f *fileSystem) putMarker(ctx context.Context, dir *node) error {
-	err := makeMarker(ctx, dir.volume.bucket, dir.key())
+	err := makeMarker(ctx, dir.volume.bucket, dir.key(), dir.metadata())
 	if err != nil && !errors.Is(err, objstore.ErrExists) {
 		return err
 	}
@@ -123,15 +122,6 @@ func (f *fileSystem) putMarker(ctx context.Context, dir *node) error {
 	defer dir.mu.Unlock()
 	dir.marked = true
 	return nil
-}
-
-// markerType is what other tools give the objects that stand for directories.
-const markerType = "application/x-directory"
-
-// makeMarker makes the object that stands for a directory: ErrExists when there is one.
-func makeMarker(ctx context.Context, b objstore.Bucket, key string) error {
-	_, err := b.Put(ctx, key, bytes.NewReader(nil), 0, objstore.Condition{IfNew: true}, objstore.Attributes{ContentType: markerType})
-	return err
 }
 
 // hasMarker tells whether this mount knows that the directory has an object of its own.

@@ -14,8 +14,9 @@ import (
 
 // volume is one bucket of the mount and what is known of its names.
 type volume struct {
-	bucket objstore.Bucket
-	tree   *names.Tree
+	bucket    objstore.Bucket
+	tree      *names.Tree
+	described bool // objects bear their files' attributes: see [Config.PosixMetadata]
 }
 
 // namesPerBucket is how many names are remembered of each bucket, where several are shown: about 5 MB of them. Those who
@@ -23,7 +24,7 @@ type volume struct {
 const namesPerBucket = names.DefaultMaxCached / 8
 
 func (f *fileSystem) newVolume(b objstore.Bucket, remembered int) *volume {
-	return &volume{bucket: b, tree: names.New(b, names.Config{
+	return &volume{bucket: b, described: f.cfg.PosixMetadata, tree: names.New(b, names.Config{
 		TTL: f.cfg.MetadataTTL, Immutable: f.cfg.Immutable, MaxCached: remembered, Now: f.cfg.Now,
 	})}
 }

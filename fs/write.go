@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -68,59 +67,4 @@ func (f *fileSystem) change(_ context.Context, what string, h *fileHandle, threa
 	n.mu.Unlock()
 	h.writers.note(thread, cut)
 	return fuse.OK
-}
-
-// SetAttr answers chmod, chown, utimes and truncate. The first three are kept with the node; what is truncated by its path is stored
-// before this returns.
-func (f *fileSystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	n := f.nodes.get(in.NodeId)
-	switch {
-	case n == nil:
-		return fuse.Status(syscall.ESTALE)
-	case f.cfg.Uploads == nil:
-		return fuse.EROFS
-	}
-	r := f.begin(cancel, in.Pid)
-	defer r.end()
-	if size, ok := in.GetSize(); ok {
-		if status := f.truncate(r, in, n, int64(size)); status != fuse.OK {
-			return status
-		}
-	}
-	if in.Valid&^(fuse.FATTR_SIZE|fuse.FATTR_FH|fuse.FATTR_LOCKOWNER|fuse.FATTR_CTIME) != 0 {
-		now := in.Valid & (fuse.FATTR_MTIME_NOW | fuse.FATTR_ATIME_NOW)
-		if !f.owns(&in.InHeader, n) && (now == 0 || !f.mayChange(&in.InHeader, n)) {
-			return fuse.EPERM
-		}
-		n.mu.Lock()
-		n.given.set(in, f.cfg.Now().Unix())
-		n.mu.Unlock()
-	}
-	f.fillAttr(n, &out.Attr)
-	out.SetTimeout(f.attrValidity(n))
-	return fuse.OK
-}
-
-// truncate changes a file's size: by a handle as any write, else by a handle of its own for as long as that takes.
-func (f *fileSystem) truncate(ctx context.Context, in *fuse.SetAttrIn, n *node, size int64) fuse.Status {
-	cut := func(u *upload.File) error { return u.Truncate(ctx, size) }
-	if number, ok := in.GetFh(); ok {
-		if h, ok := f.files.get(number); ok && h.writable {
-			return f.change(ctx, "truncate", h, in.Pid, cut)
-		}
-	}
-	var out fuse.OpenOut
-	flags := uint32(syscall.O_WRONLY)
-	if size == 0 {
-		flags |= syscall.O_TRUNC
-	}
-	if status := f.open(ctx, &in.InHeader, n, flags, &out); status != fuse.OK {
-		return status
-	}
-	h, _ := f.files.remove(out.Fh)
-	defer f.closeFile(h)
-	if status := f.change(ctx, "truncate", h, in.Pid, cut); status != fuse.OK {
-		return status
-	}
-	return f.storeNow(ctx, "truncate", n)
 }

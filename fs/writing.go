@@ -59,6 +59,9 @@ func (f *fileSystem) uploadLocked(n *node, from origin, exclusive bool) (u *uplo
 		return nil, false, err
 	}
 	u.OnStored(func(e objstore.Entry, err error) { f.stored(n, u, e, err) })
+	if f.cfg.PosixMetadata {
+		u.Describe(n.metadata)
+	}
 	n.upload, n.lost, n.cut, n.kept = u, false, 1, 0
 	n.volume.tree.Hold(n.parent().key(), n.itemLocked())
 	return u, true, nil
@@ -71,7 +74,7 @@ func (f *fileSystem) stored(n *node, u *upload.File, e objstore.Entry, err error
 	case n.upload != u || n.removed:
 	case err == nil:
 		n.etag, n.size, n.confirmed, n.deferred = e.ETag, e.Size, f.cfg.Now(), false
-		n.modTime = n.confirmed.Unix()
+		n.modTime, n.describedSince = n.confirmed.Unix(), n.confirmed
 		n.learn(e)
 		item := n.itemLocked()
 		n.volume.tree.Learn(n.parent().key(), item)

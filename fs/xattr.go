@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +30,7 @@ func (f *fileSystem) attrNames(n *node) []string {
 	if f.hasStaging(n) {
 		names = append(names, StagingAttribute)
 	}
-	return names
+	return slices.AppendSeq(names, maps.Keys(n.ownAttrs()))
 }
 
 func (f *fileSystem) hasStaging(n *node) bool {
@@ -55,6 +57,10 @@ func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
 	if n.volume == nil {
 		return "", false
 	}
+	if isOwnAttr(name) {
+		value, ok := n.ownAttrs()[name]
+		return value, ok
+	}
 	switch {
 	case name == attrKey:
 		return n.key(), true
@@ -80,6 +86,11 @@ func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, nam
 	if n == nil {
 		return 0, fuse.Status(syscall.ESTALE)
 	}
+	if f.cfg.PosixMetadata && isOwnAttr(name) {
+		if status := f.checkName(cancel, "getxattr", n, header.Pid); status != fuse.OK {
+			return 0, status
+		}
+	}
 	if _, ok := f.attrValue(n, name); !ok { // the kernel asks for security.capability and the like, and needs no store for a no
 		return 0, fuse.ENODATA
 	}
@@ -94,10 +105,13 @@ func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, nam
 }
 
 // ListXAttr names the attributes.
-func (f *fileSystem) ListXAttr(_ <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+func (f *fileSystem) ListXAttr(cancel <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
 	n := f.nodes.get(header.NodeId)
 	if n == nil {
 		return 0, fuse.Status(syscall.ESTALE)
+	}
+	if status := f.describeName(cancel, "listxattr", n, header.Pid, f.cfg.Now()); status != fuse.OK {
+		return 0, status
 	}
 	var list strings.Builder
 	for _, name := range f.attrNames(n) {

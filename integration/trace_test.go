@@ -34,6 +34,10 @@ func TestTraceWrite(t *testing.T) { checkTrace(t, "write") }
 // Extracting an archive costs one PUT a file, one a directory, and no listing of what this mount has made itself.
 func TestTraceExtract(t *testing.T) { checkTrace(t, "extract") }
 
+// With --posix-metadata, each name that is looked up costs a HEAD, and each change of attributes of a stored file a HEAD and a copy on the store's side; attributes
+// that are set before a file is closed cost nothing.
+func TestTracePosix(t *testing.T) { checkTrace(t, "posix") }
+
 // Not a promise, but worth a review when it changes: what other common doings cost.
 func TestTraceCommonDoings(t *testing.T) { checkTrace(t, "common") }
 

@@ -30,6 +30,11 @@ func (f *File) described() map[string]string {
 	return metadata
 }
 
+// Describe lays metadata over that of attributes; an empty value takes a name off.
+func Describe(a *objstore.Attributes, metadata map[string]string) {
+	a.Metadata = layOver(a.Metadata, metadata)
+}
+
 // layOver changes metadata by values of which empty ones take names off.
 func layOver(metadata, over map[string]string) map[string]string {
 	if len(over) == 0 {

@@ -35,12 +35,14 @@ func (o fileOptions) config(read readOptions) fs.Config {
 		mode = fs.ReadDirect
 	}
 	return fs.Config{
-		MetadataTTL: time.Duration(read.metadataTTL),
-		Immutable:   read.immutable,
-		UID:         uint32(o.uid),
-		GID:         uint32(o.gid),
-		FileMode:    uint32(o.fileMode),
-		DirMode:     uint32(o.dirMode),
-		ReadMode:    mode,
+		MetadataTTL:   time.Duration(read.metadataTTL),
+		Immutable:     read.immutable,
+		PosixMetadata: o.posix,
+
+		UID:      uint32(o.uid),
+		GID:      uint32(o.gid),
+		FileMode: uint32(o.fileMode),
+		DirMode:  uint32(o.dirMode),
+		ReadMode: mode,
 	}
 }

@@ -162,6 +162,7 @@ type fileOptions struct {
 	uid, gid   uint
 	fileMode   permissions
 	dirMode    permissions
+	posix      bool
 	allowOther bool
 
 	names []string // what buckets says, set by resolve
@@ -200,6 +201,10 @@ func (o *fileOptions) flags() []cli.Flag {
 		&cli.GenericFlag{
 			Name: "dir-mode", Category: fileGroup, EnvVars: environment("dir-mode"), Value: &o.dirMode,
 			Usage: "permission bits of directories, `OCTAL`",
+		},
+		&cli.BoolFlag{
+			Name: "posix-metadata", Category: fileGroup, EnvVars: environment("posix-metadata"), Destination: &o.posix,
+			Usage: "keep modes, owners, times, symbolic links and attributes (user.*) in the objects' metadata, as s3fs does; each name looked up costs a request",
 		},
 		&cli.BoolFlag{
 			Name: "allow-other", Category: fileGroup, EnvVars: environment("allow-other"), Destination: &o.allowOther,

@@ -98,8 +98,9 @@ func (m *memory) remember(a address, ans answer) {
 	if s, ok := m.singles.Peek(a); ok && s.asked.seq > ans.asked.seq {
 		return
 	}
-	// Metadata may be 2 KiB a name, which a bound in names does not allow for.
-	ans.item.Entry.Metadata = nil
+	// Metadata may be 2 KiB a name, which a bound in names does not allow for. Without it, and without the content type that every object has, the entry is as
+	// from a listing.
+	ans.item.Entry.Metadata, ans.item.Entry.ContentType = nil, ""
 	m.singles.Add(a, ans)
 }
 
