@@ -81,7 +81,7 @@ func (f *fileSystem) detach(n *node) (appeared bool) {
 	n.mu.Lock()
 	u := n.upload
 	n.removed = true
-	if u != nil {
+	if u != nil && !n.lost {
 		n.volume.tree.Release(n.parent().key(), n.name())
 	}
 	n.mu.Unlock()

@@ -79,8 +79,11 @@ func (f *fileSystem) stored(n *node, u *upload.File, e objstore.Entry, err error
 		item := n.itemLocked()
 		n.volume.tree.Learn(n.parent().key(), item)
 		n.volume.tree.Hold(n.parent().key(), item)
-	case isLost(err):
+	case isLost(err) && !n.lost:
 		n.lost = true
+		n.volume.tree.Release(n.parent().key(), n.name())
+		n.volume.tree.Forget(n.parent().key(), n.name())
+		defer f.nodes.retire(n) // who opens the name from now on gets what is there, though handles of this are open
 	}
 	n.mu.Unlock()
 	f.settle(n)
@@ -100,17 +103,10 @@ func (f *fileSystem) settle(n *node) {
 		return
 	}
 	n.upload = nil
-	if dir, name := n.parent().key(), n.name(); !n.removed {
-		n.volume.tree.Release(dir, name)
-		if n.lost {
-			n.volume.tree.Forget(dir, name)
-		}
+	if !n.removed && !n.lost {
+		n.volume.tree.Release(n.parent().key(), n.name())
 	}
-	lost := n.lost
 	n.mu.Unlock()
-	if lost {
-		f.nodes.retire(n)
-	}
 	u.Close()
 	f.nodes.unhold(n)
 }
