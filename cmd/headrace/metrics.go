@@ -20,11 +20,15 @@ type snapshot struct {
 	files   prefetch.Stats
 	mount   fs.Stats
 	uploads upload.Stats // zero for a mount that is read-only
+
+	endpoint string // what requests go to; "" for AWS
+	switches uint64 // how often that has changed
 }
 
 func (s *stack) snapshot() snapshot {
 	now := snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
 	now.disk, _ = s.cache.Disk()
+	now.endpoint, now.switches = s.client.Using()
 	if s.uploads != nil {
 		now.uploads = s.uploads.Stats()
 	}

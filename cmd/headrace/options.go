@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/headrace/headrace/objstore/s3store"
 )
 
 // The flags come in groups, each a struct that holds what was given and makes the flags that fill it. A command takes
@@ -47,7 +49,7 @@ func (o *storeOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "endpoint", Category: storeGroup, EnvVars: environment("endpoint"), Destination: &o.endpoint,
-			Usage: "`URL` of the S3 service, as https://cwobject.com; without it, what the AWS configuration says, else AWS",
+			Usage: "`URL` of the S3 service, as https://cwobject.com; auto takes CoreWeave's LOTA where it answers, else https://cwobject.com; without it, what the AWS configuration says, else AWS",
 		},
 		&cli.StringFlag{
 			Name: "region", Category: storeGroup, EnvVars: environment("region"), Destination: &o.region,
@@ -55,7 +57,7 @@ func (o *storeOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name: "profile", Category: storeGroup, EnvVars: environment("profile"), Destination: &o.profile,
-			Usage: "the `NAME` of the profile in ~/.aws/config and ~/.aws/credentials",
+			Usage: "the `NAME` of the profile in ~/.aws/config and ~/.aws/credentials, or CoreWeave's ~/.coreweave/cw.config and cw.credentials, whose profile cw is taken where there is no default",
 		},
 		&cli.BoolFlag{
 			Name: "path-style", Category: storeGroup, EnvVars: environment("path-style"), Destination: &o.pathStyle,
@@ -98,7 +100,7 @@ func (o *storeOptions) resolve(c *cli.Context) error {
 	if o.maxConcurrency < 1 {
 		return usage("--max-concurrency %d: at least 1 is needed", o.maxConcurrency)
 	}
-	if o.endpoint == "" {
+	if o.endpoint == "" || o.endpoint == s3store.AutoEndpoint {
 		return nil
 	}
 	u, err := url.Parse(o.endpoint)

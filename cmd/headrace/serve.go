@@ -62,7 +62,8 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 		err = errors.Join(err, s.close())
 	}()
 	metrics.serve(s.snapshot, o.daemon.pprof, log)
-	log.Info("mounted", "source", o.source.String(), "dir", dir, "endpoint", o.store.endpoint,
+	endpoint, _ := s.client.Using()
+	log.Info("mounted", "source", o.source.String(), "dir", dir, "endpoint", endpoint,
 		"memory", o.read.memory.String(), "version", versionText())
 	if v.background {
 		// The directory the command was called from must not stay busy because of this process.

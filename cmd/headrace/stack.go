@@ -94,7 +94,11 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 			return nil, err
 		}
 		config.Disk = member
-		config.Reader = readerOf(o.store.endpoint, identity)
+		endpoint, err := s.client.Endpoint(ctx)
+		if err != nil {
+			return nil, errors.Join(err, member.Close())
+		}
+		config.Reader = readerOf(endpoint, identity)
 	}
 	c, err := cache.New(config)
 	if err != nil && config.Disk != nil {

@@ -16,7 +16,9 @@ type Bucket struct {
 	identity string
 	region   string
 	api      *s3.Client // signs for the bucket's region
-	endpoint endpoint
+
+	// endpoint is where requests that do not go through the SDK go; with a route, it is where they go when they do not go to near.
+	endpoint, near endpoint
 }
 
 // Bucket finds the bucket's region and checks that its keys may be listed. ErrNoBucket, ErrPermission, ErrCredentials and
@@ -60,11 +62,28 @@ func (c *Client) bucketIn(ctx context.Context, name, region string) (*Bucket, er
 	if err != nil {
 		return nil, t.error(err)
 	}
-	e, err := resolveEndpoint(ctx, c.options, name, region)
-	if err != nil {
+	b := &Bucket{client: c, name: name, identity: id, region: region, api: c.inRegion(region)}
+	options := c.options
+	if c.route != nil {
+		plain := c.options.EndpointResolverV2.(routed).EndpointResolverV2
+		options.EndpointResolverV2, options.BaseEndpoint = plain, &c.route.near
+		if b.near, err = resolveEndpoint(ctx, options, name, region); err != nil {
+			return nil, t.error(err)
+		}
+		options.BaseEndpoint = &c.route.origin
+	}
+	if b.endpoint, err = resolveEndpoint(ctx, options, name, region); err != nil {
 		return nil, t.error(err)
 	}
-	return &Bucket{client: c, name: name, identity: id, region: region, api: c.inRegion(region), endpoint: e}, nil
+	return b, nil
+}
+
+// at is where requests go now.
+func (b *Bucket) at() *endpoint {
+	if r := b.client.route; r != nil && r.current() == r.near {
+		return &b.near
+	}
+	return &b.endpoint
 }
 
 // probe lists at most one key, to learn whether listing is allowed and, if not, why. region is where the bucket is, when

@@ -27,6 +27,7 @@ type Client struct {
 	api         *s3.Client // in the configured region
 	anonymous   bool       // requests are not signed
 	checksums   checksums  // what the store can do
+	route       *route     // nil where there is one endpoint
 	userAgent   []string   // the header of requests that do not go through the SDK
 }
 
@@ -37,6 +38,9 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
+	}
+	if config.PathStyle == nil && findSharedFiles(config.Profile).pathStyle() {
+		config.PathStyle = aws.Bool(true)
 	}
 	sdk, err := config.sdkConfig(ctx)
 	if err != nil {
@@ -52,6 +56,13 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		}
 	}
 	c.transport = newTransport(config, authorities(sdk))
+	if config.Endpoint == AutoEndpoint {
+		if c.route, err = newRoute(ctx, config, c.transport.pool); err != nil {
+			return nil, err
+		}
+		config.Endpoint, c.transport.route = config.origin, c.route
+		c.config.Endpoint = config.origin
+	}
 	c.signer = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // S3 signs paths as they are sent
 	if !c.anonymous {
 		sdk.Credentials = c.credentials
@@ -67,6 +78,10 @@ func New(ctx context.Context, config Config) (*Client, error) {
 		o.APIOptions = append(o.APIOptions, c.requestHeaders, c.resend, checkListings)
 	})
 	c.options = c.api.Options()
+	if c.route != nil {
+		c.options.EndpointResolverV2 = routed{c.options.EndpointResolverV2, c.route}
+		c.api = s3.New(c.options)
+	}
 	c.options.ExpressCredentials = nil // else the SDK's clients made of these share one, which making each of them writes to
 	return c, nil
 }
@@ -138,12 +153,26 @@ func (c *Client) Endpoint(ctx context.Context) (string, error) { return identity
 
 // tls tells whether nobody on the way can read or change what is sent.
 func (c *Client) tls() bool {
+	if c.route != nil { // it may go either way
+		return false
+	}
 	endpoint := aws.ToString(c.options.BaseEndpoint)
 	return endpoint == "" && !c.options.EndpointOptions.DisableHTTPS || strings.HasPrefix(endpoint, "https://")
 }
 
-// Close drops the idle connections. Requests under way go on; the client can still be used.
-func (c *Client) Close() { c.transport.closeIdle() }
+// Using is the URL that requests go to now, "" for AWS by its own rules; switches is how often it has changed, as it may with [AutoEndpoint].
+func (c *Client) Using() (endpoint string, switches uint64) {
+	if c.route == nil {
+		return aws.ToString(c.options.BaseEndpoint), 0
+	}
+	return c.route.status()
+}
+
+// Close drops the idle connections, and does not look any more whether an endpoint is back. Requests under way go on; the client can still be used.
+func (c *Client) Close() {
+	c.route.close()
+	c.transport.closeIdle()
+}
 
 // String is for logs; it holds no credential.
 func (c *Client) String() string {

@@ -54,6 +54,7 @@ type Config struct {
 	Log             *slog.Logger  // nil for none
 
 	dial               dialFunc      // tests only: reach any host name at one address
+	near, origin       string        // tests only: the two endpoints of AutoEndpoint; default Lota and Origin
 	credentialDeadline time.Duration // tests only: how long a source of credentials may take; default 30 s
 }
 
@@ -67,6 +68,9 @@ func (c Config) withDefaults() Config {
 	if c.UserAgent == "" {
 		c.UserAgent = "headrace"
 	}
+	if c.near == "" {
+		c.near, c.origin = Lota, Origin
+	}
 	if c.credentialDeadline == 0 {
 		c.credentialDeadline = defaultCredentialDeadline
 	}
@@ -77,7 +81,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if c.Endpoint != "" {
+	if c.Endpoint != "" && c.Endpoint != AutoEndpoint {
 		u, err := url.Parse(c.Endpoint)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.User != nil {
 			return fmt.Errorf("%w: the endpoint must be a URL such as https://host:port", objstore.ErrInvalid)
@@ -108,8 +112,10 @@ func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))
 	}
-	if c.Profile != "" {
-		options = append(options, config.WithSharedConfigProfile(c.Profile))
+	files := findSharedFiles(c.Profile)
+	options = append(options, config.WithSharedConfigFiles(files.configs), config.WithSharedCredentialsFiles(files.credentials))
+	if files.profile != "" {
+		options = append(options, config.WithSharedConfigProfile(files.profile))
 	}
 	switch {
 	case c.NoSignRequest:

@@ -85,11 +85,18 @@ func resolveEndpoint(ctx context.Context, options s3.Options, bucket, region str
 
 // identity names the store for a Version: the same whatever the bucket.
 func identity(ctx context.Context, options s3.Options) (string, error) {
+	if r, ok := options.EndpointResolverV2.(routed); ok {
+		options.EndpointResolverV2 = r.EndpointResolverV2
+	}
 	e, err := resolveEndpoint(ctx, options, "", options.Region)
 	if err != nil {
 		return "", err
 	}
-	return e.scheme + "://" + strings.ToLower(e.host) + e.path, nil
+	id := e.scheme + "://" + strings.ToLower(e.host) + e.path
+	if id == Lota { // a cache in front of it: what is read through either is the same
+		return Origin, nil
+	}
+	return id, nil
 }
 
 // object is the URL of key. Nothing in it is cleaned: "a//b", "." and ".." are keys as any other.

@@ -120,7 +120,7 @@ func (b *Bucket) listURL(opts objstore.ListOptions, token string) *url.URL {
 	if opts.PageSize > 0 {
 		query.Set("max-keys", strconv.Itoa(min(opts.PageSize, maxPage)))
 	}
-	u := b.endpoint.bucket()
+	u := b.at().bucket()
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	return u
 }

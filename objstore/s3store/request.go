@@ -20,7 +20,7 @@ const (
 // send signs a request without a body for key, and sends it. See the package comment for why GET and HEAD of objects do
 // not go through the SDK's operations.
 func (b *Bucket) send(ctx context.Context, method, key string, header http.Header) (*http.Response, error) {
-	return b.sendURL(ctx, method, b.endpoint.object(key), header)
+	return b.sendURL(ctx, method, b.at().object(key), header)
 }
 
 // sendURL sends a request without a body to u, and to where its answer points.

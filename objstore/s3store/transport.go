@@ -32,6 +32,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 type transport struct {
 	pool     *http.Transport
 	client   *http.Client // over pool, following nothing
+	route    *route       // nil where there is one endpoint
 	progress time.Duration
 	conns    atomic.Int64 // open connections
 	limit    atomic.Int64 // as many as requests may be under way

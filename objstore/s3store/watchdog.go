@@ -43,9 +43,15 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		err = dog.explain(err)
 		dog.release()
+		t.route.note(req.URL.Host, err)
 		return nil, err
 	}
-	resp.Body = &receivedBody{body: resp.Body, dog: dog}
+	ended := func(err error) { t.route.note(req.URL.Host, err) }
+	if err := brokenStatus(resp); err != nil { // whatever comes after it
+		ended(err)
+		ended = func(error) {}
+	}
+	resp.Body = &receivedBody{body: resp.Body, dog: dog, ended: ended}
 	return resp, nil
 }
 
@@ -124,8 +130,9 @@ func (b *sentBody) Read(p []byte) (int, error) {
 
 // receivedBody is a response's body under the watchdog.
 type receivedBody struct {
-	body io.ReadCloser
-	dog  *watchdog
+	body  io.ReadCloser
+	dog   *watchdog
+	ended func(error) // is told of the body's end, or of what came before it
 }
 
 func (b *receivedBody) Read(p []byte) (int, error) {
@@ -133,8 +140,11 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.dog.idle()
 	if err != nil {
-		if err != io.EOF {
+		if err == io.EOF {
+			b.ended(nil)
+		} else {
 			err = b.dog.explain(err)
+			b.ended(err)
 		}
 		b.dog.release()
 	}

@@ -1,0 +1,126 @@
+package s3store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// home makes a home directory with these files, and an environment that says nothing else.
+func home(t *testing.T, files map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, variable := range []string{
+		"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION",
+		"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
+	} {
+		t.Setenv(variable, "")
+	}
+	t.Setenv("HOME", dir)
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The SDK looked for them when the program began.
+	configs, credentials := config.DefaultSharedConfigFiles, config.DefaultSharedCredentialsFiles
+	t.Cleanup(func() { config.DefaultSharedConfigFiles, config.DefaultSharedCredentialsFiles = configs, credentials })
+	config.DefaultSharedConfigFiles = []string{filepath.Join(dir, ".aws/config")}
+	config.DefaultSharedCredentialsFiles = []string{filepath.Join(dir, ".aws/credentials")}
+}
+
+// The files as CoreWeave's documentation has them.
+const (
+	cwConfigText = `[profile cw]
+region = US-EAST-04A
+endpoint_url = https://cwobject.com
+output = json
+s3 =
+    addressing_style = virtual
+`
+	cwCredentialsText = `[cw]
+aws_access_key_id = CWKEY
+aws_secret_access_key = cwsecret
+`
+)
+
+func TestProfiles(t *testing.T) {
+	cw := map[string]string{".coreweave/cw.config": cwConfigText, ".coreweave/cw.credentials": cwCredentialsText}
+	with := func(more map[string]string) map[string]string {
+		all := map[string]string{}
+		for _, files := range []map[string]string{cw, more} {
+			for name, text := range files {
+				all[name] = text
+			}
+		}
+		return all
+	}
+	other := map[string]string{
+		".aws/config":      "[default]\nregion = eu-west-1\n[profile other]\nregion = eu-north-1\ns3 =\n  addressing_style = path\n",
+		".aws/credentials": "[default]\naws_access_key_id = AWSKEY\naws_secret_access_key = s\n[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n",
+	}
+	for _, c := range []struct {
+		name          string
+		files         map[string]string
+		env           map[string]string
+		config        Config
+		key, endpoint string
+		region        string
+		path          bool
+	}{
+		{name: "CoreWeave's alone", files: cw, key: "CWKEY", endpoint: Origin, region: "US-EAST-04A"},
+		{name: "CoreWeave's by name", files: with(other), config: Config{Profile: "cw"}, key: "CWKEY", endpoint: Origin, region: "US-EAST-04A"},
+		{name: "a default beside it", files: with(other), key: "AWSKEY", region: "eu-west-1"},
+		{name: "another", files: with(other), env: map[string]string{"AWS_PROFILE": "other"}, key: "OTHER", region: "eu-north-1", path: true},
+		{
+			name: "a credential in the environment", files: cw, env: map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"},
+			key: "ENV", region: defaultRegion,
+		},
+		{
+			name: "an endpoint in the environment", files: cw, env: map[string]string{"AWS_ENDPOINT_URL": "https://elsewhere.test"},
+			key: "CWKEY", endpoint: "https://elsewhere.test", region: "US-EAST-04A",
+		},
+		{name: "an endpoint given", files: cw, config: Config{Endpoint: "http://127.0.0.1:1"}, key: "CWKEY", endpoint: "http://127.0.0.1:1", region: "US-EAST-04A", path: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			home(t, c.files)
+			for name, value := range c.env {
+				t.Setenv(name, value)
+			}
+			client := newClient(t, c.config)
+			key, err := client.Identity(t.Context())
+			if err != nil || key != c.key {
+				t.Errorf("signs as %s, %v; want %s", key, err, c.key)
+			}
+			if got := aws.ToString(client.options.BaseEndpoint); got != c.endpoint {
+				t.Errorf("goes to %q, want %q", got, c.endpoint)
+			}
+			if client.options.Region != c.region || client.options.UsePathStyle != c.path {
+				t.Errorf("region %s, path style %t; want %s, %t", client.options.Region, client.options.UsePathStyle, c.region, c.path)
+			}
+		})
+	}
+}
+
+func TestParseProfile(t *testing.T) {
+	got, ok := parseProfile([]byte("x = 1\n[ profile a ]\n# region = no\nRegion=one\ns3 =\n\taddressing_style = path\n  max = 2\nother = 3\n[b]\nregion = two\n"), "a")
+	want := map[string]string{"region": "one", "s3": "", "s3.addressing_style": "path", "s3.max": "2", "other": "3"}
+	if !ok || len(got) != len(want) {
+		t.Errorf("%v, %t", got, ok)
+	}
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s = %q, want %q", name, got[name], value)
+		}
+	}
+	if _, ok := parseProfile([]byte("[b]\n"), "a"); ok {
+		t.Error("a profile that is not there was found")
+	}
+}
