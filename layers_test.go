@@ -22,6 +22,10 @@ var allowed = map[string][]string{
 	"objstore/faultstore":   {"objstore"},
 	"objstore/objstoretest": {"objstore"},
 	"objstore/s3front":      {"objstore"},
+	"objstore/hashed":       {"objstore"},
+	"objstore/probe":        {"objstore"},
+	"objstore/replicas":     {"objstore"},
+	"objstore/cwsim":        {"objstore", "objstore/memstore", "objstore/s3front"},
 	"s3server":              {},
 	"cache/disk":            {"objstore"},
 	"cache/share":           {"objstore", "cache/disk"},
@@ -33,7 +37,7 @@ var allowed = map[string][]string{
 	"upload":                {"objstore", "upload/journal"},
 	"fs":                    {"objstore", "prefetch", "upload", "fs/names", "fs/posixmeta"},
 	"bench":                 {"objstore", "objstore/s3store", "s3server"},
-	"cmd/headrace":          {"objstore", "objstore/s3store", "cache", "cache/disk", "cache/share", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "objstore/hashed", "objstore/probe", "objstore/replicas", "cache", "cache/disk", "cache/share", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
 	"integration":           {},
 }
 
@@ -46,11 +50,12 @@ var owners = map[string][]string{
 	"github.com/hashicorp/golang-lru/":     {"fs/names", "cache", "cache/disk"},
 	"github.com/schollz/progressbar/":      {"cmd/headrace"},
 	"go.etcd.io/bbolt":                     {"cache/disk"},
+	"github.com/guptarohit/asciigraph":     {"bench"},
 }
 
 // testOnly must never be linked into the binary.
 var testOnly = []string{
-	module + "objstore/memstore", module + "objstore/faultstore", module + "objstore/objstoretest", module + "objstore/s3front",
+	module + "objstore/memstore", module + "objstore/faultstore", module + "objstore/objstoretest", module + "objstore/s3front", module + "objstore/cwsim",
 	"github.com/Shopify/toxiproxy", "github.com/versity/", "github.com/minio/minio", "testing",
 }
 

@@ -44,6 +44,9 @@ type Page struct {
 	Entries  []Entry
 	Prefixes []string // common prefixes, delimiter included
 	Last     bool     // the store said that nothing follows; where it is not known, false
+
+	// AsOf is when it was so, for what does not come from the store itself: see [Indexed]. Zero is when the page was asked for, or later.
+	AsOf time.Time
 }
 
 // Lister lists keys.
@@ -146,6 +149,19 @@ type Renamer interface {
 type Prestager interface {
 	// Prestage returns once the request is taken, not once the object is there.
 	Prestage(ctx context.Context, key string) error
+}
+
+// Indexed is a bucket whose listings come from an index of all its keys, which has to be made before the first one: to ask for single keys is far cheaper then.
+// Optional.
+type Indexed interface {
+	// IndexReady tells whether the index is there. Then a listing asks the store for nothing, and may be as old as the index: see Page.AsOf.
+	IndexReady() bool
+}
+
+// Distant tells how far away a bucket's home is. Optional: see [AsDistant].
+type Distant interface {
+	// WriteLatency is how long the store takes to answer a write that sends next to nothing; 0 while that is not known.
+	WriteLatency() time.Duration
 }
 
 // Unwrapper is what a decorator offers so that optional powers of the store below it can be found.

@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 					}
 				}
 			})
-			return objstore.NewRetry(gate.Wrap(meter.Wrap(b)), objstore.RetryPolicy{})
+			return objstore.NewRetry(objstore.NewHedger(1).Wrap(gate.Wrap(meter.Wrap(b))), objstore.RetryPolicy{})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,22 +22,31 @@ type GateConfig struct {
 // order of their class and then of their arrival. The class is that of the context's [Ticket], else the operation's;
 // raising the ticket moves the waiting request.
 //
-// INVARIANT: total is the sum of inUse.
+// Where the store throttles some keys only, the requests for those have a limit of their own (see partitionTable), and those that wait
+// because of it hold nobody else up. Reads that hang together are broken off; see shed.
+//
+// INVARIANT: total is the sum of inUse and the number of slots; that of a partition is the number of slots in it.
 // INVARIANT: who is in a queue has its class and has no slot yet.
 // INVARIANT: nobody waits who may start.
 type Gate struct {
 	born  time.Time    // the limit's time is counted from here
-	moved atomic.Int64 // bytes of bodies, since born
+	moved atomic.Int64 // bytes of bodies read, since born
 
-	mu      sync.Mutex // guards all fields below up to tellMu
-	limit   limitFollower
-	seen    window // bytes are what moved was when the window began
-	inUse   [NumClasses]int
-	total   int // sum of inUse
-	queues  [NumClasses]waiterQueue
-	counts  [NumClasses]ClassStats // Started, Queued and Waited only
-	refused uint64
-	wake    *time.Timer // set while a pause holds requests back
+	mu          sync.Mutex // guards all fields below up to tellMu
+	limit       limitFollower
+	parts       partitionTable
+	slots       map[*slot]struct{} // of the requests under way
+	seen        window             // answers, and bytes of requests that have ended
+	movedBefore int64              // what moved was when the limit's window began
+	inUse       [NumClasses]int
+	total       int // sum of inUse
+	queues      [NumClasses]waiterQueue
+	counts      [NumClasses]ClassStats // Started, Queued and Waited only
+	refused     uint64
+	ended       uint64      // requests
+	broken      uint64      // reads that hung, and were broken off
+	wake        *time.Timer // set while a pause holds requests back
+	silence     silence
 
 	tellMu sync.Mutex // guards the fields below, and keeps the calls of onLimit in order; taken before mu
 	// LOCK ORDER: tellMu, mu.
@@ -47,7 +56,7 @@ type Gate struct {
 
 // NewGate makes a gate.
 func NewGate(cfg GateConfig) *Gate {
-	return &Gate{born: time.Now(), limit: newLimitFollower(cfg.Start, cfg.Max)}
+	return &Gate{born: time.Now(), limit: newLimitFollower(cfg.Start, cfg.Max), slots: make(map[*slot]struct{})}
 }
 
 // OnLimit makes f the one function that is told the limit: now, and whenever it has moved. It must be quick and must not
@@ -75,26 +84,35 @@ func (g *Gate) tell() {
 // slot is the right to have one request under way.
 type slot struct {
 	class Class
+	at    place
 	taken time.Duration // since the gate's birth
+	part  *partition    // guarded by the gate's mu; nil where nothing is throttled
+	read  *gatedRead    // of an Open; nil for others
 }
 
-// acquire waits for a slot for a request of class op.Class() or of the context's ticket.
-func (g *Gate) acquire(ctx context.Context, op Op) (slot, error) {
+// acquire waits for a slot for a request of class op.Class() or of the context's ticket. read is the request if it is an Open.
+func (g *Gate) acquire(ctx context.Context, op Op, at place, read *gatedRead) (*slot, error) {
 	if err := ctx.Err(); err != nil {
-		return slot{}, err
+		return nil, err
 	}
 	class := classOf(ctx, op)
 	now := time.Since(g.born)
 	g.mu.Lock()
-	if g.total == 0 && now-g.limit.opened > windowMax { // idleness tells nothing about the store
-		g.limit.opened, g.seen = now, window{bytes: g.moved.Load()}
+	if g.total == 0 && now-g.limit.opened > windowMax {
+		g.limit.idle(now)
+		g.open()
 	}
-	if g.admits(now, class) && g.queues[class].length == 0 {
-		g.take(class)
+	s := &slot{class: class, at: at, read: read}
+	if g.queues[class].length > 0 {
+		g.grant(now) // who waits after this may not start, and this request may overtake them
+	}
+	if g.admits(now, class) && g.parts.admits(now, class, at) {
+		g.take(s, now)
 		g.mu.Unlock()
-		return slot{class: class, taken: now}, nil
+		tellSent(ctx)
+		return s, nil
 	}
-	w := &waiter{class: class, ready: make(chan struct{})}
+	w := &waiter{slot: s, ready: make(chan struct{})}
 	g.queues[class].push(w)
 	g.counts[class].Queued++
 	g.armWake(now)
@@ -103,7 +121,7 @@ func (g *Gate) acquire(ctx context.Context, op Op) (slot, error) {
 }
 
 // await waits until w has its slot or ctx ends.
-func (g *Gate) await(ctx context.Context, w *waiter, since time.Duration) (slot, error) {
+func (g *Gate) await(ctx context.Context, w *waiter, since time.Duration) (*slot, error) {
 	if ticket, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
 		ticket.OnRaise(func(c Class) { g.raise(w, c) })
 		defer ticket.OnRaise(nil)
@@ -117,18 +135,20 @@ func (g *Gate) await(ctx context.Context, w *waiter, since time.Duration) (slot,
 	}
 	now := time.Since(g.born)
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.counts[w.class].Waited += now - since
-	if ended == nil {
-		return slot{class: w.class, taken: now}, nil
+	g.counts[w.slot.class].Waited += now - since
+	if ended != nil {
+		if w.granted {
+			g.giveBack(w.slot)
+			g.grant(now)
+		} else {
+			g.queues[w.slot.class].remove(w)
+		}
+		g.mu.Unlock()
+		return nil, ended
 	}
-	if w.granted {
-		g.giveBack(w.class)
-		g.grant(now)
-	} else {
-		g.queues[w.class].remove(w)
-	}
-	return slot{}, ended
+	g.mu.Unlock()
+	tellSent(ctx)
+	return w.slot, nil
 }
 
 // raise moves a waiter to a more urgent class.
@@ -136,44 +156,44 @@ func (g *Gate) raise(w *waiter, c Class) {
 	now := time.Since(g.born)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w.granted || c >= w.class || w.prev == nil && w.next == nil && g.queues[w.class].first != w {
+	if s := w.slot; w.granted || c >= s.class || w.prev == nil && w.next == nil && g.queues[s.class].first != w {
 		return // it has its slot, or has left
 	}
-	g.queues[w.class].remove(w)
-	w.class = c
+	g.queues[w.slot.class].remove(w)
+	w.slot.class = c
 	g.queues[c].push(w)
 	g.grant(now)
 }
 
 // result is what a request ended with.
 type result struct {
-	err       error
-	sent      int64         // bytes
-	firstByte time.Duration // of an Open that was answered, else 0
+	err  error
+	sent int64 // bytes
 }
 
 // release ends a request.
-func (g *Gate) release(s slot, r result) {
+func (g *Gate) release(s *slot, r result) {
 	now := time.Since(g.born)
 	throttled := r.err != nil && errors.Is(r.err, ErrThrottled)
-	if r.sent > 0 && r.err == nil {
-		g.moved.Add(r.sent)
-	}
 	g.mu.Lock()
 	before := g.limit.limit
-	g.giveBack(s.class)
+	g.giveBack(s)
 	g.seen.answers++
-	if r.firstByte > 0 {
-		g.seen.firstByte += r.firstByte
-		g.seen.reads++
+	if s.read != nil || r.sent > 0 {
+		g.seen.carriers++
+	}
+	g.ended++
+	if r.err == nil {
+		g.seen.bytes += r.sent
 	}
 	if throttled {
 		g.refused++
-		g.limit.throttled(now, s.taken, retryAfter(r.err))
+		g.throttled(now, s, retryAfter(r.err))
 	}
-	if g.limit.due(now, g.seen.answers) {
-		g.look(now)
+	if g.parts.grow(now, g.limit.limit) {
+		g.recount()
 	}
+	g.observe(now)
 	g.grant(now)
 	changed := g.limit.limit != before
 	g.mu.Unlock()
@@ -187,65 +207,4 @@ func retryAfter(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
-}
-
-// The rest is called with mu held.
-
-// look closes the limit's window.
-func (g *Gate) look(now time.Duration) {
-	moved := g.moved.Load()
-	w := g.seen
-	w.bytes = moved - g.seen.bytes
-	for c := range g.queues {
-		w.waiting = w.waiting || g.queues[c].length > 0
-	}
-	g.limit.look(now, w)
-	g.seen = window{bytes: moved}
-}
-
-func (g *Gate) admits(now time.Duration, c Class) bool {
-	return g.total < g.limit.ceiling(c) && !g.limit.paused(now, c)
-}
-
-func (g *Gate) take(c Class) {
-	g.total++
-	g.inUse[c]++
-	g.counts[c].Started++
-}
-
-func (g *Gate) giveBack(c Class) {
-	g.total--
-	g.inUse[c]--
-}
-
-// grant gives the free slots to those who wait, the most urgent first. A class that may not start one keeps the ones
-// after it from it too, since their ceilings are no higher.
-func (g *Gate) grant(now time.Duration) {
-	for c := range g.queues {
-		q := &g.queues[c]
-		for q.length > 0 {
-			if !g.admits(now, Class(c)) {
-				g.armWake(now)
-				return
-			}
-			w := q.first
-			q.remove(w)
-			w.granted = true
-			g.take(w.class)
-			close(w.ready)
-		}
-	}
-}
-
-// armWake sees to it that requests held back by a pause go on after it, even if no other request ends then.
-func (g *Gate) armWake(now time.Duration) {
-	if g.wake != nil || now >= g.limit.pausedUntil {
-		return
-	}
-	g.wake = time.AfterFunc(g.limit.pausedUntil-now, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.wake = nil
-		g.grant(time.Since(g.born))
-	})
 }

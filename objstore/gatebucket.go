@@ -5,12 +5,13 @@ import (
 	"io"
 	"iter"
 	"sync/atomic"
-	"time"
 )
 
 // Wrap makes a bucket whose requests take their slots from g.
 func (g *Gate) Wrap(b Bucket) Bucket {
-	return &gated{through: through{inner: b, do: g.request}, gate: g}
+	gated := &gated{gate: g}
+	gated.through = through{inner: b, do: gated.request}
+	return gated
 }
 
 // gated is a bucket behind a gate.
@@ -19,47 +20,63 @@ type gated struct {
 	gate *Gate
 }
 
-// request makes a request that is over when its call returns.
-func (g *Gate) request(ctx context.Context, q request, call func(context.Context) error) error {
-	s, err := g.acquire(ctx, q.op)
+func (b *gated) request(ctx context.Context, q request, call func(context.Context) error) error {
+	s, err := b.gate.acquire(ctx, q.op, place{b.inner.Name(), q.key}, nil)
 	if err != nil {
 		return err
 	}
 	err = call(ctx)
-	g.release(s, result{err: err, sent: q.sent})
+	b.gate.release(s, result{err: err, sent: q.sent})
 	return err
 }
 
 func (b *gated) Open(ctx context.Context, v Version, r Range) (io.ReadCloser, error) {
-	s, err := b.gate.acquire(ctx, OpOpen)
+	ctx, cancel := context.WithCancel(ctx)
+	read := &gatedRead{cancel: cancel}
+	read.waits.Store(true)
+	s, err := b.gate.acquire(ctx, OpOpen, place{b.inner.Name(), v.Key}, read)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	body, err := b.inner.Open(ctx, v, r)
+	read.waits.Store(false)
 	if err != nil {
+		cancel()
+		err = read.cause(err, s.at)
 		b.gate.release(s, result{err: err})
 		return nil, err
 	}
-	return &gatedBody{inner: body, gate: b.gate, slot: s, firstByte: time.Since(b.gate.born) - s.taken}, nil
+	return &gatedBody{inner: body, gate: b.gate, slot: s}, nil
+}
+
+// cause is the error of a read that failed with err: its time was out if the gate broke it off.
+func (r *gatedRead) cause(err error, at place) error {
+	if err != nil && err != io.EOF && r.shed.Load() {
+		return &Error{Op: OpOpen.String(), Bucket: at.bucket, Key: at.key, Err: ErrTimeout}
+	}
+	return err
 }
 
 // gatedBody holds its request's slot until it ends, fails or is closed.
 type gatedBody struct {
-	inner     io.ReadCloser
-	gate      *Gate
-	slot      slot
-	firstByte time.Duration
-	released  atomic.Bool // Close may come while a Read is under way
+	inner    io.ReadCloser
+	gate     *Gate
+	slot     *slot
+	released atomic.Bool // Close may come while a Read is under way
 }
 
 func (b *gatedBody) Read(p []byte) (int, error) {
+	b.slot.read.waits.Store(true)
 	n, err := b.inner.Read(p)
+	b.slot.read.waits.Store(false)
 	if n > 0 {
 		b.gate.moved.Add(int64(n))
 	}
 	if err == io.EOF {
 		b.release(nil)
 	} else if err != nil {
+		err = b.slot.read.cause(err, b.slot.at)
 		b.release(err)
 	}
 	return n, err
@@ -67,24 +84,27 @@ func (b *gatedBody) Read(p []byte) (int, error) {
 
 func (b *gatedBody) Close() error {
 	err := b.inner.Close()
+	b.slot.read.cancel()
 	b.release(nil)
 	return err
 }
 
 func (b *gatedBody) release(err error) {
 	if !b.released.Swap(true) {
-		b.gate.release(b.slot, result{err: err, firstByte: b.firstByte})
+		b.gate.release(b.slot, result{err: err})
 	}
 }
 
 func (b *gated) List(ctx context.Context, opts ListOptions) iter.Seq2[Page, error] {
 	last := func(p Page) bool { return p.Last }
-	return gatedPages(ctx, b.gate, OpList, b.inner.List(ctx, opts), last)
+	ask := func() (*slot, error) { return b.gate.acquire(ctx, OpList, place{b.inner.Name(), opts.Prefix}, nil) }
+	return gatedPages(b.gate, ask, b.inner.List(ctx, opts), last)
 }
 
 func (b *gated) ListUploads(ctx context.Context, prefix string) iter.Seq2[Upload, error] {
 	last := func(page []Upload) bool { return len(page) < uploadsPage }
-	pages := gatedPages(ctx, b.gate, OpListUploads, uploadPages(b.inner.ListUploads(ctx, prefix)), last)
+	ask := func() (*slot, error) { return b.gate.acquire(ctx, OpListUploads, place{b.inner.Name(), prefix}, nil) }
+	pages := gatedPages(b.gate, ask, uploadPages(b.inner.ListUploads(ctx, prefix)), last)
 	return func(yield func(Upload, error) bool) {
 		for page, err := range pages {
 			for _, u := range page {
@@ -127,10 +147,10 @@ func uploadPages(uploads iter.Seq2[Upload, error]) iter.Seq2[[]Upload, error] {
 }
 
 // gatedPages holds a slot while the store is asked for the next item, and none while the caller looks at one: a
-// directory may be read over minutes. After the item that is known to be the last, no slot is taken.
-func gatedPages[T any](ctx context.Context, g *Gate, op Op, pages iter.Seq2[T, error], last func(T) bool) iter.Seq2[T, error] {
+// directory may be read over minutes. After the item that is known to be the last, no slot is taken. ask waits for a slot.
+func gatedPages[T any](g *Gate, ask func() (*slot, error), pages iter.Seq2[T, error], last func(T) bool) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		s, err := g.acquire(ctx, op)
+		s, err := ask()
 		held := err == nil
 		if err != nil {
 			var none T
@@ -153,7 +173,7 @@ func gatedPages[T any](ctx context.Context, g *Gate, op Op, pages iter.Seq2[T, e
 			if last(page) {
 				continue
 			}
-			if s, err = g.acquire(ctx, op); err != nil {
+			if s, err = ask(); err != nil {
 				var none T
 				yield(none, err)
 				return

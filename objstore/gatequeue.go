@@ -3,7 +3,7 @@ package objstore
 // waiter is a request that waits for a slot. The gate's mutex guards all fields but ready, which is closed when the
 // slot is there.
 type waiter struct {
-	class      Class
+	slot       *slot // which it will have; its class is the queue's
 	ready      chan struct{}
 	granted    bool
 	prev, next *waiter

@@ -8,6 +8,8 @@ type GateStats struct {
 	Max       int
 	InUse     int                    // slots taken now
 	Throttled uint64                 // answers by which the store asked for less
+	Shed      uint64                 // reads that hung, and were broken off
+	Parts     int                    // ranges of keys that have a limit of their own, because the store throttles them
 	Classes   [NumClasses]ClassStats // by Class
 }
 
@@ -25,7 +27,7 @@ type ClassStats struct {
 func (g *Gate) Stats() GateStats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := GateStats{Limit: g.limit.limit, Max: g.limit.max, InUse: g.total, Throttled: g.refused, Classes: g.counts}
+	s := GateStats{Limit: g.limit.limit, Max: g.limit.max, InUse: g.total, Throttled: g.refused, Shed: g.broken, Parts: len(g.parts), Classes: g.counts}
 	for c := range s.Classes {
 		s.Classes[c].InUse = g.inUse[c]
 		s.Classes[c].Waiting = g.queues[c].length

@@ -22,7 +22,7 @@ func (t trial) String() string { return [...]string{"steady", "climbing", "falli
 
 // limitScript drives a follower by lines of a script and writes the state after each:
 //
-//	look MIB ANSWERS FIRSTBYTE [waiting]   a window of half a second ends: so many MiB, answers, mean time to the first byte
+//	look MIB ANSWERS [waiting]   a window of half a second ends: so many MiB and answers; with 0 MiB, to requests without bodies
 //	throttled SENT_AGO RETRY_AFTER
 //	idle TIME                              time passes
 type limitScript struct {
@@ -37,12 +37,9 @@ func (s *limitScript) line(line string) string {
 	var mib, answers int
 	switch fields := strings.Fields(line); fields[0] {
 	case "look":
-		s.scan(fmt.Sscan(strings.Join(fields[1:4], " "), &mib, &answers, &a))
+		s.scan(fmt.Sscan(strings.Join(fields[1:3], " "), &mib, &answers))
 		s.now += windowTime
-		s.follower.look(s.now, window{
-			bytes: int64(mib) << 20, answers: answers, reads: answers,
-			firstByte: s.duration(a) * time.Duration(answers), waiting: len(fields) == 5,
-		})
+		s.follower.look(s.now, window{bytes: int64(mib) << 20, answers: answers, carriers: min(mib, 1) * answers, waiting: len(fields) == 4})
 	case "throttled":
 		s.scan(fmt.Sscan(strings.Join(fields[1:], " "), &a, &b))
 		s.follower.throttled(s.now, s.now-s.duration(a), s.duration(b))
@@ -80,68 +77,101 @@ func (s *limitScript) duration(text string) time.Duration {
 func TestLimitScripts(t *testing.T) {
 	for name, script := range map[string]string{
 		"without waiting requests the limit stays": `
-			look 100 100 20ms   -> 64 steady
-			look 900 900 90ms   -> 64 steady`,
-		"it climbs while that brings work, and stops when it does not": `
-			look 1000 64 20ms waiting -> 80 climbing
-			look 1250 80 20ms waiting -> 100 climbing
-			look 1400 90 21ms waiting -> 125 climbing
-			look 1410 90 24ms waiting -> 100 steady
-			look 1400 90 21ms waiting -> 100 steady
-			idle 10s                  -> 100 steady
-			look 1400 90 21ms waiting -> 125 climbing`,
+			look 100 100 -> 64 steady
+			look 900 900 -> 64 steady`,
+		"it climbs while that brings work, stops when it does not, and tries less": `
+			look 1000 64 waiting -> 80 climbing
+			look 1250 80 waiting -> 100 climbing
+			look 1400 90 waiting -> 125 climbing
+			look 1410 90 waiting -> 100 steady
+			look 1400 90 waiting -> 88 falling
+			look 1100 90 waiting -> 100 steady
+			look 1400 90 waiting -> 100 steady
+			idle 5s              -> 100 steady
+			look 1400 90 waiting -> 112 climbing
+			look 1600 90 waiting -> 140 climbing`,
 		"it climbs to the maximum and no further": `
-			look 1000 64 20ms waiting  -> 80 climbing
-			look 1250 80 20ms waiting  -> 100 climbing
-			look 1500 99 20ms waiting  -> 125 climbing
-			look 2000 99 20ms waiting  -> 156 climbing
-			look 2500 99 20ms waiting  -> 195 climbing
-			look 3000 99 20ms waiting  -> 243 climbing
-			look 3500 99 20ms waiting  -> 300 climbing
-			look 4500 99 20ms waiting  -> 300 steady
-			look 4500 99 20ms waiting  -> 300 steady`,
+			look 1000 64 waiting  -> 80 climbing
+			look 1250 80 waiting  -> 100 climbing
+			look 1500 99 waiting  -> 125 climbing
+			look 2000 99 waiting  -> 156 climbing
+			look 2500 99 waiting  -> 195 climbing
+			look 3000 99 waiting  -> 243 climbing
+			look 3500 99 waiting  -> 300 climbing
+			look 4500 99 waiting  -> 225 falling
+			look 3500 99 waiting  -> 300 steady
+			look 4500 99 waiting  -> 300 steady`,
 		"small requests are work too": `
-			look 4 4000 5ms waiting -> 80 climbing
-			look 5 5000 5ms waiting -> 100 climbing
-			look 5 5000 6ms waiting -> 80 steady`,
-		"it falls when answers get slow and bring nothing, and keeps what costs no work": `
-			look 100 50 20ms          -> 64 steady
-			look 1000 64 80ms waiting -> 80 climbing
-			look 1000 64 99ms waiting -> 64 steady
-			look 1000 64 80ms waiting -> 48 falling
-			look 1000 64 60ms waiting -> 36 falling
-			look 980 64 45ms waiting  -> 36 steady
-			look 990 64 45ms waiting  -> 36 steady`,
+			look 4 4000 waiting -> 80 climbing
+			look 5 5000 waiting -> 100 climbing
+			look 5 5000 waiting -> 80 steady`,
+		"names alone are work too": `
+			look 0 4000 waiting -> 80 climbing
+			look 0 5000 waiting -> 100 climbing
+			look 0 5000 waiting -> 80 steady`,
+		"but not beside data, of which they prove nothing": `
+			look 0 4000 waiting  -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 80 climbing
+			look 0 4000 waiting  -> 64 steady
+			look 1000 64 waiting -> 80 climbing
+			look 1250 80 waiting -> 100 climbing`,
+		"a climb that was not needed in the end is kept if it brought work": `
+			look 1000 64 waiting -> 80 climbing
+			look 1250 80         -> 80 steady`,
+		"a trial is not held against a direction when there was too little to do": `
+			look 1000 64 waiting -> 80 climbing
+			look 200 20          -> 64 steady
+			look 1000 64 waiting -> 80 climbing`,
+		"it falls while that costs no work": `
+			look 1000 64 waiting -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 1000 64 waiting -> 42 falling
+			look 985 64 waiting  -> 32 falling
+			look 750 64 waiting  -> 42 steady
+			look 985 64 waiting  -> 42 steady`,
 		"falls in a row may not cost work bit by bit": `
-			look 100 50 20ms           -> 64 steady
-			look 1000 64 200ms waiting -> 80 climbing
-			look 1000 64 200ms waiting -> 64 steady
-			look 1000 64 200ms waiting -> 48 falling
-			look 970 48 150ms waiting  -> 36 falling
-			look 930 36 110ms waiting  -> 48 steady`,
-		"falls because of latency leave enough for the network": `
-			look 100 50 20ms           -> 64 steady
-			look 1000 64 900ms waiting -> 80 climbing
-			look 1000 64 900ms waiting -> 64 steady
-			look 1000 64 900ms waiting -> 48 falling
-			look 1000 48 900ms waiting -> 36 falling
-			look 1000 36 900ms waiting -> 27 falling
-			look 1000 27 900ms waiting -> 24 falling
-			look 1000 24 900ms waiting -> 24 steady`,
-		"a fall that costs work is taken back, and the store is known to be slow": `
-			look 100 50 20ms           -> 64 steady
-			look 1000 64 200ms waiting -> 80 climbing
-			look 1000 64 200ms waiting -> 64 steady
-			look 1000 64 200ms waiting -> 48 falling
-			look 750 48 200ms waiting  -> 64 steady
-			look 1000 64 200ms waiting -> 64 steady
-			idle 10s                   -> 64 steady
-			look 1000 64 200ms waiting -> 80 climbing`,
-		"microseconds are not slowness": `
-			look 100 50 1ms          -> 64 steady
-			look 1000 64 9ms waiting -> 80 climbing
-			look 1000 64 9ms waiting -> 64 steady
-			look 1000 64 9ms waiting -> 64 steady`,
+			look 1000 64 waiting -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 990 48 waiting  -> 42 falling
+			look 960 36 waiting  -> 56 steady`,
+		"falls leave enough for the network": `
+			look 1000 64 waiting -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 1000 48 waiting -> 42 falling
+			look 1000 36 waiting -> 32 falling
+			look 1000 27 waiting -> 24 falling
+			look 1000 24 waiting -> 24 steady
+			idle 5s              -> 24 steady
+			look 1000 24 waiting -> 30 climbing`,
+		"falls that are taken back become rare": `
+			look 1000 64 waiting -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 750 48 waiting  -> 64 steady
+			idle 10s             -> 64 steady
+			look 1000 64 waiting -> 72 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 750 48 waiting  -> 64 steady
+			idle 10s             -> 64 steady
+			look 1000 64 waiting -> 72 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 64 steady`,
+		"a store that has changed is tried anew at once": `
+			look 1000 64 waiting -> 80 climbing
+			look 1000 64 waiting -> 64 steady
+			look 1000 64 waiting -> 56 falling
+			look 750 48 waiting  -> 64 steady
+			look 1000 64 waiting -> 64 steady
+			look 700 64 waiting  -> 64 steady
+			look 1000 64 waiting -> 64 steady
+			look 700 64 waiting  -> 64 steady
+			look 700 64 waiting  -> 48 falling
+			look 900 48 waiting  -> 36 falling`,
 		"throttling halves the limit once for all that was under way": `
 			throttled 10ms 0s -> 32 steady
 			idle 5ms          -> 32 steady
@@ -155,14 +185,22 @@ func TestLimitScripts(t *testing.T) {
 			idle 100ms        -> 4 steady
 			throttled 10ms 0s -> 4 steady`,
 		"throttling ends a climb, and climbs are careful afterwards": `
-			look 1000 64 20ms waiting -> 80 climbing
-			throttled 10ms 0s         -> 40 steady
-			look 600 64 20ms waiting  -> 40 steady
-			idle 2s                   -> 40 steady
-			look 600 64 20ms waiting  -> 42 climbing
-			look 630 64 20ms waiting  -> 44 climbing
-			idle 1m                   -> 44 climbing
-			look 660 64 20ms waiting  -> 55 climbing`,
+			look 1000 64 waiting -> 80 climbing
+			throttled 10ms 0s    -> 40 steady
+			look 600 64 waiting  -> 40 steady
+			idle 2s              -> 40 steady
+			look 600 64 waiting  -> 42 climbing
+			look 630 64 waiting  -> 44 climbing
+			idle 1m              -> 44 climbing
+			look 660 64 waiting  -> 64 climbing`,
+		"from little it doubles": `
+			throttled 10ms 0s   -> 32 steady
+			idle 100ms          -> 32 steady
+			throttled 10ms 0s   -> 16 steady
+			idle 1m             -> 16 steady
+			look 160 64 waiting -> 32 climbing
+			look 320 64 waiting -> 64 climbing
+			look 640 64 waiting -> 80 climbing`,
 		"prefetch pauses for as long as the store asks, within reason": `
 			throttled 10ms 2s -> 32 steady paused for 2s
 			idle 1s           -> 32 steady paused for 1s
@@ -212,25 +250,14 @@ func TestLimitCeilings(t *testing.T) {
 	}
 }
 
-// model is a store: how much work it does at once, and how long a first byte takes.
-type model struct {
-	perRequest float64       // MiB/s of one connection
-	total      float64       // MiB/s of all
-	first      time.Duration // when not loaded
-}
+// model is a store: how much work it does for one request, and at most.
+type model struct{ perRequest, total float64 } // MiB/s
 
 // run lets a follower face the store under full load and returns the limit it has come to.
 func (m model) run(t *testing.T, l limitFollower, windows int) int {
-	var now time.Duration
-	l.look(windowTime, window{answers: 10, reads: 10, firstByte: 10 * m.first})
 	for range windows {
-		now = l.opened + windowTime
 		rate := min(float64(l.limit)*m.perRequest, m.total)
-		queueing := float64(l.limit) * m.perRequest / m.total // requests share the bottleneck
-		latency := time.Duration(float64(m.first) * max(1, queueing))
-		l.look(now, window{
-			bytes: int64(rate * windowTime.Seconds() * (1 << 20)), answers: 100, reads: 100, firstByte: 100 * latency, waiting: true,
-		})
+		l.look(l.opened+windowTime, window{bytes: int64(rate * windowTime.Seconds() * (1 << 20)), answers: 100, carriers: 100, waiting: true})
 		if err := l.check(); err != nil {
 			t.Fatal(err)
 		}
@@ -245,13 +272,15 @@ func TestLimitFollowsStores(t *testing.T) {
 		store     model
 		low, high int
 	}{
-		{"a fast network wants more than the start", model{perRequest: 80, total: 12_000, first: 20 * time.Millisecond}, 140, 300},
-		{"no bottleneck in sight", model{perRequest: 80, total: 1e9, first: 20 * time.Millisecond}, 300, 300},
-		{"a slow uplink wants fewer", model{perRequest: 80, total: 800, first: 20 * time.Millisecond}, 24, 48},
-		{"a local server", model{perRequest: 1000, total: 1000, first: 2 * time.Millisecond}, 24, 24},
+		{"a fast network wants more than the start", model{perRequest: 80, total: 12_000}, 140, 200},
+		{"no bottleneck in sight", model{perRequest: 80, total: 1e9}, 225, 300},
+		{"a slow uplink wants fewer", model{perRequest: 80, total: 800}, 24, 30},
+		{"a local server", model{perRequest: 1000, total: 1000}, 24, 30},
 	} {
-		if got := c.store.run(t, newLimitFollower(0, 0), 200); got < c.low || got > c.high {
-			t.Errorf("%s: limit %d after 200 windows, want %d to %d", c.name, got, c.low, c.high)
+		for _, start := range []int{64, 300} {
+			if got := c.store.run(t, newLimitFollower(start, 0), 200); got < c.low || got > c.high {
+				t.Errorf("%s: limit %d from %d after 200 windows, want %d to %d", c.name, got, start, c.low, c.high)
+			}
 		}
 	}
 }

@@ -9,6 +9,9 @@ func AsTagger(b Bucket) (Tagger, bool) { return find[Tagger](b) }
 // AsPrestager finds the power to prestage in b or in a store it decorates.
 func AsPrestager(b Bucket) (Prestager, bool) { return find[Prestager](b) }
 
+// AsDistant finds the power to tell the latency of writes in b or in a store it decorates.
+func AsDistant(b Bucket) (Distant, bool) { return find[Distant](b) }
+
 func find[P any](b Bucket) (P, bool) {
 	for b != nil {
 		if p, ok := b.(P); ok {

@@ -14,9 +14,10 @@ func BenchmarkOpen(b *testing.B) {
 	e, _ := store.Put(b.Context(), "key", strings.NewReader("content"), 7, objstore.Condition{}, objstore.Attributes{})
 	v := objstore.VersionOf(store, e)
 	stack := map[string]objstore.Bucket{
-		"store alone":        store,
-		"gate":               objstore.NewGate(objstore.GateConfig{}).Wrap(store),
-		"retry, gate, meter": objstore.NewRetry(objstore.NewGate(objstore.GateConfig{}).Wrap(objstore.NewMeter().Wrap(store)), objstore.RetryPolicy{}),
+		"store alone":                store,
+		"gate":                       objstore.NewGate(objstore.GateConfig{}).Wrap(store),
+		"retry, gate, meter":         objstore.NewRetry(objstore.NewGate(objstore.GateConfig{}).Wrap(objstore.NewMeter().Wrap(store)), objstore.RetryPolicy{}),
+		"retry, hedger, gate, meter": objstore.NewRetry(objstore.NewHedger(0.02).Wrap(objstore.NewGate(objstore.GateConfig{}).Wrap(objstore.NewMeter().Wrap(store))), objstore.RetryPolicy{}),
 	}
 	for name, bucket := range stack {
 		b.Run(name, func(b *testing.B) {

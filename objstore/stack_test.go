@@ -34,7 +34,7 @@ func TestStackOverUnreliableStore(t *testing.T) {
 		}
 		faults.Add(faultstore.Fault{Op: objstore.OpOpen, Before: pace})
 		gate, meter := objstore.NewGate(objstore.GateConfig{}), objstore.NewMeter()
-		b := objstore.NewRetry(gate.Wrap(meter.Wrap(faults)), objstore.RetryPolicy{})
+		b := objstore.NewRetry(objstore.NewHedger(1).Wrap(gate.Wrap(meter.Wrap(faults))), objstore.RetryPolicy{})
 		var readers sync.WaitGroup
 		for i := range 100 {
 			readers.Go(func() {

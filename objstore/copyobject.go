@@ -1,0 +1,139 @@
+package objstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// MaxCopy is the most, in bytes, that S3 copies with one request.
+	MaxCopy = 5 << 30
+	// maxCopyParts is how many parts an upload has at most.
+	maxCopyParts = 10_000
+	// copiesAtOnce bounds the requests of one copy in parts.
+	copiesAtOnce = 8
+	// abortDeadline is for how long giving up an upload is tried, whoever has told the caller to end.
+	abortDeadline = 10 * time.Second
+)
+
+// CopyRanges divides size bytes into parts for the store to copy, larger than part only where there would be too many.
+func CopyRanges(size, part int64) []Range {
+	length := max(part, (size+maxCopyParts-1)/maxCopyParts)
+	var ranges []Range
+	for off := int64(0); off < size; off += length {
+		ranges = append(ranges, Range{Off: off, Len: min(length, size-off)})
+	}
+	return ranges
+}
+
+// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails. progress is told
+// how many bytes more were copied; nil for nobody.
+func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []Range, p CopyPlan) (e Entry, err error) {
+	attrs := p.Attributes
+	attrs.Copies = true
+	id, err := b.CreateUpload(ctx, key, attrs)
+	if err != nil {
+		return e, err
+	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortDeadline)
+			defer cancel()
+			if aborted := b.AbortUpload(ctx, key, id); aborted != nil {
+				err = errors.Join(err, fmt.Errorf("its upload %s is left in the store: %w", id, aborted))
+			}
+		}
+	}()
+	parts := make([]Part, len(ranges))
+	g, sending := errgroup.WithContext(ctx)
+	g.SetLimit(copiesAtOnce)
+	for i, r := range ranges {
+		g.Go(func() (err error) {
+			if parts[i], err = b.CopyPart(sending, key, id, i+1, src, r); err == nil && p.Progress != nil {
+				p.Progress(r.Len)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return e, err
+	}
+	return b.CompleteUpload(ctx, key, id, parts, p.Condition)
+}
+
+// CopyPlan says what goes along with a copy in parts.
+type CopyPlan struct {
+	Attributes Attributes
+	Condition  Condition
+	Progress   func(bytes int64) // called from several goroutines; nil for nobody
+}
+
+// CopyObject copies a version to a key, with what goes along with it, by as many requests as its size takes. Markers of directories are made anew: stores that
+// keep objects in folders do not copy them.
+func CopyObject(ctx context.Context, b Bucket, key string, src Version, cond Condition) (Entry, error) {
+	isMarker := src.Size == 0 && strings.HasSuffix(src.Key, "/")
+	if !isMarker && src.Size <= MaxCopy {
+		return b.Copy(ctx, key, src, cond)
+	}
+	e, err := b.Stat(ctx, src.Key)
+	if err != nil {
+		return Entry{}, err
+	}
+	attrs, err := AttributesOf(ctx, b, e)
+	switch {
+	case err != nil:
+		return Entry{}, err
+	case isMarker:
+		return b.Put(ctx, key, strings.NewReader(""), 0, cond, attrs)
+	}
+	return CopyParts(ctx, b, key, src, CopyRanges(src.Size, 1<<30), CopyPlan{Attributes: attrs, Condition: cond})
+}
+
+// SameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal contents have different
+// ETags when they were sent in different parts.
+func SameContent(ctx context.Context, b Opener, one, other Version) (bool, error) {
+	if one.Size != other.Size {
+		return false, nil
+	}
+	if one.ETag == other.ETag || one.Size == 0 {
+		return true, nil
+	}
+	all := Range{Len: one.Size}
+	first, err := b.Open(ctx, one, all)
+	if err != nil {
+		return false, err
+	}
+	defer first.Close()
+	second, err := b.Open(ctx, other, all)
+	if err != nil {
+		return false, err
+	}
+	defer second.Close()
+	return SameBytes(first, second)
+}
+
+// SameBytes tells whether two streams of the same length are equal.
+func SameBytes(first, second io.Reader) (bool, error) {
+	a, b := make([]byte, 1<<18), make([]byte, 1<<18)
+	for {
+		n, err := io.ReadFull(first, a)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, err
+		}
+		if _, err := io.ReadFull(second, b[:n]); err != nil {
+			return false, err
+		}
+		if string(a[:n]) != string(b[:n]) {
+			return false, nil
+		}
+		if n < len(a) {
+			return true, nil
+		}
+	}
+}
