@@ -77,12 +77,19 @@ func (t *Tree) launch(a address, target target) *flight {
 
 func (t *Tree) fly(ctx context.Context, a address, target target, f *flight) {
 	defer f.cancel()
-	item, found, err := t.ask(ctx, a, target)
-	item.Confirmed = f.asked.at
-	f.answer, f.err = answer{item: item, found: found, asked: f.asked}, err
+	listed, ok := t.survey(ctx, a)
+	f.answer = listed
+	if !ok {
+		item, found, err := t.ask(ctx, a, target)
+		item.Confirmed = f.asked.at
+		f.answer, f.err = answer{item: item, found: found, asked: f.asked}, err
+	}
 	t.mu.Lock()
-	if err == nil {
+	if !ok && f.err == nil {
 		t.memory.remember(a, f.answer)
+		if !f.answer.found {
+			t.bursts.missing(a.dir, t.memory.now())
+		}
 	}
 	t.land(a, f)
 	t.mu.Unlock()

@@ -124,6 +124,11 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 			failed = err
 			break
 		}
+		if asked = asked.noLaterThan(page.AsOf); asked.at.Before(l.began.at) {
+			t.mu.Lock()
+			l.began.at = asked.at
+			t.mu.Unlock()
+		}
 		c.add(page, asked)
 		if failed = t.publish(ctx, l, &c); failed != nil {
 			break

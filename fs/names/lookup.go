@@ -70,6 +70,9 @@ func (t *Tree) probe(ctx context.Context, target target) (object entryResult, be
 		object.entry, object.err = t.entry(ctx, target.key)
 		return object, objstore.ErrNotExist
 	}
+	if indexed, ok := t.store.(objstore.Indexed); ok && target.form == either {
+		return t.probeIndexed(ctx, indexed, target.key)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answered := make(chan entryResult, 1)
@@ -88,6 +91,24 @@ func (t *Tree) probe(ctx context.Context, target target) (object entryResult, be
 		return entryResult{err: objstore.ErrNotExist}, nil
 	}
 	return <-answered, below
+}
+
+// probeIndexed is probe where what lies below a key is known to an index only, which may have to be made first: a file costs one HEAD, and so does
+// a directory with a marker. Once the index is there, asking it costs nothing.
+func (t *Tree) probeIndexed(ctx context.Context, indexed objstore.Indexed, key string) (object entryResult, below error) {
+	object.entry, object.err = t.entry(ctx, key)
+	switch {
+	case object.err != nil && !missing(object.err):
+		return object, objstore.ErrNotExist
+	case indexed.IndexReady():
+	case object.err == nil:
+		return object, objstore.ErrNotExist
+	default:
+		if _, err := t.entry(ctx, key+"/"); err == nil {
+			return object, nil
+		}
+	}
+	return object, t.below(ctx, key+"/")
 }
 
 // kind is what a name turns out to be.

@@ -59,6 +59,14 @@ func (m *memory) stamp() moment {
 	return moment{at: m.now(), seq: m.clock}
 }
 
+// noLaterThan is m for an answer that was so at a time and may not be any more: its age counts from there. Zero says nothing.
+func (m moment) noLaterThan(asOf time.Time) moment {
+	if !asOf.IsZero() && asOf.Before(m.at) {
+		m.at = asOf
+	}
+	return m
+}
+
 // young tells whether an answer asked at a moment may still be given.
 func (m *memory) young(asked moment, found bool) bool {
 	return found && m.immutable || m.now().Sub(asked.at) < m.ttl

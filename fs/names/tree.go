@@ -53,6 +53,7 @@ type Tree struct {
 
 	mu      sync.Mutex // guards what follows, and the listings and flights reached from it
 	memory  memory
+	bursts  bursts
 	own     own
 	flights map[address]*flight
 	closed  bool
@@ -73,6 +74,7 @@ func New(store Store, cfg Config) *Tree {
 	t := &Tree{
 		store:   store,
 		memory:  newMemory(cfg),
+		bursts:  newBursts(cfg.TTL),
 		own:     newOwn(),
 		flights: make(map[address]*flight),
 	}
@@ -106,8 +108,8 @@ func (t *Tree) stamp() moment {
 }
 
 // Lookup finds a name in the directory whose prefix is dir. It costs nothing when a listing of dir or an earlier answer
-// is young enough; else two requests in parallel, shared with whoever else asks for that name then. A stat of a name
-// never lists its directory. ctx ends only the waiting.
+// is young enough; else two requests in parallel, shared with whoever else asks for that name then. A stat of one name
+// never lists its directory; several in a row that are not there have it be listed, if its names fit into a page. ctx ends only the waiting.
 //
 // Errors: objstore.ErrNotExist; objstore.ErrPermission when the store neither tells that the name exists nor that it
 // does not; what else the store answers.
