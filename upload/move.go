@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -14,12 +13,9 @@ import (
 )
 
 const (
-	// maxCopy, in bytes, is the most that S3 copies with one request.
-	maxCopy = 5 << 30
-	// copyPart, in bytes, is how much one request of a larger copy copies, so that several do it at the same time; more only where the
-	// parts would be more than maxCopyParts.
-	copyPart     = 1 << 30
-	maxCopyParts = 10_000
+	// copyPart, in bytes, is how much one request of a copy copies that is too large for one, so that several do it at the same time; more only where the
+	// parts would be too many.
+	copyPart = 1 << 30
 	// copiesAtOnce bounds the requests of one large copy.
 	copiesAtOnce = 8
 )
@@ -104,7 +100,7 @@ func (t *moveTask) settle(ctx context.Context, refusal error) (e objstore.Entry,
 	if e, err = t.bucket.Stat(ctx, t.move.To); err != nil {
 		return objstore.Entry{}, false, errors.Join(refusal, err)
 	}
-	same, err := sameContent(ctx, t.bucket, t.source(), objstore.VersionOf(t.bucket, e))
+	same, err := objstore.SameContent(ctx, t.bucket, t.source(), objstore.VersionOf(t.bucket, e))
 	if err == nil && !same {
 		err = refusal
 	}
@@ -223,7 +219,7 @@ func answered(err error) bool {
 func (t *moveTask) sendParts(ctx context.Context, id string) ([]objstore.Part, error) {
 	ranges := t.ranges
 	if ranges == nil {
-		ranges = copyRanges(t.move.Size, t.mover.copyPart)
+		ranges = objstore.CopyRanges(t.move.Size, t.mover.copyPart)
 	}
 	parts := make([]objstore.Part, len(ranges))
 	g, ctx := errgroup.WithContext(ctx)
@@ -262,59 +258,6 @@ func (t *moveTask) remove(ctx context.Context) error {
 		return err
 	}
 	return t.bucket.Delete(ctx, t.move.From)
-}
-
-// copyRanges divides a large object into parts for the store to copy, larger than part only where there would be too many.
-func copyRanges(size, part int64) []objstore.Range {
-	length := max(part, (size+maxCopyParts-1)/maxCopyParts)
-	var ranges []objstore.Range
-	for off := int64(0); off < size; off += length {
-		ranges = append(ranges, objstore.Range{Off: off, Len: min(length, size-off)})
-	}
-	return ranges
-}
-
-// sameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal contents have different
-// ETags when they were sent in different parts.
-func sameContent(ctx context.Context, b objstore.Bucket, one, other objstore.Version) (bool, error) {
-	if one.Size != other.Size {
-		return false, nil
-	}
-	if one.ETag == other.ETag || one.Size == 0 {
-		return true, nil
-	}
-	all := objstore.Range{Len: one.Size}
-	first, err := b.Open(ctx, one, all)
-	if err != nil {
-		return false, err
-	}
-	defer first.Close()
-	second, err := b.Open(ctx, other, all)
-	if err != nil {
-		return false, err
-	}
-	defer second.Close()
-	return sameBytes(first, second)
-}
-
-// sameBytes tells whether two streams of the same length are equal.
-func sameBytes(first, second io.Reader) (bool, error) {
-	a, b := make([]byte, 1<<18), make([]byte, 1<<18)
-	for {
-		n, err := io.ReadFull(first, a)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return false, err
-		}
-		if _, err := io.ReadFull(second, b[:n]); err != nil {
-			return false, err
-		}
-		if string(a[:n]) != string(b[:n]) {
-			return false, nil
-		}
-		if n < len(a) {
-			return true, nil
-		}
-	}
 }
 
 // below is what a key below one prefix is called below another.

@@ -46,7 +46,7 @@ type mover struct {
 }
 
 func newMover(dir *journal.Dir, log *slog.Logger, now func() time.Time) *mover {
-	m := &mover{journal: dir, log: log, now: now, maxCopy: maxCopy, copyPart: copyPart, active: make(map[string]struct{})}
+	m := &mover{journal: dir, log: log, now: now, maxCopy: objstore.MaxCopy, copyPart: copyPart, active: make(map[string]struct{})}
 	m.ctx, m.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return m
 }

@@ -1,13 +1,11 @@
 package upload
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -165,8 +163,8 @@ func TestMoveObject(t *testing.T) {
 		maxCopy int64
 		request objstore.Op
 	}{
-		{"renamed by the store", true, maxCopy, objstore.OpRename},
-		{"copied", false, maxCopy, objstore.OpCopy},
+		{"renamed by the store", true, objstore.MaxCopy, objstore.OpRename},
+		{"copied", false, objstore.MaxCopy, objstore.OpCopy},
 		{"copied in parts", false, 7, objstore.OpCopyPart},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -205,7 +203,7 @@ func TestMoveObjectRefused(t *testing.T) {
 			{"what it replaces was replaced", objstore.Condition{IfMatch: "other"}, "", objstore.ErrChanged},
 			{"what is moved was replaced", objstore.Condition{}, "other", objstore.ErrChanged},
 		} {
-			for _, limit := range []int64{maxCopy, 1} {
+			for _, limit := range []int64{objstore.MaxCopy, 1} {
 				t.Run(fmt.Sprint(c.name, rename, limit), func(t *testing.T) {
 					r := newMoveRig(t, rename)
 					r.maxCopy = limit
@@ -439,42 +437,4 @@ func crashScript(r *moveRig, cut faultstore.Fault, lost error) (hit func() bool)
 	}
 	r.bucket.Add(cut)
 	return dead.Load
-}
-
-// TestSameContent: contents are compared where ETags say nothing.
-func TestSameContent(t *testing.T) {
-	r := newMoveRig(t, true)
-	long := strings.Repeat("0123456789abcdef", 1<<15)
-	whole := r.put(t, "whole", long)
-	parts := r.putParts(t, "parts", long[:77], long[77:])
-	other := r.putParts(t, "other", long[:77], long[77:len(long)-1]+"!")
-	short := r.put(t, "short", long[1:])
-	for _, c := range []struct {
-		one, other objstore.Version
-		want       bool
-	}{{whole, whole, true}, {whole, parts, true}, {parts, other, false}, {whole, short, false}} {
-		if got, err := sameContent(context.Background(), r.inner, c.one, c.other); err != nil || got != c.want {
-			t.Errorf("%s and %s: %v %v", c.one.Key, c.other.Key, got, err)
-		}
-	}
-	if _, err := sameBytes(bytes.NewReader([]byte("ab")), bytes.NewReader([]byte("a"))); err == nil {
-		t.Error("a body that is too short was not noticed")
-	}
-}
-
-// TestCopyRanges: the parts of a large copy are all of it, and no more than the store takes.
-func TestCopyRanges(t *testing.T) {
-	for _, size := range []int64{maxCopy + 1, 48 << 40, 50_000 * copyPart} {
-		all := copyRanges(size, copyPart)
-		end := int64(0)
-		for _, r := range all {
-			if r.Off != end || r.Empty() {
-				t.Fatalf("%d: %v follows %d", size, r, end)
-			}
-			end = r.End()
-		}
-		if end != size || len(all) > maxCopyParts || slices.MaxFunc(all, func(a, b objstore.Range) int { return int(a.Len - b.Len) }).Len > maxCopy {
-			t.Errorf("%d bytes in %d parts up to %d", size, len(all), end)
-		}
-	}
 }

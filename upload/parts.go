@@ -12,14 +12,11 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// partsAtOnce is how many parts of one file are sent at the same time.
-const partsAtOnce = 8
-
 // multipart is a multipart upload under way.
 type multipart struct {
 	bucket objstore.Bucket
 	key    string
-	ready  chan struct{} // closed when id or err is set
+	ready  chan struct{} // closed when id or err is set, and slots
 	id     string
 	err    error
 	slots  chan struct{} // who sends a part has one
@@ -36,6 +33,16 @@ func (m *multipart) failed() bool {
 		return m.err != nil
 	default:
 		return false
+	}
+}
+
+// begun waits until the store has begun it, or would not.
+func (m *multipart) begun(ctx context.Context) error {
+	select {
+	case <-m.ready:
+		return m.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -101,7 +108,7 @@ func (f *File) sendPart(number int, where objstore.Range) {
 // multipartLocked is the multipart upload of the file, begun when there is none; copies: with parts that are copied. The caller holds mu.
 func (f *File) multipartLocked(copies bool) *multipart {
 	if f.multipart == nil {
-		m := &multipart{bucket: f.target.Bucket, key: f.target.Key, ready: make(chan struct{}), slots: make(chan struct{}, partsAtOnce), parts: make(map[int]*part)}
+		m := &multipart{bucket: f.target.Bucket, key: f.target.Key, ready: make(chan struct{}), parts: make(map[int]*part)}
 		f.multipart = m
 		staging, target := f.staging, f.target
 		if !f.uploads.start(func() { f.create(m, target, staging, copies) }) {
@@ -125,6 +132,7 @@ func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bo
 	if err == nil {
 		m.id, err = t.Bucket.CreateUpload(f.uploads.life, m.key, attrs)
 	}
+	m.slots = partSlots(t.Bucket)
 	if err == nil {
 		err = staging.Note(journal.UploadID{ID: m.id})
 	}
@@ -156,13 +164,8 @@ func (f *File) ownAttributes(ctx context.Context, t Target) (objstore.Attributes
 
 // send has the store take one part: bytes of the staging file, or a copy of bytes of the base.
 func (f *File) send(ctx context.Context, m *multipart, staging *journal.Upload, s step, seen func(int64)) (sent objstore.Part, err error) {
-	select {
-	case <-m.ready:
-	case <-ctx.Done():
-		return sent, ctx.Err()
-	}
-	if m.err != nil {
-		return sent, m.err
+	if err := m.begun(ctx); err != nil {
+		return sent, err
 	}
 	select {
 	case m.slots <- struct{}{}:
@@ -302,12 +305,15 @@ func (f *File) abort() {
 
 // sendSteps has the store take those parts of a plan that it does not have yet.
 func (f *File) sendSteps(ctx context.Context, m *multipart, steps []step, seen func(int64)) ([]objstore.Part, error) {
+	if err := m.begun(ctx); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	staging := f.staging
 	f.mu.Unlock()
 	parts := make([]objstore.Part, len(steps))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(partsAtOnce)
+	g.SetLimit(cap(m.slots))
 	for i, s := range steps {
 		if s.sent != nil {
 			parts[i] = *s.sent

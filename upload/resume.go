@@ -55,7 +55,7 @@ func (u *Uploads) reserve(id string) error {
 // resumeParts is a multipart upload with those of its parts that are nowhere else any more. The others are sent again: that nothing of them was changed
 // afterwards, the log does not tell.
 func (u *Uploads) resumeParts(b objstore.Bucket, from journal.Multipart, released ranges) *multipart {
-	m := &multipart{bucket: b, key: from.Key, id: from.ID, ready: make(chan struct{}), slots: make(chan struct{}, partsAtOnce), parts: make(map[int]*part)}
+	m := &multipart{bucket: b, key: from.Key, id: from.ID, ready: make(chan struct{}), slots: partSlots(b), parts: make(map[int]*part)}
 	close(m.ready)
 	for _, p := range from.Parts {
 		where := objstore.Range{Off: p.Off, Len: p.Size}
@@ -127,5 +127,5 @@ func sameAs(ctx context.Context, b objstore.Bucket, v objstore.Version, r objsto
 		return false, err
 	}
 	defer body.Close()
-	return sameBytes(body, io.NewSectionReader(data, r.Off, r.Len))
+	return objstore.SameBytes(body, io.NewSectionReader(data, r.Off, r.Len))
 }

@@ -16,6 +16,7 @@ type Bucket struct {
 	identity string
 	region   string
 	api      *s3.Client // signs for the bucket's region
+	distance distance
 
 	// endpoint is where requests that do not go through the SDK go; with a route, it is where they go when they do not go to near.
 	endpoint, near endpoint

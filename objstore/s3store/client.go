@@ -3,6 +3,7 @@ package s3store
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -166,6 +167,15 @@ func (c *Client) Using() (endpoint string, switches uint64) {
 		return aws.ToString(c.options.BaseEndpoint), 0
 	}
 	return c.route.status()
+}
+
+// UsesLota tells whether requests go to CoreWeave's node cache now. It never waits.
+func (c *Client) UsesLota() bool {
+	if c.route != nil {
+		return c.route.current() == c.route.near
+	}
+	u, err := url.Parse(aws.ToString(c.options.BaseEndpoint))
+	return err == nil && "http://"+u.Hostname() == Lota
 }
 
 // Close drops the idle connections, and does not look any more whether an endpoint is back. Requests under way go on; the client can still be used.

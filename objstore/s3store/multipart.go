@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -22,7 +23,9 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, attrs objstore.At
 	if attrs.Copies {
 		first = algorithmMD5
 	}
+	ctx = withPatience(ctx, b.patience())
 	sum, err := c.try(first, strings.NewReader(""), func(sum checksum) (err error) {
+		defer func(begin time.Time) { b.timed(begin, 0, err) }(time.Now())
 		out, err = b.api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &b.name, Key: &key, ChecksumAlgorithm: sum.algorithm.sdk(), ChecksumType: sum.algorithm.kind(),
 			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
@@ -48,6 +51,7 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, attrs objstore.At
 func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, number int, body io.ReadSeeker, size int64) (objstore.Part, error) {
 	t, c := b.target("UploadPart", key), &b.client.checksums
 	var out *s3.UploadPartOutput
+	ctx = withPatience(ctx, b.patience())
 	sum, err := c.try(c.ofUpload(uploadID), body, func(sum checksum) (err error) {
 		out, err = b.api.UploadPart(ctx, &s3.UploadPartInput{
 			Bucket: &b.name, Key: &key, UploadId: &uploadID, PartNumber: aws.Int32(int32(number)), Body: body, ContentLength: &size,

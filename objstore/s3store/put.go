@@ -19,15 +19,14 @@ import (
 // AWS sends spaces in the meantime; other stores do not.
 const serverWork = 5 * time.Minute
 
-// maxCopy, in bytes, is the most that S3 copies with one request.
-const maxCopy = 5 << 30
-
 // Put stores body with one request, and a checksum that the store verifies. See [objstore.Putter].
 func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
 	ifMatch, ifNoneMatch := headersOf(cond)
 	t, c := b.target("PutObject", key), &b.client.checksums
 	var out *s3.PutObjectOutput
+	ctx = withPatience(ctx, b.patience())
 	sum, err := c.try(c.algorithm(), body, func(sum checksum) (err error) {
+		defer func(begin time.Time) { b.timed(begin, size, err) }(time.Now())
 		out, err = b.api.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &b.name, Key: &key, Body: body, ContentLength: &size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
 			ChecksumCRC64NVME: sum.crc64(), ChecksumCRC32C: sum.crc32c(), ContentMD5: sum.md5(),
@@ -82,7 +81,7 @@ func (b *Bucket) CopyWith(ctx context.Context, key string, src objstore.Version,
 // copy makes a copy as in says, whose other fields it fills in.
 func (b *Bucket) copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, in *s3.CopyObjectInput) (objstore.Entry, error) {
 	t := b.target("CopyObject", key)
-	if src.Size > maxCopy {
+	if src.Size > objstore.MaxCopy {
 		return objstore.Entry{}, t.error(fmt.Errorf("%w: more than 5 GiB in one copy", objstore.ErrInvalid))
 	}
 	in.Bucket, in.Key, in.CopySource, in.CopySourceIfMatch = &b.name, &key, b.copySource(src), sourceCondition(src)

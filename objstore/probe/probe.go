@@ -1,0 +1,130 @@
+package probe
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// Prefix is what the keys of a probe begin with.
+const Prefix = ".headrace-probe-"
+
+// cleanDeadline is for how long removing what was written is tried, whoever has told the caller to end.
+const cleanDeadline = 15 * time.Second
+
+// Answer is what was found of one power.
+type Answer struct {
+	Name   string `json:"name"`
+	Has    bool   `json:"has"`
+	Detail string `json:"detail,omitempty"` // what was seen, where it has not, or where it could not be found out
+}
+
+// Result is what a store can do.
+type Result struct {
+	Prefix  string    `json:"prefix"` // of the keys that were written
+	At      time.Time `json:"at"`
+	Answers []Answer  `json:"answers"`
+}
+
+// Has tells whether a power was found.
+func (r Result) Has(name string) bool {
+	for _, a := range r.Answers {
+		if a.Name == name {
+			return a.Has
+		}
+	}
+	return false
+}
+
+// The powers, in the order in which they are found out.
+const (
+	Ranges           = "ranges"
+	CreateOnly       = "conditional PUT of a new object"
+	ReplaceOnly      = "conditional PUT over an ETag"
+	CompleteOnly     = "conditional end of a multipart upload"
+	CopyParts        = "UploadPartCopy"
+	Rename           = "RenameObject"
+	ListOrder        = "listings in the order of bytes"
+	ListAfterWrite   = "listings show what was just written"
+	probedObjectText = "headrace probes what this store can do; this object may be removed\n"
+)
+
+// prober is one probe under way.
+type prober struct {
+	bucket objstore.Bucket
+	prefix string
+	begun  []objstore.Upload
+}
+
+// Run probes. Its error is one that kept it from beginning; what a single power's probe has met is in the answers. At the end nothing of its own is left, or the error says what.
+func Run(ctx context.Context, b objstore.Bucket, now time.Time) (r Result, err error) {
+	p := &prober{bucket: b, prefix: Prefix + rand.Text()[:12] + "/"}
+	r = Result{Prefix: p.prefix, At: now}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanDeadline)
+		defer cancel()
+		if left := p.clean(ctx); left != nil {
+			err = errors.Join(err, fmt.Errorf("not all below %s could be removed: %w", p.prefix, left))
+		}
+	}()
+	if _, err := p.put(ctx, "object", objstore.Condition{}); err != nil {
+		return r, err
+	}
+	for _, c := range []struct {
+		name  string
+		check func(context.Context) error
+	}{
+		{Ranges, p.ranges},
+		{CreateOnly, p.createOnly},
+		{ReplaceOnly, p.replaceOnly},
+		{CompleteOnly, p.completeOnly},
+		{CopyParts, p.copyParts},
+		{Rename, p.rename},
+		{ListOrder, p.listOrder},
+		{ListAfterWrite, p.listAfterWrite},
+	} {
+		a := Answer{Name: c.name, Has: true}
+		if err := c.check(ctx); err != nil {
+			a.Has, a.Detail = false, err.Error()
+		}
+		if ctx.Err() != nil {
+			return r, context.Cause(ctx)
+		}
+		r.Answers = append(r.Answers, a)
+	}
+	return r, nil
+}
+
+func (p *prober) put(ctx context.Context, name string, cond objstore.Condition) (objstore.Entry, error) {
+	return p.bucket.Put(ctx, p.prefix+name, strings.NewReader(probedObjectText), int64(len(probedObjectText)), cond, objstore.Attributes{})
+}
+
+// clean removes what was written. A listing that misses something, as one does that is not consistent, is why the names are known as well.
+func (p *prober) clean(ctx context.Context) (err error) {
+	for _, u := range p.begun {
+		if aborted := p.bucket.AbortUpload(ctx, u.Key, u.ID); !errors.Is(aborted, objstore.ErrNotExist) { // it was completed
+			err = errors.Join(err, aborted)
+		}
+	}
+	for _, name := range append([]string{"object", "copied", "completed", "renamed", "created"}, listed...) {
+		err = errors.Join(err, p.bucket.Delete(ctx, p.prefix+name))
+	}
+	return err
+}
+
+// read gives the content of an object.
+func (p *prober) read(ctx context.Context, e objstore.Entry, r objstore.Range) (string, error) {
+	body, err := p.bucket.Open(ctx, objstore.VersionOf(p.bucket, e), r)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	return string(content), err
+}

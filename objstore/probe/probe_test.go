@@ -1,0 +1,112 @@
+package probe_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/objstore/probe"
+)
+
+// left are the keys and uploads of a bucket.
+func left(t *testing.T, b objstore.Bucket) (names []string) {
+	t.Helper()
+	for page, err := range b.List(context.Background(), objstore.ListOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Entries {
+			names = append(names, e.Key)
+		}
+	}
+	for u, err := range b.ListUploads(context.Background(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, "upload of "+u.Key)
+	}
+	return names
+}
+
+// A store that can do everything is found to, and has nothing more in it afterwards.
+func TestProbe(t *testing.T) {
+	b := memstore.New("bucket")
+	now := time.Now()
+	r, err := probe.Run(t.Context(), b, now)
+	if err != nil || len(r.Answers) != 8 || !r.At.Equal(now) || !strings.HasPrefix(r.Prefix, probe.Prefix) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, a := range r.Answers {
+		if !a.Has || !r.Has(a.Name) {
+			t.Errorf("%s: %s", a.Name, a.Detail)
+		}
+	}
+	if got := left(t, b); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// careless ignores conditions, takes a rename for an empty PUT, and lists in an order of its own.
+type careless struct{ *memstore.Store }
+
+func (c careless) Put(ctx context.Context, key string, body io.ReadSeeker, size int64, _ objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
+	return c.Store.Put(ctx, key, body, size, objstore.Condition{}, attrs)
+}
+
+func (c careless) Rename(ctx context.Context, key string, _ objstore.Version, _ objstore.Condition) error {
+	_, err := c.Store.Put(ctx, key, strings.NewReader(""), 0, objstore.Condition{}, objstore.Attributes{})
+	return err
+}
+
+// A store that says yes to what it ignores is found out.
+func TestProbeCareless(t *testing.T) {
+	b := careless{memstore.New("bucket")}
+	r, err := probe.Run(t.Context(), b, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, has := range map[string]bool{
+		probe.CreateOnly: false, probe.ReplaceOnly: false, probe.Rename: false, probe.CompleteOnly: true, probe.CopyParts: true, probe.Ranges: true,
+	} {
+		if r.Has(name) != has {
+			t.Errorf("%s: %v: %+v", name, !has, r)
+		}
+	}
+	if got := left(t, b.Store); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// Powers that the store refuses are missing; one that cannot be written to cannot be probed; who gives up leaves nothing.
+func TestProbeRefused(t *testing.T) {
+	inner := memstore.New("bucket")
+	b := faultstore.New(inner)
+	b.Add(faultstore.Fault{Op: objstore.OpCopyPart, Err: objstore.ErrUnsupported}, faultstore.Fault{Op: objstore.OpRename, Err: objstore.ErrUnsupported})
+	r, err := probe.Run(t.Context(), b, time.Now())
+	if err != nil || r.Has(probe.CopyParts) || r.Has(probe.Rename) || !r.Has(probe.CreateOnly) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	denied := faultstore.New(memstore.New("bucket"))
+	denied.Add(faultstore.Fault{Op: objstore.OpPut, Err: objstore.ErrPermission})
+	if _, err := probe.Run(t.Context(), denied, time.Now()); !errors.Is(err, objstore.ErrPermission) {
+		t.Errorf("without permission: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ending := faultstore.New(inner)
+	ending.Add(faultstore.Fault{Op: objstore.OpCopyPart, Before: func(context.Context) error {
+		cancel()
+		return context.Canceled
+	}})
+	if _, err := probe.Run(ctx, ending, time.Now()); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	if got := left(t, inner); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
