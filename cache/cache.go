@@ -19,6 +19,8 @@ type Config struct {
 	Opener objstore.Opener // where missing bytes come from; retries are its business
 	Memory int64           // bytes, a hard limit; at least MinMemory
 	Disk   Disk            // where bytes are kept longer; nil for nowhere. The cache closes it
+	Policy Policy          // what of the bytes read is kept on Disk
+	Near   func() bool     // whether a cache in front of the store answers now, which keeps large objects; nil for never. It must not block
 	Reader uint64          // stands for the credentials that Opener uses; means something with Disk only
 	Log    *slog.Logger    // nil for none
 }
@@ -29,6 +31,9 @@ func (cfg *Config) validate() error {
 	}
 	if cfg.Memory < MinMemory {
 		return fmt.Errorf("cache: %d bytes of memory are fewer than %d: %w", cfg.Memory, int64(MinMemory), objstore.ErrInvalid)
+	}
+	if cfg.Near == nil {
+		cfg.Near = func() bool { return false }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -67,6 +72,7 @@ type Cache struct {
 	index       index
 	clock       clock
 	handover    handover
+	keeper      keeper
 	unkept      map[*chunk]struct{}             // the disk had no time for some of their blocks; see keep
 	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
 	queue       []*turn                         // readers who wait for memory; the first is served first
@@ -92,6 +98,7 @@ func newCache(cfg Config, b backing) *Cache {
 		index:       index{objects: make(map[objstore.Version]*object)},
 		clock:       clock{limit: cfg.Memory},
 		handover:    newHandover(cfg.Memory),
+		keeper:      newKeeper(cfg.Policy, cfg.Near),
 		unkept:      make(map[*chunk]struct{}),
 		predictions: make(map[<-chan struct{}]*prediction),
 	}

@@ -35,6 +35,7 @@ type chunk struct {
 	claims  []claim   // the predictions that asked for it
 
 	kept blockMask // blocks that the disk has, or was offered
+	fate fate      // whether the disk is to have it
 
 	unread atomic.Uint32 // blockMask: predicted, and nobody has read it yet; bits are set under the lock only
 	handed atomic.Uint32 // blockMask: with their reader now, see handover; bits are set under the read lock
@@ -122,6 +123,15 @@ func (k *chunk) fail(s span, err error) (told int) {
 	})
 	return told
 }
+
+// fate is what was decided about a chunk, once for as long as it is in memory.
+type fate int8
+
+const (
+	undecided fate = iota
+	toBeKept
+	toBeLeft
+)
 
 // object is a version of which the cache holds something.
 type object struct {

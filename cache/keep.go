@@ -88,7 +88,7 @@ func (c *Cache) keep(k *chunk) {
 		}
 		whole |= span{first, last}.blocks()
 	}
-	if whole &^= k.kept; whole == 0 {
+	if whole &^= k.kept; whole == 0 || !c.wantsKept(k) {
 		delete(c.unkept, k)
 		return
 	}
@@ -106,6 +106,37 @@ func (c *Cache) keep(k *chunk) {
 	delete(c.unkept, k)
 }
 
+// wantsKept tells whether the disk is to have a chunk.
+func (c *Cache) wantsKept(k *chunk) bool {
+	if k.fate == undecided {
+		reason := c.keeper.decide(k.object.version, k.index)
+		c.stats.Decided[reason] += int64(k.length)
+		k.fate = toBeLeft
+		if reason.keeps() {
+			k.fate = toBeKept
+		}
+	}
+	return k.fate == toBeKept
+}
+
+// Keep has all of v be kept on the disk, whatever the policy: what is in memory now, and the rest when it is fetched next.
+func (c *Cache) Keep(v objstore.Version) {
+	if c.disk == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keeper.ask(v)
+	if o := c.index.objects[v]; o != nil {
+		for _, k := range o.all() {
+			if k.fate == toBeLeft {
+				k.fate = undecided
+			}
+			c.keep(k)
+		}
+	}
+}
+
 // keptOne ends the pin of an offer, and offers what was refused before.
 func (c *Cache) keptOne(k *chunk) {
 	c.mu.Lock()
@@ -121,10 +152,10 @@ func (c *Cache) keptOne(k *chunk) {
 	c.serveNext()
 }
 
-// Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store; without effect where there is no disk cache, or the
-// file is on another disk. Nobody may write to the file any more.
+// Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store; without effect where there is no disk cache or
+// it keeps nothing, or the file is on another disk. Nobody may write to the file any more.
 func (c *Cache) Adopt(v objstore.Version, file *os.File) {
-	if c.disk != nil {
+	if c.disk != nil && c.keeper.policy != KeepNone {
 		c.disk.Adopt(v, file, c.reader)
 	}
 }

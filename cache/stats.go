@@ -22,10 +22,11 @@ type Stats struct {
 
 	FillsStarted   int64 // fills begun; each is a GET, or several, or none where the disk has the bytes
 	FillsFailed    int64
-	FillsCancelled int64 // nobody wanted the bytes any more
-	BytesFetched   int64 // bytes that came from the store
-	BytesLocal     int64 // bytes that came from the disk
-	Raised         int64 // fills that a reader caught up with: prefetch became demand
+	FillsCancelled int64             // nobody wanted the bytes any more
+	BytesFetched   int64             // bytes that came from the store
+	BytesLocal     int64             // bytes that came from the disk
+	Decided        [NumReasons]int64 // bytes of chunks, by what was decided about keeping them on the disk
+	Raised         int64             // fills that a reader caught up with: prefetch became demand
 
 	Evictions     int64 // chunks evicted
 	EvictedUnread int64 // of these, chunks nobody has read
