@@ -58,6 +58,7 @@ type Options struct {
 	Progress io.Writer
 
 	stallGrace time.Duration // 0 means defaultStallGrace
+	conns      int           // of the raw client; 0 means s3store's default
 }
 
 const (

@@ -1,4 +1,4 @@
-// Package bench measures reads through a mount against the same reads by a raw client, in one run, so that what is kept
+// Package bench measures reads and writes through a mount against the same by a raw client, in one run, so that what is kept
 // are ratios: they say more about the mount than figures of one machine do.
 //
 // It relies on a store that is either given or a versitygw of its own (package s3server), on the headrace binary, which
@@ -14,9 +14,12 @@
 // is dropped before each side reads, unless the workload is about what it holds, so that neither has what the other's reading left there;
 // that takes root. A workload that cannot be measured here is reported with the reason.
 //
+// [Sweep] is about the store alone: the raw client makes requests of one kind, more and more of them at once.
+//
 // Its parts: [Options] and [Run]; workloads (workloads.go) over readers of both kinds (side.go, sequential.go,
 // random.go, write.go), at several stages of a cache's life (stage.go); target, which has the store and the objects; localDisk, which has the
-// disk cache and the plain files; child, the mount; shaper, a proxy that makes a near store look far away; [Report].
+// disk cache and the plain files; child, the mount; shaper, a proxy that makes a near store look far away; [Report]; and the sweep with
+// its own load and report (sweep*.go).
 //
 // Limits: client, mount and a server of its own share one machine's CPU. Reader and raw client are threads of this
 // process, measured by it; the daemon is measured by /proc, and its requests by its own metrics. The store's own page cache is warm.

@@ -83,7 +83,7 @@ func row(w workload, reference, mount measured, daemon spent) Row {
 		return r
 	case kindRandom:
 		r.Unit, r.Reference, r.Mount = "IOPS", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
-	case kindFiles, kindWriteFiles:
+	case kindFiles, kindWriteFiles, kindCopyTree:
 		r.Unit, r.Reference, r.Mount = "files/s", perSecond(reference.reads, reference.elapsed), perSecond(mount.reads, mount.elapsed)
 	case kindFirstByte, kindAppend:
 		r.Unit, r.Reference, r.Mount = "ms", r.ReferenceP50, r.MountP50

@@ -80,7 +80,7 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 func (o Options) config() s3store.Config {
 	config := s3store.Config{
 		Endpoint: o.Endpoint, Region: o.Region, Profile: o.Profile,
-		NoSignRequest: o.NoSignRequest, RequesterPays: o.RequesterPays, UserAgent: "headrace-bench",
+		NoSignRequest: o.NoSignRequest, RequesterPays: o.RequesterPays, MaxConns: o.conns, UserAgent: "headrace-bench",
 	}
 	if o.PathStyle {
 		config.PathStyle = &o.PathStyle
@@ -95,7 +95,7 @@ func (t *target) startServer(ctx context.Context, dir string, config *s3store.Co
 	}
 	*config = s3store.Config{
 		Endpoint: t.server.Endpoint(), Region: t.server.Region(),
-		AccessKey: t.server.AccessKey(), SecretKey: t.server.SecretKey(), UserAgent: "headrace-bench",
+		AccessKey: t.server.AccessKey(), SecretKey: t.server.SecretKey(), MaxConns: config.MaxConns, UserAgent: "headrace-bench",
 	}
 	t.endpoint, t.bucket = config.Endpoint, ownBucket
 	t.env = []string{

@@ -27,6 +27,7 @@ const (
 	kindWriteFiles      // many small files
 	kindCheckpoint      // a large file under a temporary name, renamed
 	kindAppend          // a little to a large object
+	kindCopyTree        // many small files, by cp -r
 	kindStage           // write(2) alone
 )
 

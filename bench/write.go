@@ -28,6 +28,7 @@ func writeWorkloads() []workload {
 		{name: "write-4", kind: kindWrite, stage: stageWrite, readers: 4},
 		{name: "write-64", kind: kindWrite, stage: stageWrite, readers: 64},
 		{name: "write-small-files", kind: kindWriteFiles, stage: stageWrite, readers: 8},
+		{name: "write-copy", kind: kindCopyTree, stage: stageWrite, readers: 1},
 		{name: "write-checkpoint-rename", kind: kindCheckpoint, stage: stageWrite, readers: 1},
 		{name: "write-checkpoint-fsync", kind: kindCheckpoint, stage: stageWrite, readers: 1, synced: true},
 		{name: "write-append", kind: kindAppend, stage: stageWrite, readers: 1},
@@ -61,6 +62,8 @@ func (w workload) writings(opts Options, side string) [][]writing {
 		for i := range max(opts.SmallFiles/2, w.readers) {
 			add(i%w.readers, i, writtenSmall)
 		}
+	case kindCopyTree:
+		all[0] = treeWritings(w, opts, side)
 	case kindCheckpoint:
 		add(0, 0, opts.Size/4)
 	case kindAppend:
@@ -100,6 +103,9 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 func (w workload) writeFiles(ctx context.Context, dir string, all [][]writing) (measured, error) {
 	var inWrite time.Duration // of the one writer of kindStage
 	m, err := crew(ctx, w.readers, fileSide{dir: dir}, func(ctx context.Context, writer int, n *tally) error {
+		if w.kind == kindCopyTree {
+			return copyTree(ctx, dir, all[writer], n)
+		}
 		for _, one := range all[writer] {
 			start := time.Now()
 			size, took, err := w.writeFile(ctx, filepath.Join(dir, one.name), one.size)
