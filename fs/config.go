@@ -60,6 +60,12 @@ type Config struct {
 	// when there is none, and release, called exactly once, ends its use. nil means that there never is.
 	Lease func(objstore.Version) (file *os.File, release func(), ok bool)
 
+	// Keep has a version be kept on the local disk when it is read next, for the attribute user.headrace.keep; nil for no such attribute. It must not block.
+	Keep func(objstore.Version)
+
+	// Store is how a program reaches what is mounted without the mount, for the attribute user.headrace.store. "" for no such attribute.
+	Store string
+
 	// Uploads takes what is written. nil means that the mount is read-only.
 	Uploads *upload.Uploads
 

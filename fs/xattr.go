@@ -17,8 +17,15 @@ const (
 	attrClass  = "user.s3.storage_class"
 	attrCached = "user.headrace.cached" // bytes of the version that are held locally, in decimal
 
+	// KeepAttribute, of a file, has its version be kept on the local disk when it is read next: asking for it is what does it, since a read-only mount lets no attribute be
+	// set. It is not among the names, so no program asks without meaning it.
+	KeepAttribute = "user.headrace.keep"
+
 	// StagingAttribute, of the directory that is mounted, is where what was written to it waits to be stored. There is none where nothing can be written.
 	StagingAttribute = "user.headrace.staging"
+
+	// StoreAttribute, of the directory that is mounted, is Config.Store: how to reach what is mounted.
+	StoreAttribute = "user.headrace.store"
 
 	// defaultClass is what a store means that names no storage class.
 	defaultClass = "STANDARD"
@@ -27,14 +34,25 @@ const (
 // attrNames are the attributes a node has.
 func (f *fileSystem) attrNames(n *node) []string {
 	names := f.versionAttrNames(n)
-	if f.hasStaging(n) {
-		names = append(names, StagingAttribute)
+	for _, name := range []string{StagingAttribute, StoreAttribute} {
+		if _, ok := f.mountAttr(n, name); ok {
+			names = append(names, name)
+		}
 	}
 	return slices.AppendSeq(names, maps.Keys(n.ownAttrs()))
 }
 
-func (f *fileSystem) hasStaging(n *node) bool {
-	return n.id == fuse.FUSE_ROOT_ID && f.cfg.Uploads != nil
+// mountAttr is an attribute of the directory that is mounted, which the store knows nothing of.
+func (f *fileSystem) mountAttr(n *node, name string) (string, bool) {
+	switch {
+	case n.id != fuse.FUSE_ROOT_ID:
+		return "", false
+	case name == StagingAttribute && f.cfg.Uploads != nil:
+		return f.cfg.Uploads.Place(), true
+	case name == StoreAttribute && f.cfg.Store != "":
+		return f.cfg.Store, true
+	}
+	return "", false
 }
 
 func (f *fileSystem) versionAttrNames(n *node) []string {
@@ -51,8 +69,8 @@ func (f *fileSystem) versionAttrNames(n *node) []string {
 
 // attrValue is one attribute of a node; false when it has none of that name.
 func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
-	if f.hasStaging(n) && name == StagingAttribute {
-		return f.cfg.Uploads.Place(), true
+	if value, ok := f.mountAttr(n, name); ok {
+		return value, true
 	}
 	if n.volume == nil {
 		return "", false
@@ -76,6 +94,8 @@ func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
 		return class, true
 	case name == attrCached && f.cfg.Cached != nil:
 		return strconv.FormatInt(f.cfg.Cached(n.version()), 10), true
+	case name == KeepAttribute && f.cfg.Keep != nil:
+		return "1", true
 	}
 	return "", false
 }
@@ -94,13 +114,16 @@ func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, nam
 	if _, ok := f.attrValue(n, name); !ok { // the kernel asks for security.capability and the like, and needs no store for a no
 		return 0, fuse.ENODATA
 	}
-	if name == StagingAttribute { // which the store knows nothing of
-		return copyAttr(dest, f.cfg.Uploads.Place())
+	if value, ok := f.mountAttr(n, name); ok {
+		return copyAttr(dest, value)
 	}
 	if status := f.checkName(cancel, "getxattr", n, header.Pid); status != fuse.OK {
 		return 0, status
 	}
 	value, _ := f.attrValue(n, name)
+	if name == KeepAttribute {
+		f.cfg.Keep(n.version())
+	}
 	return copyAttr(dest, value)
 }
 

@@ -95,7 +95,7 @@ func catAs(path string, uid, gid uint32) error {
 	return nil
 }
 
-// The extended attributes `user.s3.etag`, `user.s3.key`, `user.s3.storage_class` and `user.headrace.cached` tell of the object behind a file; they cannot be changed.
+// The extended attributes `user.s3.etag`, `user.s3.key`, `user.s3.storage_class` and `user.headrace.cached` tell of the object behind a file; `user.headrace.store` of the mount point tells how its store is reached. They cannot be changed.
 func TestExtendedAttributes(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -108,6 +108,9 @@ func TestExtendedAttributes(t *testing.T) {
 		if got := attribute(t, path, name); got != want {
 			t.Errorf("%s is %q, should be %q", name, got, want)
 		}
+	}
+	if got := attribute(t, m.dir, "user.headrace.store"); !strings.Contains(got, b.server.Endpoint()) || !strings.Contains(got, b.source()+"/prefix") || strings.Contains(got, secretKey) {
+		t.Errorf("the mount's store is %q", got)
 	}
 	m.read("dir", "file")
 	if cached := must[int64](t)(strconv.ParseInt(attribute(t, path, "user.headrace.cached"), 10, 64)); cached != o.size {

@@ -21,6 +21,28 @@ func TestTraceListing(t *testing.T) { checkTrace(t, "listing") }
 // stat of one name never lists its directory.
 func TestTraceStat(t *testing.T) { checkTrace(t, "stat") }
 
+// Making many files in a directory of up to 1,000 names costs one PUT each, and a listing for as long as names are good.
+func TestTraceManyFiles(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	b.put("dir/there", 1, 5)
+	p := newProxy(t, b.server.Endpoint())
+	m := mountThrough(t, b, p, "--metadata-ttl", "1m")
+	m.write("first", "dir", "first")
+	p.take(t)
+	for n := range 100 {
+		m.write("content", "dir", fmt.Sprint("new-", n))
+	}
+	counts := make(map[string]int)
+	for _, line := range p.take(t) {
+		operation, _, _ := strings.Cut(line, " ")
+		counts[operation]++
+	}
+	if counts["PUT"] != 100 || counts["HEAD"] > 4 || counts["LIST"] > 5 {
+		t.Errorf("100 files cost %v", counts)
+	}
+}
+
 // Reading 64 MiB from start to end is four GETs of 16 MiB.
 func TestTraceSequential(t *testing.T) { checkTrace(t, "sequential") }
 

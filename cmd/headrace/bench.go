@@ -89,7 +89,8 @@ func benchCommand() *cli.Command {
 			"them afterwards; with --read-only it reads the objects given by --key and writes nothing to the store.\n\n" +
 			"The workloads called disk-... read from a disk cache below --dir, and compare with plain files on the same disk, with a mount without a disk " +
 			"cache, or with one that answers from memory. They need root, to drop the page cache, and seven times --size of disk with a local server.\n\n" +
-			"The workloads called write-... store files of half of --size and less, by parts of 64 MiB on both sides; write-staging-... is about write(2) alone.",
+			"The workloads called write-... store files of half of --size and less, by parts of 64 MiB on both sides; write-staging-... is about write(2) alone.\n\n" +
+			"`headrace bench sweep` measures the store alone, with more and more requests at once.",
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
 			options, err := o.resolve(c)

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
+	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
 	"github.com/headrace/headrace/cache/disk"
@@ -39,6 +40,7 @@ type cacheCommandOptions struct {
 	json     bool
 	patterns []string
 	out      io.Writer
+	stderr   io.Writer
 }
 
 func cacheCommand() *cli.Command {
@@ -68,7 +70,7 @@ func cacheCommand() *cli.Command {
 			if !ok {
 				return usage("unknown action %q: `headrace cache --help` lists them", c.Args().First())
 			}
-			o.patterns, o.out = c.Args().Slice()[2:], c.App.Writer
+			o.patterns, o.out, o.stderr = c.Args().Slice()[2:], c.App.Writer, c.App.ErrWriter
 			if err := o.check(c.Args().First(), action); err != nil {
 				return err
 			}
@@ -171,15 +173,22 @@ func cacheList(ctx context.Context, d cacheDirectory, o cacheCommandOptions) err
 }
 
 func cacheVerify(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
+	s, err := d.Stats()
+	if err != nil {
+		return err
+	}
+	bar := newBar(o.stderr, s.Used, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true)) // of all; where patterns say which, it ends early
 	objects, damaged, bad := 0, 0, 0
-	err := o.each(ctx, d, func(e disk.Entry) error {
+	err = o.each(ctx, d, func(e disk.Entry) error {
 		n, err := d.Verify(ctx, e.Version)
 		objects++
+		_ = bar.Add64(e.Present)
 		if bad += n; n > 0 {
 			damaged++
 		}
 		return err
 	})
+	_ = bar.Finish()
 	if err != nil {
 		return err
 	}

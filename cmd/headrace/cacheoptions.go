@@ -21,6 +21,7 @@ type cacheOptions struct {
 	minFree size
 
 	passthrough choice
+	policy      choice
 }
 
 const cacheGroup = "Disk cache"
@@ -30,6 +31,7 @@ const minCacheSize = 64 * mib
 
 func (o *cacheOptions) flags() []cli.Flag {
 	o.passthrough = oneOf("auto", "off")
+	o.policy = oneOf("auto", "all", "small", "none")
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "cache-dir", Category: cacheGroup, EnvVars: environment("cache-dir"), Destination: &o.dir,
@@ -46,6 +48,10 @@ func (o *cacheOptions) flags() []cli.Flag {
 		&cli.GenericFlag{
 			Name: "passthrough", Category: cacheGroup, EnvVars: environment("passthrough"), Value: &o.passthrough,
 			Usage: "`MODE` auto lets the kernel read files by itself that the cache has as a whole, where it can; off has it always ask the daemon",
+		},
+		&cli.GenericFlag{
+			Name: "cache-policy", Category: cacheGroup, EnvVars: environment("cache-policy"), Value: &o.policy,
+			Usage: "what of the bytes read is kept: all; small objects (4 MB and less); none; auto is all, but behind CoreWeave's LOTA, which serves larger objects faster than a disk takes them, small objects and what is fetched again",
 		},
 	}
 }

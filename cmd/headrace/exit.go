@@ -20,6 +20,8 @@ const (
 	exitPartial     = 10 // some of what was asked for was not done
 	exitStaging     = 11 // there is no place for what is written
 	exitUnstored    = 12 // what was written could not all be stored; it is kept
+	exitAdvised     = 13 // doctor: something costs speed or safety
+	exitBroken      = 14 // doctor: something does not work
 	exitMountHelper = 32 // mount.headrace: what mount(8) expects for "mount failure"
 )
 
@@ -42,9 +44,11 @@ func exitCodes() []struct {
 		{exitUnreachable, "the store cannot be reached"},
 		{exitBusy, "the mount is in use"},
 		{exitCache, "the cache directory cannot be used"},
-		{exitPartial, "`warm`: some files could not be read, or it was interrupted"},
+		{exitPartial, "`warm`, `keys`, `restripe`, `doctor`: some of it could not be done, or it was interrupted"},
 		{exitStaging, "the staging directory cannot be used"},
 		{exitUnstored, "unmounted, but not all that was written could be stored: it is kept, see `headrace uploads`"},
+		{exitAdvised, "`doctor`: something costs speed or safety"},
+		{exitBroken, "`doctor`: something does not work"},
 		{exitMountHelper, "any failure but usage (then 1), when called by mount(8) as `mount.headrace`"},
 	}
 }

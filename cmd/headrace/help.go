@@ -144,7 +144,7 @@ func appHelp(app *cli.App) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "headrace: %s\n\nUsage: headrace COMMAND [arguments] [flags]\n\nCommands:\n", app.Usage)
 	for _, command := range app.VisibleCommands() {
-		fmt.Fprintf(&b, "  %-10s%s\n", command.Name, command.Usage)
+		fmt.Fprintf(&b, "  %-12s%s\n", command.Name, command.Usage)
 	}
 	b.WriteString(`
 Try it:

@@ -21,7 +21,7 @@ func TestEveryFlagIsInTheEnvironmentAndInAGroup(t *testing.T) {
 }
 
 func TestHelpFitsTheTerminal(t *testing.T) {
-	for _, args := range [][]string{{"headrace"}, {"headrace", "mount", "--help"}, {"headrace", "bench", "-h"}, {"headrace", "umount", "/x", "--help"}} {
+	for _, args := range [][]string{{"headrace"}, {"headrace", "mount", "--help"}, {"headrace", "bench", "-h"}, {"headrace", "bench", "sweep", "--help"}, {"headrace", "umount", "/x", "--help"}} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), args, &out, &errs); code != exitOK || errs.Len() > 0 {
 			t.Fatalf("%v: exit %d, %s", args, code, errs.String())
@@ -75,6 +75,12 @@ func TestFailuresAreOneLineWithACode(t *testing.T) {
 		{"bench b", exitUsage, "s3://BUCKET"},
 		{"bench s3://b --read-only", exitUsage, "--key"},
 		{"bench --shape fast", exitUsage, "20ms,80MiB"},
+		{"bench sweep b", exitUsage, "s3://BUCKET"},
+		{"bench sweep --operation copy", exitUsage, "no operation"},
+		{"bench sweep --size 0", exitUsage, "64KiB"},
+		{"bench sweep --concurrency 1,many", exitUsage, "1,16,64"},
+		{"bench sweep --key k", exitUsage, "s3://BUCKET"},
+		{"bench sweep --workload x", exitUsage, "bench sweep --help"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), append([]string{"headrace"}, strings.Fields(c.args)...), &out, &errs)

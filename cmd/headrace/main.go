@@ -11,7 +11,7 @@
 //   - explain.go, exit.go: failures as the user sees them.
 //   - cacheoptions.go, cachecommand.go, warm.go: the disk cache.
 //   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadsrest.go, control.go: `headrace uploads`.
-//   - demo.go, dataset.go, bench.go, version.go: the other commands.
+//   - demo.go, dataset.go, bench.go, sweep.go, version.go: the other commands.
 package main
 
 import (
@@ -73,7 +73,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true, // the command says it; --version is made to mean the same
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), cacheCommand(), warmCommand(), uploadsCommand(), shaperCommand(), versionCommand()},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), sweepCommand(), cacheCommand(), warmCommand(), keysCommand(), restripeCommand(), replicateCommand(), doctorCommand(), uploadsCommand(), shaperCommand(), versionCommand()},
 	}
 	for _, command := range app.Commands {
 		command.HideHelpCommand = true
@@ -90,6 +90,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
 		return []string{args[0], "--help"}, nil
+	}
+	if len(args) > 2 && app.Command(args[1]+" "+args[2]) != nil { // a command of two words
+		args = append([]string{args[0], args[1] + " " + args[2]}, args[3:]...)
 	}
 	switch name := args[1]; name {
 	case "--help", "-h", "help":

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/headrace/headrace/cache"
 	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/fs"
@@ -14,12 +16,18 @@ import (
 type snapshot struct {
 	meter   objstore.MeterStats
 	gate    objstore.GateStats
+	hedges  objstore.HedgeStats // zero without --hedge-budget
 	retries [objstore.NumOps]uint64
 	cache   cache.Stats
 	disk    disk.Stats // zero without --cache-dir
 	files   prefetch.Stats
 	mount   fs.Stats
 	uploads upload.Stats // zero for a mount that is read-only
+
+	fromCopy int64 // reads from copies of objects
+	fellBack int64 // of those, reads that went to the original because the copy failed
+	keys     int   // in the index of hashed keys
+	keyBytes int64 // of memory that it takes
 
 	endpoint string // what requests go to; "" for AWS
 	switches uint64 // how often that has changed
@@ -29,8 +37,13 @@ func (s *stack) snapshot() snapshot {
 	now := snapshot{meter: s.meter.Stats(), gate: s.gate.Stats(), cache: s.cache.Stats(), files: s.files.Stats(), mount: s.mount.Stats()}
 	now.disk, _ = s.cache.Disk()
 	now.endpoint, now.switches = s.client.Using()
+	now.fromCopy, now.fellBack = s.spread.stats()
+	now.keys, now.keyBytes = s.layout.size()
 	if s.uploads != nil {
 		now.uploads = s.uploads.Stats()
+	}
+	if s.hedger != nil {
+		now.hedges = s.hedger.Stats()
 	}
 	for op := range s.retries {
 		now.retries[op] = s.retries[op].Load()
@@ -56,7 +69,7 @@ type collector struct {
 }
 
 func newCollector(take func() snapshot) *collector {
-	c := &collector{take: take, metrics: layerMetrics(), families: append(storeFamilies(), gateFamilies()...), firstByte: firstByte()}
+	c := &collector{take: take, metrics: layerMetrics(), families: slices.Concat(storeFamilies(), gateFamilies(), cacheFamilies()), firstByte: firstByte()}
 	for _, m := range c.metrics {
 		c.descs = append(c.descs, prometheus.NewDesc("headrace_"+m.name, m.help, nil, nil))
 	}
@@ -182,5 +195,11 @@ func layerMetrics() []metric {
 		{"gate_limit", "Requests that may be under way at once, now.", gauge, func(s *snapshot) int64 { return int64(s.gate.Limit) }},
 		{"gate_limit_max", "The most that may be, by --max-concurrency.", gauge, func(s *snapshot) int64 { return int64(s.gate.Max) }},
 		{"gate_throttled_total", "Answers by which the store asked for less.", counter, func(s *snapshot) int64 { return int64(s.gate.Throttled) }},
+		{"gate_partitions", "Beginnings of keys that have a limit of their own, because the store throttles them.", gauge, func(s *snapshot) int64 { return int64(s.gate.Parts) }},
+		{"gate_shed_total", "GETs that hung with many others, and were broken off to be asked again.", counter, func(s *snapshot) int64 { return int64(s.gate.Shed) }},
+
+		{"hedge_tries_total", "Second GETs sent because a reader waited much longer than usual.", counter, func(s *snapshot) int64 { return int64(s.hedges.Tries) }},
+		{"hedge_wins_total", "Those of them that were faster than the first.", counter, func(s *snapshot) int64 { return int64(s.hedges.Wins) }},
+		{"hedge_denied_total", "Times that --hedge-budget had no second GET to spare.", counter, func(s *snapshot) int64 { return int64(s.hedges.Denied) }},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -29,6 +30,7 @@ func mountCommand() *cli.Command {
 	var o mountOptions
 	var flags []cli.Flag
 	flags = append(flags, o.store.flags()...)
+	flags = append(flags, o.store.layout.flags()...)
 	flags = append(flags, o.read.flags()...)
 	flags = append(flags, o.cache.flags()...)
 	flags = append(flags, o.write.flags()...)
@@ -72,6 +74,9 @@ func (o *mountOptions) resolve(c *cli.Context) (err error) {
 	}
 	if err := o.cache.resolve(); err != nil {
 		return err
+	}
+	if o.cache.dir != "" {
+		o.store.layout.dir = filepath.Join(o.cache.dir, "keys")
 	}
 	if err := o.write.resolve(); err != nil {
 		return err

@@ -30,6 +30,7 @@ type storeOptions struct {
 	requesterPays  bool
 	maxConcurrency int
 	renameObject   choice
+	layout         layoutOptions // its flags are of those commands that use keys
 
 	// addressing is set by resolve: nil when --path-style was not given and the endpoint decides.
 	addressing *bool
@@ -118,10 +119,15 @@ type readOptions struct {
 	memory      size
 	readMode    choice
 	metadataTTL interval
+	replicas    bool
 	immutable   bool
+	hedgeBudget float64
 }
 
 const readGroup = "Reading"
+
+// defaultHedgeBudget, in percent, is twice the share of requests that stall in a store that does so badly.
+const defaultHedgeBudget = 2
 
 func (o *readOptions) flags() []cli.Flag {
 	o.memory = defaultMemory(os.DirFS("/"))
@@ -144,6 +150,14 @@ func (o *readOptions) flags() []cli.Flag {
 			Name: "immutable", Category: readGroup, EnvVars: environment("immutable"), Destination: &o.immutable,
 			Usage: "the data never changes: what was seen once is never asked for again",
 		},
+		&cli.BoolFlag{
+			Name: "replicas", Category: readGroup, EnvVars: environment("replicas"), Destination: &o.replicas,
+			Usage: "spread reads over the copies that headrace replicate has made",
+		},
+		&cli.Float64Flag{
+			Name: "hedge-budget", Category: readGroup, EnvVars: environment("hedge-budget"), Destination: &o.hedgeBudget, Value: defaultHedgeBudget,
+			Usage: "ask a second time for what a reader waits for much longer than usual, with at most `PERCENT` more requests; 0 never does",
+		},
 	}
 }
 
@@ -153,6 +167,9 @@ const memoryDefault = "a quarter of the memory there is, 2GiB at most"
 func (o *readOptions) resolve() error {
 	if o.memory < minMemory {
 		return usage("--memory %s: at least 32MiB are needed", o.memory.String())
+	}
+	if !(o.hedgeBudget >= 0 && o.hedgeBudget <= 100) {
+		return usage("--hedge-budget %v: it is a percentage, 0 to 100", o.hedgeBudget)
 	}
 	return nil
 }

@@ -22,7 +22,10 @@ import (
 //	client    speaks S3                                   objstore/s3store
 //	meter     counts what the store is asked and answers  objstore
 //	gate      bounds how much it is asked at once         objstore
-//	          (retry, around both, asks again)            objstore
+//	hedger    asks twice for reads that take too long     objstore
+//	          (retry, around all, asks again)             objstore
+//	spread    reads copies of hot objects as well         objstore/replicas
+//	layout    hashes keys, and indexes them               objstore/hashed
 //	router    finds the bucket a version lives in         objstore
 //	cache     keeps bytes, fetches each missing one once  cache
 //	          (with --cache-dir also on a disk,           cache/disk
@@ -38,6 +41,9 @@ type stack struct {
 	client *s3store.Client
 	meter  *objstore.Meter
 	gate   *objstore.Gate
+	hedger *objstore.Hedger // nil: reads are not hedged
+	layout layout
+	spread spreading
 	router *objstore.Router
 	cache  *cache.Cache
 	files  *prefetch.Prefetcher
@@ -62,18 +68,19 @@ const startBudget = 3 * time.Second
 // newStack builds the layers of a mount, from the network up to prefetch, and makes sure that the store can be used. What is mounted comes
 // last, by attach. The caller ends the stack with close.
 func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, err error) {
-	s = &stack{log: log, meter: objstore.NewMeter(), router: objstore.NewRouter()}
+	if s, err = openStore(ctx, o.store, log); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			s.close()
 			s = nil
 		}
 	}()
-	if s.client, err = s3store.New(ctx, o.store.config(log)); err != nil {
-		return s, err
+	if o.read.hedgeBudget > 0 {
+		s.hedger = objstore.NewHedger(o.read.hedgeBudget / 100)
 	}
-	s.gate = objstore.NewGate(objstore.GateConfig{Max: o.store.maxConcurrency})
-	s.gate.OnLimit(s.client.SetMaxConns) // the pool follows
+	s.spread.on = o.read.replicas
 	if s.cache, err = s.newCache(ctx, o); err != nil {
 		return s, err
 	}
@@ -81,9 +88,25 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 	return s, err
 }
 
+// openStore builds the lowest layers, for commands that need no others: the store, through the gate.
+func openStore(ctx context.Context, o storeOptions, log *slog.Logger) (*stack, error) {
+	client, err := s3store.New(ctx, o.config(log))
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{log: log, client: client, meter: objstore.NewMeter(), router: objstore.NewRouter(), gate: objstore.NewGate(objstore.GateConfig{Max: o.maxConcurrency})}
+	s.layout.options = o.layout
+	s.gate.OnLimit(client.SetMaxConns) // the pool follows
+	return s, nil
+}
+
 // newCache makes the cache, with the tier on disk below the one in memory where there is a directory for it.
 func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, error) {
-	config := cache.Config{Opener: s.router, Memory: int64(o.read.memory), Log: s.log}
+	policy, err := cache.ParsePolicy(o.cache.policy.String())
+	if err != nil {
+		return nil, err
+	}
+	config := cache.Config{Opener: s.router, Memory: int64(o.read.memory), Policy: policy, Near: s.client.UsesLota, Log: s.log}
 	if o.cache.dir != "" {
 		identity, err := s.client.Identity(ctx)
 		if err != nil {
@@ -112,18 +135,23 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 const aheadShare = 2
 
 // bucket opens a bucket of the store, of which only what is below prefix need be allowed, and puts the decorators around
-// it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the meter is innermost, so
-// it counts attempts.
+// it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the hedger is around the gate, so its second
+// requests need slots; the meter is innermost, so it counts whatever is sent.
 func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucket, error) {
 	var raw *s3store.Bucket
 	err := s.again(ctx, objstore.RetryEvent{Op: objstore.OpList, Bucket: name, Key: prefix}, func(ctx context.Context) (err error) {
-		raw, err = s.client.BucketBelow(ctx, name, prefix)
+		raw, err = s.client.BucketBelow(ctx, name, s.layout.allowed(prefix))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	b := objstore.NewRetry(s.gate.Wrap(s.meter.Wrap(raw)), objstore.RetryPolicy{OnRetry: s.noteRetry})
+	b := s.gate.Wrap(s.meter.Wrap(raw))
+	if s.hedger != nil {
+		b = s.hedger.Wrap(b)
+	}
+	b = s.spread.wrap(objstore.NewRetry(b, objstore.RetryPolicy{OnRetry: s.noteRetry}), b, s.log)
+	b = s.layout.wrap(b, prefix, s.log)
 	s.router.Add(b)
 	return b, nil
 }
@@ -164,7 +192,7 @@ func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (e
 		return err
 	}
 	owner := journal.Owner{
-		Endpoint: endpoint, Bucket: o.source.bucket, Prefix: o.source.prefix, Mountpoint: dir, PID: os.Getpid(), Started: time.Now(),
+		Endpoint: o.store.layout.identity(endpoint), Bucket: o.source.bucket, Prefix: o.source.prefix, Mountpoint: dir, PID: os.Getpid(), Started: time.Now(),
 	}
 	var limit int64
 	if s.staging, limit, err = o.write.open(o.cache.dir, owner, s.log); err != nil {
@@ -199,7 +227,11 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	}
 	config := o.files.config(o.read)
 	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
-	config.Files, config.Log, config.Cached = s.files, s.log, s.cache.Cached
+	config.Files, config.Log, config.Cached, config.Store = s.files, s.log, s.cache.Cached, o.reach()
+	if o.cache.dir != "" {
+		config.Keep = s.cache.Keep
+		s.log.Info("disk cache", "dir", o.cache.dir, "policy", o.cache.policy.String(), "behind LOTA", s.client.UsesLota(), "small up to", cache.SmallObject)
+	}
 	if o.cache.passthrough.String() != "off" {
 		config.Lease = s.cache.Lease
 	}
@@ -216,6 +248,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 		if err != nil {
 			return explainStore(err, o.source.bucket, o.store)
 		}
+		s.layout.advise(ctx, b, o.source.prefix, s.log)
 		config.Bucket, config.Prefix, buckets = b, o.source.prefix, only(b)
 	}
 	if err := s.goOn(whole, buckets); err != nil {
@@ -240,6 +273,10 @@ func (s *stack) close() error {
 	}
 	if s.cache != nil {
 		err = errors.Join(err, s.cache.Close())
+	}
+	s.spread.close()
+	if saved := s.layout.close(); saved != nil { // it is made anew then
+		s.log.Warn("the key index could not be saved", "error", saved)
 	}
 	if s.client != nil {
 		s.client.Close()

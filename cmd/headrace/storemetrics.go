@@ -34,6 +34,10 @@ func storeFamilies() []family {
 		{"store_errors_total", "Attempts that failed, by the kind of error.", counter, []string{"operation", "class", "error"}, eachError},
 		{"store_gets_total", "GETs by the shape of their range: whole object, aligned chunk, part of a chunk, or more.", counter, []string{"shape"}, eachShape},
 		{"store_retries_total", "Attempts that failed and were made again.", counter, []string{"operation"}, eachRetry},
+		{"replica_reads_total", "Reads from copies of objects, with --replicas.", counter, nil, func(s *snapshot, emit func(float64, ...string)) { emit(float64(s.fromCopy)) }},
+		{"replica_fallbacks_total", "Reads that went to the original because a copy failed.", counter, nil, func(s *snapshot, emit func(float64, ...string)) { emit(float64(s.fellBack)) }},
+		{"key_index_keys", "Keys in the index of hashed keys.", gauge, nil, func(s *snapshot, emit func(float64, ...string)) { emit(float64(s.keys)) }},
+		{"key_index_bytes", "Bytes of memory that the index takes.", gauge, nil, func(s *snapshot, emit func(float64, ...string)) { emit(float64(s.keyBytes)) }},
 		{"store_endpoint", "1, for the endpoint that requests go to.", gauge, []string{"endpoint"}, func(s *snapshot, emit func(float64, ...string)) { emit(1, s.endpoint) }},
 		{"store_endpoint_switches_total", "How often requests went to another endpoint from then on.", counter, nil, func(s *snapshot, emit func(float64, ...string)) { emit(float64(s.switches)) }},
 	}

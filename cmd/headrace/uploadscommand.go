@@ -74,7 +74,7 @@ func uploadsCommand() *cli.Command {
 			"  abort    " + actions["abort"].usage + "\n\n" +
 			"What was closed is stored by the mount, or by the next one of the same bucket, without being asked. What remains here was written and never closed before a crash, " +
 			"lost against another client's write, or is of a mount that has not come back. Where no mount runs, --endpoint and the like say how to reach the store, as for mount.",
-		Flags: append(flags, o.store.flags()...),
+		Flags: append(append(flags, o.store.flags()...), o.store.layout.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := o.store.resolve(c); err != nil {
 				return err

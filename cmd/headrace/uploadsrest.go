@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/headrace/headrace/objstore"
-	"github.com/headrace/headrace/objstore/s3store"
+	"github.com/headrace/headrace/objstore/hashed"
 	"github.com/headrace/headrace/upload"
 	"github.com/headrace/headrace/upload/journal"
 )
@@ -141,19 +141,21 @@ func (o *openedBuckets) open(ctx context.Context, s *stack, name, prefix string)
 	return b, nil
 }
 
-// newStoreStack is the lower layers of a stack: the store, through the gate.
+// newStoreStack is openStore for the store that a mount has written to.
 func newStoreStack(ctx context.Context, o storeOptions, owner journal.Owner) (*stack, error) {
-	if o.endpoint == "" && strings.Contains(owner.Endpoint, "://") {
-		o.endpoint = owner.Endpoint
+	url, isHashed := strings.CutSuffix(owner.Endpoint, hashed.EndpointMark)
+	if isHashed {
+		o.layout.keys.value = "hashed"
 	}
-	log := slog.New(slog.DiscardHandler)
-	s := &stack{log: log, meter: objstore.NewMeter(), router: objstore.NewRouter(), gate: objstore.NewGate(objstore.GateConfig{Max: o.maxConcurrency})}
-	var err error
-	if s.client, err = s3store.New(ctx, o.config(log)); err != nil {
+	if o.endpoint == "" && strings.Contains(url, "://") {
+		o.endpoint = url
+	}
+	s, err := openStore(ctx, o, slog.New(slog.DiscardHandler))
+	if err != nil {
 		return nil, explainStore(err, owner.Bucket, o)
 	}
 	endpoint, err := s.client.Endpoint(ctx)
-	if err == nil && endpoint != owner.Endpoint {
+	if endpoint = o.layout.identity(endpoint); err == nil && endpoint != owner.Endpoint {
 		err = fail(exitUsage, nil, "it was written for %s, and this would be %s: give that mount's --endpoint", owner.Endpoint, endpoint)
 	}
 	if err != nil {

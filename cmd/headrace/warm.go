@@ -1,65 +1,86 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
-	"sync"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// warmJobs is how many files are read at the same time: each is read ahead by itself, so a few keep a network busy.
-	warmJobs = 8
-	// warmFailuresTold is how many failures are told one by one.
-	warmFailuresTold = 10
-)
+// warmJobs is how many files are read at the same time: each is read ahead by itself, so a few keep a network busy.
+const warmJobs = 8
 
 // warmOptions are what the command is told.
 type warmOptions struct {
 	jobs   int
 	dryRun bool
-	paths  []string
+	json   bool
+	list   string // a file of arguments
+	lota   bool
+	both   bool
+	verify bool
+	settle interval
+	again  bool
+	store  storeOptions
+
+	args   []string
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
 }
 
+// lotaGroup is the section of the flags that are about LOTA.
+const lotaGroup = "LOTA"
+
 func warmCommand() *cli.Command {
-	o := warmOptions{stdin: os.Stdin}
+	o := warmOptions{stdin: os.Stdin, settle: interval(5 * time.Second)}
+	flags := []cli.Flag{
+		&cli.IntFlag{Name: "jobs", EnvVars: environment("jobs"), Destination: &o.jobs, Value: warmJobs, Usage: "read `N` files at the same time"},
+		&cli.StringFlag{Name: "list", EnvVars: environment("list"), Destination: &o.list, Usage: "also what the lines of `FILE` name; - is standard input"},
+		&cli.BoolFlag{Name: "dry-run", EnvVars: environment("dry-run"), Destination: &o.dryRun, Usage: "only say what would be done"},
+		&cli.BoolFlag{Name: "json", EnvVars: environment("json"), Destination: &o.json, Usage: "print the result as one JSON document"},
+		&cli.BoolFlag{
+			Name: "lota", Category: lotaGroup, EnvVars: environment("lota"), Destination: &o.lota,
+			Usage: "have CoreWeave's LOTA fetch the objects, by a request each that brings no bytes here, and leave the mount's own cache as it is",
+		},
+		&cli.BoolFlag{Name: "both", Category: lotaGroup, EnvVars: environment("both"), Destination: &o.both, Usage: "first --lota, then the mount's own cache"},
+		&cli.BoolFlag{
+			Name: "verify", Category: lotaGroup, EnvVars: environment("verify"), Destination: &o.verify,
+			Usage: "read the first bytes of some objects before and of others afterwards, and estimate from their times how many LOTA holds",
+		},
+		&cli.GenericFlag{
+			Name: "settle", Category: lotaGroup, EnvVars: environment("settle"), Value: &o.settle,
+			Usage: "verify so `DURATION` after the last request: nothing tells when LOTA is done",
+		},
+		&cli.BoolFlag{Name: "again", Category: lotaGroup, EnvVars: environment("again"), Destination: &o.again, Usage: "also what an interrupted run has done already"},
+	}
 	return &cli.Command{
 		Name:      "warm",
-		Usage:     "read files of a mount ahead, into its cache",
-		ArgsUsage: "PATH...",
+		Usage:     "read files of a mount ahead, into its cache, or have CoreWeave's LOTA fetch objects",
+		ArgsUsage: "PATH...|s3://BUCKET/PREFIX",
 		Description: "Reads the files named by PATH, which are below a mount with a --cache-dir: files, directories with all that is below them, and " +
 			"patterns with * ? [ ] that the shell has left alone. With - for a PATH, names are read from standard input, a line each.\n\n" +
 			"  headrace warm /data/imagenet\n" +
 			"  find /data -name '*.safetensors' | headrace warm -\n\n" +
-			"What is in the cache already is not read again, so a run that was interrupted goes on where it was. Ctrl-C ends it cleanly.",
-		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "jobs", EnvVars: environment("jobs"), Destination: &o.jobs, Value: warmJobs, Usage: "read `N` files at the same time"},
-			&cli.BoolFlag{Name: "dry-run", EnvVars: environment("dry-run"), Destination: &o.dryRun, Usage: "only say what would be read"},
-		},
+			"What is in the cache already is not read again, so a run that was interrupted goes on where it was. Ctrl-C ends it cleanly.\n\n" +
+			"With --lota, no bytes come here: the node cache of CoreWeave is asked to fetch the objects, which may be named without a mount as well. Objects of 4 MB and less are " +
+			"left out, since it keeps none of them.\n\n" +
+			"  headrace warm --lota /data/imagenet\n" +
+			"  headrace warm --lota s3://BUCKET/imagenet --endpoint auto",
+		Flags: append(append(flags, o.store.flags()...), o.store.layout.flags()...),
 		Action: func(c *cli.Context) error {
-			o.paths, o.stdout, o.stderr = c.Args().Slice(), c.App.Writer, c.App.ErrWriter
-			if len(o.paths) == 0 {
-				return usage("warm takes files or directories of a mount: headrace warm /data/...")
-			}
-			if o.jobs < 1 {
-				return usage("--jobs %d: at least 1 is needed", o.jobs)
+			o.args, o.stdout, o.stderr = c.Args().Slice(), c.App.Writer, c.App.ErrWriter
+			if err := o.resolve(c); err != nil {
+				return err
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -68,190 +89,98 @@ func warmCommand() *cli.Command {
 	}
 }
 
-// cold is a file that is to be read.
-type cold struct {
-	path    string
-	size    int64 // bytes
-	missing int64 // bytes of it that are not in the cache
+func (o *warmOptions) resolve(c *cli.Context) error {
+	o.lota = o.lota || o.both
+	switch {
+	case len(o.args) == 0 && o.list == "":
+		return usage("warm takes files or directories of a mount: headrace warm /data/...")
+	case o.jobs < 1:
+		return usage("--jobs %d: at least 1 is needed", o.jobs)
+	case !o.lota && (o.verify || o.again || c.IsSet("settle")):
+		return usage("--verify, --settle and --again go with --lota")
+	case o.both && o.list == "-", o.both && slices.Contains(o.args, "-"):
+		return usage("--both goes through the names twice, which standard input does not allow: put them into a file, and give it to --list")
+	}
+	return o.store.resolve(c)
 }
 
-// warming is what has been found and done.
-type warming struct {
-	mu       sync.Mutex // guards everything below
-	files    int
-	bytes    int64 // that were missing
-	present  int   // files that were in the cache already
-	failures []error
-}
-
-func (w *warming) failed(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failures = append(w.failures, err)
+// warmResult is what was done, as --json prints it.
+type warmResult struct {
+	Files   int         `json:"files"`                // read into the cache
+	Bytes   int64       `json:"bytes"`                // of them that were missing
+	Present int         `json:"present"`              // files that were in the cache
+	Lota    *lotaResult `json:"lota,omitempty"`       // with --lota
+	Failed  int         `json:"failed"`               // files and objects
+	Errors  []string    `json:"errors,omitempty"`     // the first ones
+	Seconds float64     `json:"seconds"`              // all in all
+	DryRun  bool        `json:"dry_run,omitempty"`    // then nothing was done, and the numbers say what would be
+	Partial bool        `json:"incomplete,omitempty"` // interrupted
 }
 
 func (o warmOptions) run(ctx context.Context) error {
-	var w warming
-	todo, err := o.plan(ctx, &w)
+	begin := time.Now()
+	result := warmResult{DryRun: o.dryRun}
+	var failures failures
+	var err error
+	if o.lota {
+		result.Lota, err = o.stage(ctx, &failures)
+	}
+	if err == nil && (!o.lota || o.both) {
+		err = o.fillCache(ctx, &result, &failures)
+	}
 	if err != nil {
 		return err
 	}
-	var total int64
-	for _, f := range todo {
-		total += f.missing
+	result.Seconds, result.Partial = time.Since(begin).Seconds(), ctx.Err() != nil
+	result.Failed = failures.count
+	for _, err := range failures.first {
+		result.Errors = append(result.Errors, err.Error())
 	}
-	if o.dryRun {
-		for _, f := range todo {
-			fmt.Fprintf(o.stdout, "%q %s of %s\n", f.path, sizeText(f.missing), sizeText(f.size))
+	if o.json {
+		if err := json.NewEncoder(o.stdout).Encode(result); err != nil {
+			return fail(exitFailure, err, "cannot write the result: %v", err)
 		}
-		fmt.Fprintf(o.stdout, "would read %d files, %s; %d are in the cache\n", len(todo), sizeText(total), w.present)
-		return o.outcome(ctx, &w)
 	}
-	bar := progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(o.stderr), progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(isTerminal(o.stderr)), progressbar.OptionSetDescription(fmt.Sprintf("0/%d files", len(todo))))
-	var g errgroup.Group
-	g.SetLimit(o.jobs)
-	for _, f := range todo {
-		if ctx.Err() != nil {
-			break
-		}
-		g.Go(func() error {
-			if err := warmFile(ctx, f, bar); err != nil {
-				if ctx.Err() == nil {
-					w.failed(err)
-				}
-				return nil // the others go on
-			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.files++
-			w.bytes += f.missing
-			bar.Describe(fmt.Sprintf("%d/%d files", w.files, len(todo)))
-			return nil
-		})
-	}
-	_ = g.Wait() // failures are in w
-	_ = bar.Finish()
-	fmt.Fprintf(o.stdout, "read %d files, %s; %d were in the cache\n", w.files, sizeText(w.bytes), w.present)
-	return o.outcome(ctx, &w)
+	return failures.outcome(ctx)
 }
 
-// outcome tells of what failed.
-func (o warmOptions) outcome(ctx context.Context, w *warming) error {
-	if ctx.Err() != nil {
-		return fail(exitPartial, ctx.Err(), "interrupted: run it again to go on")
-	}
-	if len(w.failures) == 0 {
-		return nil
-	}
-	told := w.failures[:min(len(w.failures), warmFailuresTold)]
-	return fail(exitPartial, errors.Join(told...), "%d could not be read, the first ones: %v", len(w.failures), errors.Join(told...))
-}
-
-// plan finds the files that are not wholly in the cache.
-func (o warmOptions) plan(ctx context.Context, w *warming) (todo []cold, err error) {
-	add := func(path string) {
-		f, err := lookAt(path)
-		switch {
-		case err != nil:
-			w.failed(err)
-		case f.missing == 0:
-			w.present++
-		default:
-			todo = append(todo, f)
-		}
-	}
-	for _, path := range o.paths {
-		if path != "-" {
-			o.expand(ctx, path, w, add)
-			continue
-		}
-		lines := bufio.NewScanner(o.stdin)
-		for lines.Scan() && ctx.Err() == nil {
-			if lines.Text() != "" {
-				o.walk(ctx, lines.Text(), w, add)
-			}
-		}
-		if err := lines.Err(); err != nil {
-			return nil, fail(exitFailure, err, "cannot read the list of files: %v", err)
-		}
-	}
-	return todo, nil
-}
-
-// expand takes a name as it is if there is such a thing, and else as a pattern.
-func (o warmOptions) expand(ctx context.Context, path string, w *warming, add func(string)) {
-	matches := []string{path}
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if found, err := filepath.Glob(path); err == nil && len(found) > 0 {
-			matches = found
-		}
-	}
-	for _, m := range matches {
-		o.walk(ctx, m, w, add)
+// say prints a line for people.
+func (o warmOptions) say(format string, args ...any) {
+	if !o.json {
+		fmt.Fprintf(o.stdout, format+"\n", args...)
 	}
 }
 
-func (o warmOptions) walk(ctx context.Context, path string, w *warming, add func(string)) {
-	_ = filepath.WalkDir(path, func(path string, e fs.DirEntry, err error) error { // errors are failures of what they are about
-		switch {
-		case ctx.Err() != nil:
-			return filepath.SkipAll
-		case err != nil:
-			w.failed(err)
-		case e.Type().IsRegular():
-			add(path)
-		}
-		return nil
-	})
-}
-
-// lookAt asks how much of a file is in the cache.
-func lookAt(path string) (cold, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return cold{}, err
-	}
-	value := make([]byte, 32)
-	n, err := unix.Getxattr(path, "user.headrace.cached", value)
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-		return cold{}, fmt.Errorf("%s is not on a mount of headrace", path)
-	}
-	if err != nil {
-		return cold{}, fmt.Errorf("%s: %w", path, err)
-	}
-	present, err := strconv.ParseInt(string(value[:n]), 10, 64)
-	if err != nil {
-		return cold{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return cold{path: path, size: info.Size(), missing: max(0, info.Size()-present)}, nil
-}
-
-// warmFile reads a file, so that the daemon keeps it. The kernel need not keep it as well.
-func warmFile(ctx context.Context, f cold, bar io.Writer) error {
-	file, err := os.Open(f.path)
-	if err != nil {
+// eachArgument calls each for what was named on the command line and in lists.
+func (o warmOptions) eachArgument(each func(arg string) error) error {
+	if err := arguments(o.args, o.stdin, each); err != nil {
 		return err
+	}
+	switch o.list {
+	case "":
+		return nil
+	case "-":
+		return eachLine(o.stdin, each)
+	}
+	file, err := os.Open(o.list)
+	if err != nil {
+		return usage("--list: %v", err)
 	}
 	defer func() { _ = file.Close() }() // read only
-	buffer := make([]byte, 1<<20)
-	skip := f.size - f.missing // the bar counts what was missing
-	for ctx.Err() == nil {
-		n, err := file.Read(buffer)
-		over := min(int64(n), skip)
-		skip -= over
-		_, _ = bar.Write(buffer[over:n]) // counts, and never fails
-		if err == io.EOF {
-			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
+	return eachLine(file, each)
+}
+
+// newBar is a progress bar in bytes, that is seen where somebody looks.
+func (o warmOptions) newBar(total int64) *progressbar.ProgressBar {
+	return newBar(o.stderr, total, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
+}
+
+// newBar is a progress bar with a rate and the time left, that is seen where somebody looks.
+func newBar(stderr io.Writer, total int64, options ...progressbar.Option) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(total, append(options,
+		progressbar.OptionSetWriter(stderr), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(stderr)))...)
 }
 
 // isTerminal tells whether somebody looks at w.

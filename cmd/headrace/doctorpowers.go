@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/headrace/headrace/objstore/probe"
+)
+
+// powers says what the store can do: as it is probed now, or was.
+func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucketName string, facts storeFacts) []finding {
+	if facts.bucketErr != nil || facts.reachErr != nil {
+		return nil
+	}
+	file := probeFile(facts.endpoint)
+	var r probe.Result
+	var err error
+	if o.probe {
+		r, err = runProbe(ctx, store, bucketName)
+		if err == nil {
+			err = saveProbe(file, r)
+		}
+	} else {
+		r, err = loadProbe(file)
+	}
+	switch {
+	case errors.Is(err, errNoProbe):
+		return []finding{{"store can", noted, "nobody has found out what this store can do", fmt.Sprintf("`headrace doctor --probe s3://%s` writes to objects of its own, and removes them", bucketName)}}
+	case err != nil:
+		return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), "the credentials need to put, list and delete objects named " + probe.Prefix + "..."}}
+	}
+	return judgePowers(r)
+}
+
+// advice is what it means that a store lacks a power, and how bad that is.
+var advice = map[string]struct {
+	severity severity
+	text     string
+}{
+	probe.Ranges:         {mistaken, "headrace reads by ranges: this store cannot be used"},
+	probe.CreateOnly:     {warned, "two writers of one new file may both be told that they succeeded"},
+	probe.ReplaceOnly:    {warned, "what somebody else has written in between may be overwritten"},
+	probe.CompleteOnly:   {warned, "large files are checked before they are put in place, and not while"},
+	probe.CopyParts:      {warned, "changing a part of a large file sends all of it, and files above 5 GiB cannot be renamed"},
+	probe.Rename:         {noted, "renaming copies on the store's side"},
+	probe.ListOrder:      {noted, "large directories are listed by what comes, which costs memory"},
+	probe.ListAfterWrite: {warned, "names appear late in other mounts"},
+}
+
+func judgePowers(r probe.Result) (all []finding) {
+	when := r.At.Local().Format(time.DateTime)
+	for _, a := range r.Answers {
+		if a.Has {
+			all = append(all, finding{"store can", fine, fmt.Sprintf("%s (probed %s)", a.Name, when), ""})
+			continue
+		}
+		what := advice[a.Name]
+		all = append(all, finding{"store cannot", what.severity, fmt.Sprintf("%s (probed %s): %s", a.Name, when, a.Detail), what.text})
+	}
+	return all
+}
+
+// runProbe probes with the store's own rename tried, wherever it is: the objects are the probe's own.
+func runProbe(ctx context.Context, store storeOptions, bucketName string) (r probe.Result, err error) {
+	if store.renameObject.String() == "auto" {
+		store.renameObject.value = "on"
+	}
+	store.layout = layoutOptions{}
+	s, err := openStore(ctx, store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = s.close() }() // nothing waits in it
+	b, err := s.bucket(ctx, bucketName, "")
+	if err != nil {
+		return r, err
+	}
+	if r, err = probe.Run(ctx, b, time.Now()); err == nil {
+		r.Answers = append(r.Answers, probe.Answer{Name: "checksums of what is sent: " + s.client.Checksum(), Has: true})
+	}
+	return r, err
+}
+
+// probeFile is where what was found of an endpoint is kept; "" where there is no place.
+func probeFile(endpoint string) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	name := sha256.Sum256([]byte(endpoint))
+	return filepath.Join(dir, "headrace", "probes", fmt.Sprintf("%x.json", name[:8]))
+}
+
+func loadProbe(file string) (r probe.Result, err error) {
+	text, err := os.ReadFile(file)
+	if file == "" || errors.Is(err, fs.ErrNotExist) {
+		return r, errNoProbe
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, err
+}
+
+func saveProbe(file string, r probe.Result) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o600)
+}

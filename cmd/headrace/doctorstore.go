@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/hashed"
+	"github.com/headrace/headrace/objstore/s3store"
+)
+
+// storeFacts are what matters of a store and of one bucket in it.
+type storeFacts struct {
+	endpoint      string
+	lota          bool
+	reached       s3store.Reached
+	reachErr      error
+	credential    s3store.CredentialFacts
+	credentialErr error
+
+	bucket    string // "" for none
+	bucketErr error
+	region    string
+	virtual   bool
+	hashed    bool // its keys look so
+	layout    layoutOptions
+}
+
+// lookAtStore gathers them, of the bucket that is named, if any.
+func lookAtStore(ctx context.Context, s *stack, bucketName, prefix string) (f storeFacts) {
+	f.bucket, f.layout = bucketName, s.layout.options
+	f.endpoint, _ = s.client.Using()
+	f.lota = s.client.UsesLota()
+	f.reached, f.reachErr = s.client.Reach(ctx)
+	f.credential, f.credentialErr = s.client.Credential(ctx)
+	if bucketName == "" || f.reachErr != nil {
+		return f
+	}
+	b, err := s.client.BucketBelow(ctx, bucketName, s.layout.allowed(prefix))
+	if f.bucketErr = err; err != nil {
+		return f
+	}
+	f.region, f.virtual = b.Region(), b.VirtualHosted()
+	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: s.layout.allowed(prefix), PageSize: 3}) {
+		f.bucketErr = err
+		f.hashed = hashed.LooksHashed(page.Entries)
+		break
+	}
+	return f
+}
+
+// judgeStore says what is to be thought of a store.
+func judgeStore(f storeFacts, now time.Time) []finding {
+	all := []finding{judgeEndpoint(f)}
+	if f.reachErr == nil {
+		all = append(all, judgeClock(f))
+	}
+	all = append(all, judgeCredential(f, now))
+	if f.bucket == "" || f.reachErr != nil {
+		return all
+	}
+	if f.bucketErr != nil {
+		explained := explainStore(f.bucketErr, f.bucket, storeOptions{endpoint: f.endpoint})
+		return append(all, finding{"bucket", mistaken, explained.Error(), ""})
+	}
+	all = append(all, finding{"bucket", fine, fmt.Sprintf("%s can be listed; its region is %s", f.bucket, f.region), ""}, judgeAddressing(f))
+	if f.hashed && !f.layout.hashed() {
+		all = append(all, finding{"key layout", warned, "the keys of the bucket look hashed", "mount it with --key-layout hashed"})
+	}
+	return all
+}
+
+func judgeEndpoint(f storeFacts) finding {
+	where := f.endpoint
+	if where == "" {
+		where = "AWS"
+	}
+	if f.reachErr != nil {
+		return finding{"endpoint", mistaken, fmt.Sprintf("%s cannot be reached (%s)", where, storeReason(f.reachErr)), "check --endpoint and the network"}
+	}
+	what := ""
+	if f.lota {
+		what = ", CoreWeave's node cache,"
+	}
+	found := finding{"endpoint", fine, fmt.Sprintf("%s%s answers in %s", where, what, f.reached.Took.Round(100*time.Microsecond)), ""}
+	if u, err := url.Parse(where); err == nil && strings.HasSuffix(u.Hostname(), "cwobject.com") {
+		found.Severity, found.Advice = noted, "inside a cluster, --endpoint auto takes LOTA"
+	}
+	return found
+}
+
+// clockBound is how far a clock may be off: stores refuse signatures of another quarter of an hour, and their Date has whole seconds.
+const clockBound = 5 * time.Minute
+
+func judgeClock(f storeFacts) finding {
+	if !f.reached.HasDate {
+		return finding{"clock", noted, "the store does not tell its time", ""}
+	}
+	off := f.reached.Clock.Round(time.Second)
+	switch {
+	case off.Abs() > 3*clockBound:
+		return finding{"clock", mistaken, fmt.Sprintf("this machine's clock and the store's are %s apart", off.Abs()), "set the clock: `timedatectl set-ntp true`"}
+	case off.Abs() > clockBound:
+		return finding{"clock", warned, fmt.Sprintf("this machine's clock and the store's are %s apart", off.Abs()), "set the clock: `timedatectl set-ntp true`; 15 minutes are refused"}
+	}
+	return finding{"clock", fine, fmt.Sprintf("this machine's clock and the store's are within %s", max(off.Abs(), time.Second)), ""}
+}
+
+func judgeCredential(f storeFacts, now time.Time) finding {
+	c := f.credential
+	switch {
+	case f.credentialErr != nil:
+		return finding{"credentials", mistaken, "there are none: " + storeReason(f.credentialErr), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a --profile"}
+	case c.KeyID == "":
+		return finding{"credentials", fine, "requests are not signed (--no-sign-request)", ""}
+	case c.Expires.IsZero():
+		return finding{"credentials", fine, fmt.Sprintf("access key %s of %s, which does not expire", shortened(c.KeyID), c.Source), ""}
+	case c.Expires.Before(now):
+		return finding{"credentials", mistaken, fmt.Sprintf("access key %s of %s has expired on %s", shortened(c.KeyID), c.Source, c.Expires.Format(time.DateTime)), "renew it"}
+	}
+	return finding{"credentials", fine, fmt.Sprintf("access key %s of %s, until %s", shortened(c.KeyID), c.Source, c.Expires.Format(time.DateTime)), ""}
+}
+
+// shortened is enough of a key's id to tell it from others.
+func shortened(id string) string {
+	if len(id) <= 8 {
+		return id
+	}
+	return id[:4] + "..." + id[len(id)-4:]
+}
+
+func judgeAddressing(f storeFacts) finding {
+	if f.virtual {
+		return finding{"addressing", fine, "the bucket is in the host's name", ""}
+	}
+	if u, err := url.Parse(f.endpoint); err == nil && (strings.HasSuffix(u.Hostname(), "cwobject.com") || strings.HasSuffix(u.Hostname(), "cwlota.com")) {
+		return finding{"addressing", mistaken, "the bucket is in the path, which CoreWeave refuses", "leave --path-style out, and addressing_style of the profile"}
+	}
+	return finding{"addressing", fine, "the bucket is in the path", ""}
+}
+
+// errNoProbe says that nobody has probed yet.
+var errNoProbe = errors.New("not probed")

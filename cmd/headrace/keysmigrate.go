@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/hashed"
+)
+
+// migration moves objects from plain keys to hashed ones.
+type migration struct {
+	options  *keysOptions
+	failures failures
+
+	moved, bytes atomic.Int64
+	there        int // keys that are hashed already
+}
+
+// migrate moves what is below a prefix. Objects are moved one by one, each whole, so that an end at any point leaves each under one of its keys, or (between copy and
+// removal) under both.
+func (o *keysOptions) migrate(ctx context.Context, from string) error {
+	stores := newStores(o.store)
+	defer stores.close()
+	at, err := stores.place(ctx, from)
+	if err != nil {
+		return err
+	}
+	m := &migration{options: o}
+	bar := newBar(o.stderr, 1, progressbar.OptionShowIts())
+	var found int64
+	var g errgroup.Group
+	g.SetLimit(o.jobs)
+	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
+	for page, err := range at.bucket.List(ctx, objstore.ListOptions{Prefix: at.key}) {
+		if err != nil {
+			m.failures.add(err)
+			break
+		}
+		for _, e := range page.Entries {
+			if _, ok := hashed.Decode(e.Key); ok {
+				m.there++
+				continue
+			}
+			found++
+			bar.ChangeMax64(found)
+			g.Go(func() error {
+				if ctx.Err() == nil {
+					m.take(ctx, object{at.bucket, e})
+					_ = bar.Add(1)
+				}
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // what failed is in failures
+	_ = bar.Finish()
+	did := "moved"
+	if o.dryRun {
+		did = "would move"
+	}
+	fmt.Fprintf(o.stdout, "%s %d objects, %s; %d were hashed already\n", did, m.moved.Load(), sizeText(m.bytes.Load()), m.there)
+	return m.failures.outcome(ctx)
+}
+
+func (m *migration) take(ctx context.Context, o object) {
+	to := hashed.Encode(o.Key)
+	if m.options.dryRun {
+		fmt.Fprintf(m.options.stdout, "%s -> %s\n", o.Key, to)
+	} else if err := moveObject(ctx, o, to); err != nil {
+		if ctx.Err() == nil {
+			m.failures.add(fmt.Errorf("%s: %w", o.name(), err))
+		}
+		return
+	}
+	m.moved.Add(1)
+	m.bytes.Add(o.Size)
+}
+
+// moveObject moves an object to a key where nothing is, or a copy of it that an earlier run has made.
+func moveObject(ctx context.Context, o object, to string) error {
+	if renamer, ok := objstore.AsRenamer(o.bucket); ok {
+		err := renamer.Rename(ctx, to, o.version(), objstore.Condition{IfNew: true})
+		if !errors.Is(err, objstore.ErrUnsupported) && !errors.Is(err, objstore.ErrExists) {
+			return err
+		}
+	}
+	_, err := o.bucket.Stat(ctx, to) // not all stores know conditions of copies, and some ignore them
+	switch {
+	case err == nil:
+		err = isCopy(ctx, o, to)
+	case errors.Is(err, objstore.ErrNotExist):
+		_, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{IfNew: true})
+		if errors.Is(err, objstore.ErrUnsupported) {
+			_, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	now, err := o.bucket.Stat(ctx, o.Key)
+	switch {
+	case errors.Is(err, objstore.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case now.ETag != o.ETag:
+		return fmt.Errorf("it was copied, and replaced meanwhile: remove %s and run again: %w", to, objstore.ErrChanged)
+	}
+	return o.bucket.Delete(ctx, o.Key)
+}
+
+// isCopy makes sure that what is under a key is the same content.
+func isCopy(ctx context.Context, o object, to string) error {
+	e, err := o.bucket.Stat(ctx, to)
+	if err != nil {
+		return err
+	}
+	same, err := objstore.SameContent(ctx, o.bucket, o.version(), objstore.VersionOf(o.bucket, e))
+	if err == nil && !same {
+		err = fmt.Errorf("%s is there already, with another content: %w", to, objstore.ErrExists)
+	}
+	return err
+}

@@ -1,0 +1,102 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/cwsim"
+)
+
+// `headrace doctor` looks at machine and store, one line a finding, and names large objects of one piece; nothing is written without --probe.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("small", mib)
+	must[objstore.Entry](t)(l.Bucket(lotaBucket).Put(t.Context(), "models/large", bytes.NewReader(make([]byte, 65*mib)), 65*mib, objstore.Condition{}, objstore.Attributes{}))
+	out := l.run(13, "", "doctor", "s3://"+lotaBucket, "--endpoint", "auto", "--cache-dir", filepath.Join(t.TempDir(), "cache"), "--memory", "64MiB")
+	for _, want := range []string{
+		"fuse", "kernel", "requests", "open files", "memory", "cache disk", "disk speed", "CoreWeave's node cache, answers in", "clock",
+		"of EnvConfigCredentials, which does not expire", "training can be listed; its region is US-EAST-04A", "the bucket is in the host's name",
+		"nobody has found out what this store can do", "s3://training/models/large, 65 MiB, is of one piece: `headrace restripe s3://training/models/large`",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("does not say %q:\n%s", want, out)
+		}
+	}
+	for _, r := range l.Requests() {
+		if r.Method != "GET" && r.Method != "HEAD" {
+			t.Errorf("wrote: %+v", r)
+		}
+	}
+	m := l.mount("auto", "--read-only")
+	if out := l.run(13, "", "doctor", m.path("models")); !strings.Contains(out, "large, 65 MiB, is of one piece") {
+		t.Errorf("a directory: %s", out)
+	}
+	if out := l.run(14, "", "doctor", "s3://none", "--endpoint", "auto"); !strings.Contains(out, "there is no bucket none") {
+		t.Errorf("no bucket: %s", out)
+	}
+	l.Down(cwsim.LotaHost, true)
+	l.Down(cwsim.OriginHost, true)
+	if out := l.run(14, "", "doctor", "--endpoint", "http://cwlota.com"); !strings.Contains(out, "cannot be reached") {
+		t.Errorf("no store: %s", out)
+	}
+}
+
+// --probe finds out what a store can do, by objects of its own that it removes, and is remembered.
+func TestDoctorProbe(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("small", 5)
+	args := []string{"doctor", "s3://" + lotaBucket, "--endpoint", "http://cwlota.com", "--memory", "64MiB"}
+	said := func(out string) (can []string) {
+		for line := range strings.Lines(out) {
+			var f struct{ Check, Severity, Found string }
+			if err := json.Unmarshal([]byte(line), &f); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if f.Check == "store can" && f.Severity == "ok" {
+				can = append(can, f.Found)
+			}
+		}
+		return can
+	}
+	probed := said(l.run(0, "", append(args, "--probe", "--json")...))
+	if text := strings.Join(probed, "\n"); len(probed) != 9 || !strings.Contains(text, "RenameObject") || !strings.Contains(text, "checksums of what is sent") {
+		t.Errorf("can: %q", probed)
+	}
+	before := len(l.Requests())
+	if again := said(l.run(0, "", append(args, "--json")...)); len(again) != 9 {
+		t.Errorf("remembered: %q", again)
+	}
+	for _, r := range l.Requests()[before:] {
+		if strings.Contains(r.Key, ".headrace-probe-") {
+			t.Errorf("probed again: %+v", r)
+		}
+	}
+	for page, err := range l.Bucket(lotaBucket).List(t.Context(), objstore.ListOptions{}) {
+		if err != nil || len(page.Entries) != 1 {
+			t.Errorf("left: %+v, %v", page.Entries, err)
+		}
+	}
+	// A real server, which has no rename.
+	b := newBucket(t)
+	b.put("object", 1, 5)
+	cmd := exec.Command(must[string](t)(shared.raced()), "doctor", b.source(), "--probe", "--memory", "64MiB", "--endpoint", b.server.Endpoint())
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir())
+	out, _ := cmd.CombinedOutput()
+	if !strings.Contains(string(out), "store cannot RenameObject") || !strings.Contains(string(out), "conditional PUT of a new object (probed") {
+		t.Errorf("versitygw: %s", out)
+	}
+	if left := must[[]string](t)(filepath.Glob(filepath.Join(b.server.Dir(), b.name, ".headrace*", "*"))); len(left) > 0 {
+		t.Errorf("versitygw has left %q", left)
+	}
+	if out := l.run(2, "", "doctor", "--probe"); !strings.Contains(out, "s3://BUCKET") {
+		t.Errorf("--probe without a bucket: %s", out)
+	}
+}

@@ -1,0 +1,68 @@
+package integration
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/cwsim"
+)
+
+// `headrace replicate` keeps copies of hot objects under other hashes; a mount with --replicas reads from all of them, never from one that is not the same, and not at all when they are removed.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("cold", mib)
+	content := bytes.Repeat([]byte("0123456789abcdef"), 70<<20/16)
+	must[objstore.Entry](t)(l.Bucket(lotaBucket).Put(t.Context(), "hot", bytes.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{}))
+	args := []string{"replicate", "s3://" + lotaBucket + "/hot", "--endpoint", "http://cwlota.com"}
+	if got := l.run(0, "", append(args, "--copies", "3", "--dry-run")...); !strings.Contains(got, "would keep 3 copies of each of 1 objects, 210 MiB in all") {
+		t.Errorf("dry run: %s", got)
+	}
+	if got := l.run(0, "", append(args, "--copies", "3")...); !strings.Contains(got, "1 objects have 3 copies each") {
+		t.Errorf("replicate: %s", got)
+	}
+	m := startMount(t, mountSpec{
+		source: "s3://" + lotaBucket, endpoint: "http://cwlota.com", environment: l.environment, provoked: slog.LevelWarn,
+		flags: []string{"--replicas", "--memory", "32MiB", "--read-mode", "direct"},
+	})
+	const fromCopy, fellBack = "headrace_replica_reads_total", "headrace_replica_fallbacks_total"
+	m.read("cold") // has it look for manifests
+	eventually(t, patience, "the manifest to be read", func() bool {
+		return len(l.keys(0, func(r cwsim.Request) bool { return reads(r) && strings.HasSuffix(r.Key, ".json") })) > 0
+	})
+	before := len(l.Requests())
+	if got := m.read("hot"); got != string(content) {
+		t.Error("the content is another")
+	}
+	used := make(map[string]bool)
+	for _, key := range l.keys(before, reads) {
+		used[key] = true
+	}
+	if len(used) < 3 || m.counters(fromCopy)[fromCopy] < 3 {
+		t.Errorf("read from %v, %v times from copies", used, m.counters(fromCopy)[fromCopy])
+	}
+	// A copy that somebody has written over is not read.
+	for key := range used {
+		if key != "hot" {
+			l.put(key, int64(len(content)))
+		}
+	}
+	m.read("cold")
+	if got := m.read("hot"); got != string(content) || m.counters(fellBack)[fellBack] == 0 {
+		t.Errorf("copies that are not the same: %v reads went to the original", m.counters(fellBack)[fellBack])
+	}
+	if got := l.run(0, "", append(args, "--copies", "0")...); !strings.Contains(got, "1 objects have 0 copies each") {
+		t.Errorf("removal: %s", got)
+	}
+	for page, err := range l.Bucket(lotaBucket).List(t.Context(), objstore.ListOptions{}) {
+		if err != nil || len(page.Entries) != 2 {
+			t.Errorf("left: %+v, %v", page.Entries, err)
+		}
+	}
+	if got := l.run(2, "", args...); !strings.Contains(got, "--copies") {
+		t.Errorf("without a number: %s", got)
+	}
+}

@@ -1,0 +1,53 @@
+package integration
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/cwsim"
+)
+
+// `headrace restripe` puts large objects of one piece into parts, on the store's side, with what goes along with them, and leaves the others.
+func TestRestripe(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("models/small", mib)
+	store := l.Bucket(lotaBucket)
+	attrs := objstore.Attributes{ContentType: "application/x-model", Metadata: map[string]string{"step": "7"}, Tags: "a=1"}
+	content := strings.Repeat("0123456789abcdef", 130<<20/16)
+	before := must[objstore.Entry](t)(store.Put(t.Context(), "models/large", strings.NewReader(content), int64(len(content)), objstore.Condition{}, attrs))
+	m := l.mount("http://cwlota.com")
+	if got := l.run(0, "", "restripe", "--dry-run", m.path("models")); !strings.Contains(got, "s3://training/models/large 130 MiB") || !strings.Contains(got, "would copy 1 objects, 130 MiB; 1 need it not") {
+		t.Errorf("dry run: %s", got)
+	}
+	if got := l.run(0, "", "restripe", m.path("models")); !strings.Contains(got, "copied 1 objects in parts, 130 MiB") {
+		t.Errorf("restripe: %s", got)
+	}
+	after := must[objstore.Entry](t)(store.Stat(t.Context(), "models/large"))
+	if !strings.HasSuffix(after.ETag, "-3") || after.ContentType != attrs.ContentType || after.Metadata["step"] != "7" {
+		t.Errorf("after: %+v", after)
+	}
+	if tags := must[string](t)(store.Tags(t.Context(), "models/large")); tags != attrs.Tags {
+		t.Errorf("its tags are %q", tags)
+	}
+	old := objstore.VersionOf(store, before)
+	if _, err := store.Open(t.Context(), old, objstore.Range{Len: 1}); err == nil {
+		t.Error("the object of one piece is still there")
+	}
+	if got := must[[]byte](t)(os.ReadFile(m.path("models", "large"))); string(got) != content {
+		t.Error("the content has changed")
+	}
+	for _, r := range l.Requests() {
+		if reads(r) && r.Key == "models/large" && r.At.Before(after.ModTime) {
+			t.Errorf("its bytes came here: %+v", r)
+		}
+	}
+	if got := l.run(0, "", "restripe", "s3://training", "--endpoint", "http://cwlota.com"); !strings.Contains(got, "copied 0 objects") {
+		t.Errorf("again: %s", got)
+	}
+	if got := l.run(10, "", "restripe", "s3://training/none", "--endpoint", "http://cwlota.com"); !strings.Contains(got, "s3://training/none") {
+		t.Errorf("what is not there: %s", got)
+	}
+}

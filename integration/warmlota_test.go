@@ -1,0 +1,117 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore/cwsim"
+)
+
+const large = cwsim.LargestUncached + 1
+
+// `headrace warm --lota` has LOTA fetch large objects, by one request each that brings no bytes here, and nothing small.
+func TestWarmLota(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	var keys []string
+	for i := range 5 {
+		keys = append(keys, fmt.Sprint("set/", i))
+		l.put(keys[i], large)
+	}
+	l.put("set/small", large-1)
+	l.put("settle", large)
+	m := l.mount("http://cwlota.com", "--read-only")
+
+	before := len(l.Requests())
+	if got := l.run(0, "", "warm", "--lota", "--dry-run", m.path("set")); !strings.Contains(got, "would ask LOTA for 5 objects") || len(l.keys(before, prestages)) > 0 {
+		t.Errorf("dry run: %s", got)
+	}
+	// A mount says how its store is reached; only its directory is named.
+	if got := l.run(0, "", "warm", "--lota", m.path("set")); !strings.Contains(got, "asked LOTA for 5 objects, 19 MiB") || !strings.Contains(got, "left out 1 of 4 MB") {
+		t.Errorf("warm --lota: %s", got)
+	}
+	if got := l.keys(before, prestages); !slices.Equal(got, keys) {
+		t.Errorf("asked for %q", got)
+	}
+	if got := l.keys(before, reads); slices.ContainsFunc(got, func(key string) bool { return key != "set" }) { // what a HEAD of a prefix means is asked by a GET
+		t.Errorf("read %q", got)
+	}
+	for _, key := range keys {
+		if !l.Resident(lotaBucket, key) {
+			t.Errorf("LOTA does not hold %s", key)
+		}
+	}
+	// Without a mount, by URL and from a list; an endpoint that is an address is as good.
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("s3://"+lotaBucket+"/settle\ns3://"+lotaBucket+"/missing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := l.run(10, "", "warm", "--lota", "--json", "--list", list, "--endpoint", "http://cwlota.com")
+	var result struct {
+		Lota   struct{ Objects, Small, Done int }
+		Failed int
+	}
+	text, _, _ := strings.Cut(out, "\n")
+	if err := json.Unmarshal([]byte(text), &result); err != nil || result.Lota.Objects != 1 || result.Failed != 1 {
+		t.Errorf("a list: %s (%v)", out, err)
+	}
+	if got := l.run(2, "", "warm", "--verify", m.path("set")); !strings.Contains(got, "--lota") {
+		t.Errorf("--verify alone: %s", got)
+	}
+	if got := l.run(2, "", "warm", "s3://"+lotaBucket+"/set"); !strings.Contains(got, "--lota") {
+		t.Errorf("a URL without --lota: %s", got)
+	}
+}
+
+// A run that failed for some goes on with those, and one that came to its end begins anew.
+func TestWarmLotaGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	for i := range 4 {
+		l.put(fmt.Sprint("set/", i), large)
+	}
+	args := []string{"warm", "--lota", "--endpoint", "http://cwlota.com", "s3://" + lotaBucket + "/set", "s3://" + lotaBucket + "/missing"}
+	l.run(10, "", args...)
+	before := len(l.Requests())
+	if got := l.run(10, "", args...); !strings.Contains(got, "asked LOTA for 0 objects") || !strings.Contains(got, "4 that it was asked for before") {
+		t.Errorf("again: %s", got)
+	}
+	l.put("missing", large)
+	l.put("set/1", large+1) // another version
+	l.run(0, "", args...)
+	if got := l.keys(before, prestages); !slices.Equal(got, []string{"missing", "set/1"}) {
+		t.Errorf("asked again for %q", got)
+	}
+	before = len(l.Requests())
+	l.run(0, "", args...)
+	if got := l.keys(before, prestages); len(got) != 5 {
+		t.Errorf("after a run that came to its end: asked for %q", got)
+	}
+}
+
+// --verify tells from first bytes what became resident; --both also fills the node's own cache.
+func TestWarmLotaVerify(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{Miss: 200 * time.Millisecond})
+	for i := range 40 {
+		l.put(fmt.Sprintf("set/%02d", i), large)
+	}
+	out := l.run(0, "", "warm", "--lota", "--verify", "--settle", "10ms", "--endpoint", "http://cwlota.com", "s3://"+lotaBucket)
+	if !strings.Contains(out, "verify: LOTA holds about 100%") {
+		t.Errorf("verify: %s", out)
+	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	m := startMount(t, mountSpec{
+		source: "s3://" + lotaBucket, endpoint: "http://cwlota.com", environment: l.environment, cacheDir: cache, flags: []string{"--read-only", "--cache-dir", cache},
+	})
+	out = l.run(0, "", "warm", "--both", m.path("set", "0*"))
+	if !strings.Contains(out, "asked LOTA for 10 objects") || !strings.Contains(out, "read 10 files, 38 MiB; 0 were in the cache") {
+		t.Errorf("both: %s", out)
+	}
+}
