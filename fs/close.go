@@ -83,15 +83,21 @@ func (f *fileSystem) closeFile(h *fileHandle) {
 	n := h.node
 	f.passthrough.end(n.endIO())
 	if h.writable {
-		n.mu.Lock()
-		u, last, stored := n.upload, n.opens == 1, n.kept
-		due := u != nil && !n.removed && !n.lost && u.Changed()
-		n.mu.Unlock()
-		if due && (last || h.writers.any(stored)) {
-			f.publishLater(n, u)
-		}
+		f.publishLast(n, &h.writers)
 	}
 	f.closeNode(n)
+}
+
+// publishLast has what was written be stored, with nobody waiting for it, if the caller's is the last use of the node or writers have written since
+// the last publication. writers may be nil.
+func (f *fileSystem) publishLast(n *node, w *writers) {
+	n.mu.Lock()
+	u, last, stored := n.upload, n.opens == 1, n.kept
+	due := u != nil && !n.removed && !n.lost && u.Changed()
+	n.mu.Unlock()
+	if due && (last || w != nil && w.any(stored)) {
+		f.publishLater(n, u)
+	}
 }
 
 // closeNode ends a handle's use of its node.

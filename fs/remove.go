@@ -54,15 +54,20 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 }
 
 // keepContent lets those who have a file open read on when its name is gone or means something else: what is not here of what they read is
-// fetched.
+// fetched. It counts as a handle meanwhile: the last of the others may be released at any moment, and would end the upload that is fetched into.
 func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 	n.mu.Lock()
 	if n.opens == 0 || n.io.mode == ioPassthrough || n.removed { // a local file stays
 		n.mu.Unlock()
 		return nil
 	}
+	n.opens++
 	u, began, err := f.uploadLocked(n, fromVersion, false)
 	n.mu.Unlock()
+	defer func() {
+		f.publishLast(n, nil)
+		f.closeNode(n)
+	}()
 	if began {
 		f.nodes.hold(n)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // mkdir makes a directory that other clients see as a marker; rmdir removes it, and is ENOTEMPTY when something is in it.
@@ -138,6 +140,31 @@ func TestRemoveUnstored(t *testing.T) {
 	checkMissing(t, m.path("file"))
 	if puts := countOf(p.take(t), "PUT "); puts > 0 {
 		t.Errorf("%d PUTs were made", puts)
+	}
+	b.wantNothing("file")
+}
+
+// A file may be closed while it is being unlinked, and its content fetched for who had it open: nobody is left to read it, and the name is gone.
+func TestCloseWhileUnlinked(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	b.put("file", 1, 3*chunk)
+	p := newProxy(t, b.server.Endpoint())
+	m := startMount(t, mountSpec{source: b.source(), endpoint: p.endpoint()})
+	f := must[*os.File](t)(os.Open(m.path("file")))
+	held := p.inject(&fault{operation: "GET", key: "file", act: hold()})
+	unlinked := make(chan error, 1)
+	go func() { unlinked <- os.Remove(m.path("file")) }()
+	eventually(t, patience, "the content to be asked for", func() bool { return held.hits() > 0 })
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := unix.Statfs(m.dir, new(unix.Statfs_t)); err != nil { // a round trip, so that the release is likely to have come
+		t.Error(err)
+	}
+	p.heal()
+	if err := <-unlinked; err != nil {
+		t.Errorf("unlink: %v", err)
 	}
 	b.wantNothing("file")
 }
