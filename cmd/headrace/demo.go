@@ -40,6 +40,7 @@ func demoCommand() *cli.Command {
 				source: source{bucket: demoBucket},
 				store:  storeOptions{maxConcurrency: defaultConcurrency},
 				read:   read,
+				cache:  cacheOptions{policy: oneOf("all")},
 				write:  writeOptions{closeTimeout: defaultCloseTimeout, keepRemoved: defaultKeepRemoved, exclusiveCreate: oneOf("close", "open")},
 				files:  fileOptions{uid: uint(os.Getuid()), gid: uint(os.Getgid()), fileMode: defaultFileMode, dirMode: defaultDirMode},
 				daemon: daemon,
