@@ -24,7 +24,11 @@ func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
 	if st, err := file.Stat(); err != nil || st.Size() != v.Size {
 		return false
 	}
-	records, err := recordsOf(v, file)
+	err := writeOut(file, 0, 0) // so that what is in the page cache now is what will be there: see dataFile.writeAt
+	var records []chunkRecord
+	if err == nil {
+		records, err = recordsOf(v, file)
+	}
 	if err != nil {
 		t.fail("adopt", err)
 		return false

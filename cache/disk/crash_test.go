@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -34,44 +35,93 @@ func TestMain(m *testing.M) {
 // crashLimit is small enough that what comes pushes out what is there.
 const crashLimit = 9 * mib
 
-// workUntilCrash keeps and evicts, and kills the process at a step.
+// crashSteps are all that a crash may come after. Each must be come upon.
+var crashSteps = []string{
+	"before commit", "after commit", "before data", "file", "block", "after data", "remove", "punch", "leftover", "before adoption", "adopted", "undone", "recovered",
+}
+
+// crashVersions are what the cache is worked on with: some of one chunk, some of two, of which the end is kept and the beginning.
+func crashVersions() (versions []objstore.Version) {
+	for i := range int64(4) {
+		versions = append(versions, versionOf(fmt.Sprint("one", i), (i%3+1)*mib+77), versionOf(fmt.Sprint("two", i%2), ChunkSize+2*mib+77))
+	}
+	return versions
+}
+
+// workUntilCrash keeps, evicts, drops and adopts, and kills the process at a step, whose name it leaves.
 func workUntilCrash(dir string, seed uint64, step int) {
-	steps := 0
-	crash := func(string) {
-		if steps++; steps == step {
+	var steps atomic.Int64
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	var tier *Tier
+	crash := func(name string) {
+		if steps.Add(1) == int64(step) {
+			_ = os.WriteFile(dir+".step", []byte(name), 0o600)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
+		switch name {
+		case "before data":
+			if rnd.IntN(4) == 0 {
+				tier.space.minFree = 1 << 50 // others have filled the disk
+			}
+		case "after data":
+			tier.space.minFree = 1
+		}
 	}
-	tier, err := Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib, crash: crash})
+	var err error
+	if tier, err = Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib, crash: crash}); err == nil {
+		for range 20 {
+			err = errors.Join(err, workOnce(tier, rnd))
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	rnd := rand.New(rand.NewPCG(seed, seed))
-	for range 12 {
-		v := versionOf(fmt.Sprint(rnd.IntN(6)), int64(rnd.IntN(3)+1)*mib+77)
-		tier.Used(v, 0)
-		data := contentOf(v, 0)
-		if rnd.IntN(4) == 0 {
-			if err := adoptOne(tier, v, data); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			continue
-		}
-		done := make(chan struct{})
-		blocks := allBlocks(len(data)) & Blocks(1+rnd.IntN(15))
-		if blocks == 0 || !tier.Offer(&Offer{Version: v, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
-			continue
-		}
-		<-done
-		if rnd.IntN(4) == 0 {
-			_ = tier.order(func() error { _, err := tier.evictSome(1); return err })
-			_ = tier.order(func() error { tier.commit(nil); return nil })
-		}
-	}
 	_ = tier.Close()
+}
+
+// workOnce does something at random, and waits for it.
+func workOnce(tier *Tier, rnd *rand.Rand) error {
+	versions := crashVersions()
+	v := versions[rnd.IntN(len(versions))]
+	chunk := rnd.Int64N((v.Size + ChunkSize - 1) / ChunkSize)
+	switch rnd.IntN(8) {
+	case 0:
+		return tier.order(func() error {
+			_, err := tier.evictSome(1)
+			tier.commit(nil)
+			return err
+		})
+	case 1: // a block turns out to be damaged
+		h := hashVersion(v)
+		return tier.order(func() error {
+			r, ok, err := tier.catalog.version(h)
+			if err != nil || !ok {
+				return err
+			}
+			k := chunkKey{r.id, uint32(chunk)}
+			c, _, err := tier.catalog.chunk(k)
+			return errors.Join(err, tier.dropNow(k, c, c.present&-c.present))
+		})
+	case 2, 3:
+		if v.Size > ChunkSize {
+			return nil
+		}
+		return adoptOne(tier, v, contentOf(v, 0))
+	}
+	tier.Used(v, chunk)
+	data := contentOf(v, chunk)
+	defer freeBytes(data)
+	blocks := allBlocks(len(data)) & Blocks(1+rnd.IntN(15))
+	done := make(chan struct{})
+	if blocks != 0 && tier.Offer(&Offer{Version: v, Chunk: chunk, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
+		<-done
+	}
+	if rnd.IntN(2) == 0 {
+		return tier.order(func() error { tier.commit(nil); return nil })
+	}
+	return nil
 }
 
 // adoptOne has a file be taken over that somebody has written beside the cache.
@@ -89,20 +139,46 @@ func adoptOne(tier *Tier, v objstore.Version, data []byte) error {
 
 // TestCrashPoints: killed at every step, a cache has blocks that are right, and no more on disk than it may.
 func TestCrashPoints(t *testing.T) {
+	missing := map[string]bool{}
+	for _, name := range crashSteps {
+		missing[name] = true
+	}
 	for seed := range uint64(3) {
 		dir := filepath.Join(t.TempDir(), "c")
-		for step, crashed := 1, true; crashed && step < 100; step += 1 + int(seed) {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", crashVariable, dir, seed, step))
-			out, err := cmd.CombinedOutput()
-			var exit *exec.ExitError
-			crashed = errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-			if err != nil && !crashed {
-				t.Fatalf("step %d: %v: %s", step, err, out)
+		for step, crashed := 1, true; crashed; step += 1 + 2*int(seed) {
+			var name, again string
+			name, crashed = crashAt(t, dir, seed, step)
+			delete(missing, name)
+			if crashed && seed%2 == 1 { // and in recovering from that
+				again, _ = crashAt(t, dir, seed, 1+step%3)
+				delete(missing, again)
 			}
-			checkAfterCrash(t, dir, fmt.Sprintf("seed %d step %d", seed, step))
+			checkAfterCrash(t, dir, fmt.Sprintf("seed %d step %d, %s %s", seed, step, name, again))
 		}
 	}
+	for name := range missing {
+		t.Errorf("there was no crash at %q", name)
+	}
+}
+
+// crashAt works on a directory until a step, and tells which one that was: crashed is false when it came to none.
+func crashAt(t *testing.T, dir string, seed uint64, step int) (name string, crashed bool) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", crashVariable, dir, seed, step))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return "", false
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("step %d: %v: %s", step, err, out)
+	}
+	b, err := os.ReadFile(dir + ".step")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b), true
 }
 
 func checkAfterCrash(t *testing.T, dir, when string) {
@@ -114,11 +190,10 @@ func checkAfterCrash(t *testing.T, dir, when string) {
 	if used, sums := diskUsage(t, dir), tier.catalog.sums(); used > sums.space || used > crashLimit {
 		t.Errorf("%s: %d bytes on disk, %d in the index", when, used, sums.space)
 	}
-	for i := range 6 {
-		for n := range int64(3) {
-			v := versionOf(fmt.Sprint(i), (n+1)*mib+77)
-			present := tier.Present(v, 0)
-			if got := found(t, tier, v, 0); got != present {
+	for _, v := range crashVersions() {
+		for chunk := int64(0); chunk*ChunkSize < v.Size; chunk++ {
+			present := tier.Present(v, chunk)
+			if got := found(t, tier, v, chunk); got != present {
 				t.Errorf("%s: %v: %05b of %05b are right", when, v, got, present)
 			}
 		}

@@ -149,7 +149,8 @@ func aligned(b []byte) []byte {
 	return b[skip : skip+BlockSize]
 }
 
-// writeAt writes all of b.
+// writeAt writes all of b. What goes by way of the page cache has left it for the disk when it returns: the kernel may find only then that the disk has no room
+// for it, or fails, and would give what was there before once its pages are used for something else. It is not made to last: see the package's first invariant.
 func (d *dataFile) writeAt(b []byte, off int64) error {
 	n := d.directly(b, off)
 	if n > 0 {
@@ -161,6 +162,16 @@ func (d *dataFile) writeAt(b []byte, off int64) error {
 		if _, err := d.plain.WriteAt(b[n:], off+int64(n)); err != nil {
 			return err
 		}
+		return writeOut(d.plain, off+int64(n), int64(len(b)-n))
+	}
+	return nil
+}
+
+// writeOut has the page cache write n bytes of a file at an offset, to its end for 0, and waits for it.
+func writeOut(f *os.File, off, n int64) error {
+	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	if err := unix.SyncFileRange(int(f.Fd()), off, n, all); err != nil {
+		return &os.PathError{Op: "sync_file_range", Path: f.Name(), Err: err}
 	}
 	return nil
 }

@@ -1,5 +1,10 @@
 package disk
 
+import (
+	"errors"
+	"os"
+)
+
 const (
 	// sampled is how many chunks in a row are looked at to find the one to evict.
 	sampled = 8
@@ -27,14 +32,16 @@ func (t *Tier) evictOne(newcomer *uint64) (v victim, ok bool, err error) {
 		if err != nil {
 			return v, false, err
 		}
-		if !found {
-			continue
-		}
-		if newcomer != nil && !t.admits(*newcomer, worth) {
+		if found && newcomer != nil && !t.admits(*newcomer, worth) {
 			return v, false, nil
 		}
-		if v, ok, err = t.remove(key); ok || err != nil {
-			return v, ok, err
+		if found {
+			if v, ok, err = t.remove(key); ok || err != nil {
+				return v, ok, err
+			}
+		}
+		if err := t.passOver(keys[len(keys)-1].id); err != nil {
+			return v, false, err
 		}
 	}
 	return v, false, nil
@@ -58,6 +65,22 @@ func (t *Tier) atHand() (keys []chunkKey, err error) {
 		t.catalog.setHand(next)
 	}
 	return keys, nil
+}
+
+// passOver moves the hand past a version of which nothing may go. A pinned file of a terabyte has more chunks than are looked at.
+func (t *Tier) passOver(id uint64) error {
+	h, ok, err := t.catalog.owner(id)
+	if err != nil {
+		return err
+	}
+	r, has, err := t.catalog.version(h)
+	if err != nil {
+		return err
+	}
+	if ok && has && r.pinned || t.uses.isLeased(id) {
+		t.catalog.setHand(chunkKey{id: id + 1})
+	}
+	return nil
 }
 
 // leastWorth finds what goes first among chunks of versions that are not pinned.
@@ -115,8 +138,13 @@ func (t *Tier) remove(k chunkKey) (v victim, ok bool, err error) {
 // giveBack frees the disk space of what was removed, once that is committed.
 func (t *Tier) giveBack(victims []victim) {
 	for _, v := range victims {
-		t.crash("give back")
-		if err := t.giveBackOne(v); err != nil {
+		if v.last {
+			t.crash("remove")
+		} else {
+			t.crash("punch")
+		}
+		if err := t.giveBackOne(v); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.leftovers = append(t.leftovers, v.key) // by what the catalog says then: it may have been written anew
 			t.fail("remove", err)
 		}
 	}
@@ -132,4 +160,54 @@ func (t *Tier) giveBackOne(v victim) error {
 	}
 	defer t.files.release(d)
 	return d.punchBlocks(v.key.index, chunkLength(v.size, v.key.index), v.blocks)
+}
+
+// shrink evicts while the limit, which may be lower than it was, or the disk, which others fill, asks for it.
+func (t *Tier) shrink() {
+	if t.cfg.idle {
+		return
+	}
+	fs, err := statfs(t.dir.path)
+	if err != nil {
+		t.fail("statfs", err)
+		return
+	}
+	for t.catalog.totals.chunks > 0 && t.space.left(t.catalog.totals.space, fs) < 0 {
+		n, err := t.evictSome(shrinkBatch)
+		if err != nil {
+			t.fail("read index", err)
+		}
+		if n == 0 || err != nil || !t.commit(nil) {
+			return
+		}
+		select {
+		case <-t.stop:
+			return
+		default:
+		}
+		if fs, err = statfs(t.dir.path); err != nil {
+			t.fail("statfs", err)
+			return
+		}
+	}
+}
+
+// evictSome evicts so many chunks, fewer where the rest may not go.
+func (t *Tier) evictSome(most int) (n int, err error) {
+	for ; n < most; n++ {
+		before := t.catalog.totals.space
+		v, ok, err := t.evictOne(nil)
+		if err != nil || !ok {
+			return n, err
+		}
+		t.evict(v, before-t.catalog.totals.space)
+	}
+	return n, nil
+}
+
+// evict has the space of a chunk that is out of the catalog given back after the next commit.
+func (t *Tier) evict(v victim, space int64) {
+	t.stats.evicted.Add(1)
+	t.evicted = append(t.evicted, v)
+	t.evictedSpace += space
 }

@@ -21,12 +21,13 @@ type health struct {
 	mu     sync.Mutex // guards what is below
 	told   map[string]bool
 	resume time.Time // when to write again
+	lease  time.Time // when to give leases again
 	broken bool      // the index cannot be used
 }
 
 // isDiskError tells whether an error comes from the disk and not from what is on it.
 func isDiskError(err error) bool {
-	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENODEV} {
+	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENODEV, syscall.ENXIO, syscall.EUCLEAN, syscall.EBADMSG} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -75,6 +76,20 @@ func (h *health) writable(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.broken && !now.Before(h.resume)
+}
+
+// misread notes that the disk did not give back what it has.
+func (h *health) misread(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lease = now.Add(restAfterError)
+}
+
+// leasable tells whether the disk has been readable of late.
+func (h *health) leasable(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.broken && !now.Before(h.lease)
 }
 
 // readable tells whether the index can be used.

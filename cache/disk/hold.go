@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -121,6 +119,7 @@ func (h *Hold) Read(b []byte, off int) bool {
 func (h *Hold) lost(block int, err error) bool {
 	if isDiskError(err) {
 		h.tier.fail("read", err)
+		h.tier.health.misread(h.tier.now())
 	} else {
 		h.tier.stats.lost.Add(1)
 	}
@@ -137,55 +136,14 @@ func (h *Hold) spoilt(block int) bool {
 
 // Release ends the hold.
 func (h *Hold) Release() {
+	if bad := h.end(); bad != 0 {
+		h.tier.drop(h.key, h.record, bad)
+	}
+}
+
+// end lets go of the chunk, and tells which blocks turned out to be bad.
+func (h *Hold) end() (bad Blocks) {
 	h.tier.files.release(h.file)
 	h.tier.uses.free(h.key)
-	if h.bad != 0 {
-		h.tier.drop(h.key, h.record, h.bad)
-	}
-}
-
-// maxChecked is for how many chunks it is remembered which blocks were compared with their checksums. What is forgotten is
-// compared again, at 10 GB/s.
-const maxChecked = 1 << 16
-
-// checkedBlocks remembers which blocks need not be compared with their checksums any more in this process's life.
-type checkedBlocks struct {
-	mu     sync.Mutex // guards everything below
-	chunks *simplelru.LRU[chunkKey, Blocks]
-}
-
-func newCheckedBlocks() *checkedBlocks {
-	// A size that is not positive is the only error, and there is none.
-	chunks, _ := simplelru.NewLRU[chunkKey, Blocks](maxChecked, nil)
-	return &checkedBlocks{chunks: chunks}
-}
-
-func (c *checkedBlocks) has(k chunkKey, block int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	blocks, _ := c.chunks.Get(k)
-	return blocks.Has(block)
-}
-
-func (c *checkedBlocks) all(k chunkKey, blocks Blocks) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, _ := c.chunks.Get(k)
-	return blocks&^known == 0
-}
-
-func (c *checkedBlocks) add(k chunkKey, blocks Blocks) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, _ := c.chunks.Get(k)
-	c.chunks.Add(k, known|blocks)
-}
-
-// forget is for blocks that are not there any more: what is written in their place has other checksums.
-func (c *checkedBlocks) forget(k chunkKey, blocks Blocks) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known, ok := c.chunks.Get(k); ok {
-		c.chunks.Add(k, known&^blocks)
-	}
+	return h.bad
 }

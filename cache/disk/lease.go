@@ -19,8 +19,9 @@ func Borrowed(file *os.File) *Lease { return &Lease{file: file} }
 
 // Lease gives a version whose every byte is on disk, committed, and was compared with its checksum in this process's life. nil when that is not so. Where
 // only the comparison is missing, it is made in the background, so that a later call may succeed. It counts as a use of all chunks.
+// After a block could not be read there are none for a while: who reads by a lease gets the disk's errors, and nobody else hears of them.
 func (t *Tier) Lease(v objstore.Version) *Lease {
-	if v.Size == 0 || !t.health.readable() {
+	if v.Size == 0 || !t.health.leasable(t.now()) {
 		return nil
 	}
 	h := hashVersion(v)

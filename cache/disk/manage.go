@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"go.etcd.io/bbolt"
@@ -128,7 +129,7 @@ func (t *Tier) Verify(ctx context.Context, v objstore.Version) (bad int, err err
 	return bad, nil
 }
 
-// VerifyChunk is Verify for one chunk.
+// VerifyChunk is Verify for one chunk. What is bad has been dropped when it returns, unless somebody else reads the chunk.
 func (t *Tier) VerifyChunk(v objstore.Version, chunk int64) (bad int) {
 	if chunk < 0 || chunk*ChunkSize >= v.Size {
 		return 0
@@ -137,12 +138,16 @@ func (t *Tier) VerifyChunk(v objstore.Version, chunk int64) (bad int) {
 	if hold == nil {
 		return 0
 	}
-	defer hold.Release()
 	t.checked.forget(hold.key, hold.Blocks())
 	buffer := aligned(make([]byte, BlockSize+diskBlock))
 	for i := range blocksPerChunk {
 		if hold.Blocks().Has(i) && !hold.Read(buffer[:blockLength(hold.length, i)], i*BlockSize) {
 			bad++
+		}
+	}
+	if blocks := hold.end(); blocks != 0 {
+		if err := t.order(func() error { return t.dropNow(hold.key, hold.record, blocks) }); err != nil && !errors.Is(err, errClosed) {
+			t.fail("read index", err)
 		}
 	}
 	return bad

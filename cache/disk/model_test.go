@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -22,7 +23,7 @@ type operation struct {
 
 func (o operation) String() string { return fmt.Sprintf("%s %d", o.kind, o.number) }
 
-var operationKinds = []string{"fill", "fill", "fill", "read", "read", "use", "evict", "pin", "unpin", "crash", "corrupt", "restart", "resize"}
+var operationKinds = []string{"fill", "fill", "fill", "read", "read", "use", "evict", "pin", "unpin", "adopt", "lease", "full", "giveUp", "crash", "corrupt", "restart", "resize"}
 
 // modelRun is a tier and what is known of it by other means.
 type modelRun struct {
@@ -31,6 +32,7 @@ type modelRun struct {
 	tier   *Tier
 	limit  int64
 	pinned map[string]bool
+	leases map[objstore.Version]*Lease
 }
 
 // failing collects the first failure, so that a run can be repeated with fewer operations.
@@ -48,9 +50,16 @@ func (f *failing) Fatalf(format string, args ...any) {
 
 const modelLimit = 6 * mib
 
+const modelVersions = 9
+
 func modelVersion(n uint64) objstore.Version {
-	sizes := []int64{1, 4096, 100_000, mib, mib + 1, 2*mib + 5}
-	return versionOf(fmt.Sprint("m", n%9), sizes[n%9%uint64(len(sizes))])
+	sizes := []int64{1, 4096, 100_000, mib, mib + 1, 2*mib + 5, ChunkSize + mib + 5}
+	return versionOf(fmt.Sprint("m", n%modelVersions), sizes[n%modelVersions%uint64(len(sizes))])
+}
+
+// modelChunk is one of the chunks of a version.
+func modelChunk(v objstore.Version, n uint64) int64 {
+	return int64(n>>5) % ((v.Size + ChunkSize - 1) / ChunkSize)
 }
 
 func (m *modelRun) open(limit int64) {
@@ -67,8 +76,64 @@ func (m *modelRun) crash() {
 	t.health.mu.Lock()
 	t.health.broken = true // the last commit is not made
 	t.health.mu.Unlock()
-	if err := t.Close(); err != nil {
+	m.close()
+}
+
+func (m *modelRun) close() {
+	for v, l := range m.leases {
+		l.Release()
+		delete(m.leases, v)
+	}
+	if err := m.tier.Close(); err != nil {
 		m.tb.Fatalf("close: %v", err)
+	}
+}
+
+// fill offers blocks of a chunk, all of them or some.
+func (m *modelRun) fill(v objstore.Version, n uint64) {
+	chunk := modelChunk(v, n)
+	data := contentOf(v, chunk)
+	defer freeBytes(data)
+	done := make(chan struct{})
+	blocks := allBlocks(len(data))
+	if n%3 == 0 || len(data) > modelLimit {
+		blocks &= Blocks(n >> 8)
+	}
+	if blocks != 0 && m.tier.Offer(&Offer{Version: v, Chunk: chunk, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
+		<-done
+	}
+}
+
+// adopt has a written file taken over.
+func (m *modelRun) adopt(v objstore.Version) {
+	if v.Size > modelLimit {
+		return
+	}
+	data := contentOf(v, 0)
+	defer freeBytes(data)
+	if err := adoptOne(m.tier, v, data); err != nil {
+		m.tb.Fatalf("%v", err)
+	}
+}
+
+// lease takes a lease, or ends it.
+func (m *modelRun) lease(v objstore.Version) {
+	if l := m.leases[v]; l != nil {
+		l.Release()
+		delete(m.leases, v)
+	} else if l := m.tier.Lease(v); l != nil {
+		m.leases[v] = l
+	}
+}
+
+// checkLeases reads what is leased.
+func (m *modelRun) checkLeases() {
+	for v, l := range m.leases {
+		want, got := contentOf(v, 0), make([]byte, v.Size)
+		if _, err := l.File().ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			m.tb.Fatalf("what is leased of %v is not what was written: %v", v, err)
+		}
+		freeBytes(want)
 	}
 }
 
@@ -76,25 +141,29 @@ func (m *modelRun) apply(op operation) {
 	v := modelVersion(op.number)
 	switch op.kind {
 	case "fill":
-		data := contentOf(v, 0)
-		defer freeBytes(data)
-		done := make(chan struct{})
-		blocks := allBlocks(len(data))
-		if op.number%3 == 0 {
-			blocks &= Blocks(op.number >> 8)
+		m.fill(v, op.number)
+	case "full": // others fill the disk while it is written
+		m.order(func() error { m.tier.cfg.crash = m.othersFill; return nil })
+		m.fill(v, op.number)
+		m.order(func() error { m.tier.cfg.crash = func(string) {}; return nil })
+	case "adopt":
+		m.adopt(v)
+	case "lease":
+		m.lease(v)
+	case "giveUp":
+		if n, err := m.tier.Evict(v); err != nil || m.leases[v] == nil && m.tier.Cached(v) != 0 || m.leases[v] != nil && n != 0 {
+			m.tb.Fatalf("%v: %d bytes given up, %d are left: %v", v, n, m.tier.Cached(v), err)
 		}
-		if blocks == 0 || !m.tier.Offer(&Offer{Version: v, Data: data, Blocks: blocks, Done: func() { close(done) }}) {
-			return
-		}
-		<-done
+		m.pinned[v.Key] = m.pinned[v.Key] && m.leases[v] != nil
 	case "read":
-		present := m.tier.Present(v, 0)
-		got := found(m.tb, m.tier, v, 0)
+		chunk := modelChunk(v, op.number)
+		present := m.tier.Present(v, chunk)
+		got := found(m.tb, m.tier, v, chunk)
 		if got&^present != 0 {
 			m.tb.Fatalf("%v: %b found, %b present", v, got, present)
 		}
 	case "use":
-		m.tier.Used(v, 0)
+		m.tier.Used(v, modelChunk(v, op.number))
 	case "evict":
 		m.order(func() error { _, err := m.tier.evictSome(int(op.number%3) + 1); return err })
 	case "pin", "unpin":
@@ -105,26 +174,37 @@ func (m *modelRun) apply(op operation) {
 		m.crash()
 		m.open(m.limit)
 	case "corrupt":
+		if m.leases[v] != nil { // who reads by a lease trusts the disk
+			return
+		}
 		if r, ok, _ := m.tier.catalog.version(hashVersion(v)); ok {
-			m.tier.checked.forget(chunkKey{r.id, 0}, ^Blocks(0))
-			c, _, _ := m.tier.catalog.chunk(chunkKey{r.id, 0})
-			if off := int64(op.number) % v.Size; c.present.Has(int(off / BlockSize)) {
+			off := int64(op.number*997) % v.Size
+			k := chunkKey{r.id, uint32(off / ChunkSize)}
+			m.tier.checked.forget(k, ^Blocks(0))
+			c, _, _ := m.tier.catalog.chunk(k)
+			if c.present.Has(int(off % ChunkSize / BlockSize)) {
 				m.flip(m.tier.dir.dataFile(r.id), off)
 			}
-			found(m.tb, m.tier, v, 0)
+			found(m.tb, m.tier, v, int64(k.index))
 			m.pinned[v.Key] = false
 		}
 	case "restart":
-		if err := m.tier.Close(); err != nil {
-			m.tb.Fatalf("close: %v", err)
-		}
+		m.close()
 		m.open(m.limit)
 	case "resize":
-		if err := m.tier.Close(); err != nil {
-			m.tb.Fatalf("close: %v", err)
-		}
+		m.close()
 		m.open(modelLimit/2 + int64(op.number%uint64(modelLimit/2)))
 		m.order(func() error { m.tier.shrink(); return nil })
+	}
+}
+
+// othersFill is what others do to the disk at a step.
+func (m *modelRun) othersFill(step string) {
+	switch step {
+	case "before data":
+		m.tier.space.minFree = 1 << 50
+	case "after data":
+		m.tier.space.minFree = 1
 	}
 }
 
@@ -158,20 +238,21 @@ func (m *modelRun) check() {
 	anyPinned := false
 	for key, pinned := range m.pinned {
 		anyPinned = anyPinned || pinned
-		for n := range uint64(9) {
+		for n := range uint64(modelVersions) {
 			if v := modelVersion(n); pinned && v.Key == key && m.tier.Cached(v) == 0 {
 				m.tb.Fatalf("%v was pinned and is gone", v)
 			}
 		}
 	}
-	if sums.space > m.limit && !anyPinned || used > sums.space {
+	m.checkLeases()
+	if sums.space > m.limit && !anyPinned && len(m.leases) == 0 || used > sums.space {
 		m.tb.Fatalf("limit %d, index %d, on disk %d", m.limit, sums.space, used)
 	}
 }
 
 // runModel applies operations; the message of the first failure.
 func runModel(tb testing.TB, dir string, operations []operation) (failure string) {
-	m := &modelRun{tb: &failing{TB: tb}, dir: dir, pinned: map[string]bool{}}
+	m := &modelRun{tb: &failing{TB: tb}, dir: dir, pinned: map[string]bool{}, leases: map[objstore.Version]*Lease{}}
 	if err := os.RemoveAll(dir); err != nil {
 		tb.Fatal(err)
 	}
@@ -181,6 +262,9 @@ func runModel(tb testing.TB, dir string, operations []operation) (failure string
 		}
 		if m.tb.message != "" {
 			failure = m.tb.message
+		}
+		for _, l := range m.leases {
+			l.Release()
 		}
 		_ = m.tier.Close()
 	}()

@@ -51,6 +51,8 @@ type popularity struct {
 
 	used    [eras][]uint64 // the current era's first
 	elapsed int64          // bytes of the current era
+
+	changed bool // since marshal
 }
 
 func newPopularity(limit int64) *popularity {
@@ -85,6 +87,7 @@ func (p *popularity) fit(chunks int) {
 
 // touch notes that a chunk was asked for.
 func (p *popularity) touch(h uint64) {
+	p.changed = true
 	p.use(h)
 	least := p.count(h)
 	if least == maxCount {
@@ -150,6 +153,7 @@ func (p *popularity) stale(h uint64) bool {
 
 // brought moves time on by bytes that came from the store.
 func (p *popularity) brought(n int64) {
+	p.changed = true
 	for p.elapsed += n; p.elapsed >= p.limit; p.elapsed -= p.limit {
 		last := p.used[eras-1]
 		copy(p.used[1:], p.used[:eras-1])
@@ -171,10 +175,16 @@ func (p *popularity) worth(h uint64) int {
 func (p *popularity) admits(newcomer uint64, worth int) bool { return p.count(newcomer) > worth+margin }
 
 // The form in which it survives a restart: a header, the tables, and a checksum over both.
-const popularityVersion = 1
+const (
+	popularityVersion = 1
+	headerBytes       = 4 * 8
+	trailerBytes      = 4
+)
 
 func (p *popularity) marshal() []byte {
-	b := binary.LittleEndian.AppendUint64(nil, popularityVersion)
+	p.changed = false
+	words := len(p.counters) + eras*len(p.used[0])
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, headerBytes+8*words+trailerBytes), popularityVersion)
 	for _, n := range []int64{int64(p.chunks), int64(p.counted), p.elapsed} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
@@ -188,8 +198,7 @@ func (p *popularity) marshal() []byte {
 
 // unmarshal takes over what marshal gave; false, and nothing changed, when b is not that.
 func (p *popularity) unmarshal(b []byte) bool {
-	const header, trailer = 4 * 8, 4
-	if len(b) < header+trailer || crc32.Checksum(b[:len(b)-trailer], castagnoli) != binary.LittleEndian.Uint32(b[len(b)-trailer:]) {
+	if len(b) < headerBytes+trailerBytes || crc32.Checksum(b[:len(b)-trailerBytes], castagnoli) != binary.LittleEndian.Uint32(b[len(b)-trailerBytes:]) {
 		return false
 	}
 	next := func() uint64 {
@@ -202,7 +211,7 @@ func (p *popularity) unmarshal(b []byte) bool {
 	}
 	chunks, counted, elapsed := int(next()), int(next()), int64(next())
 	words := chunks*countersPerChunk/16 + eras*chunks*bitsPerChunk/64
-	if chunks < minChunks || bits.OnesCount(uint(chunks)) != 1 || len(b) != words*8+trailer {
+	if chunks < minChunks || bits.OnesCount(uint(chunks)) != 1 || len(b) != words*8+trailerBytes {
 		return false
 	}
 	p.resize(chunks)

@@ -87,9 +87,6 @@ type versionRecord struct {
 	version objstore.Version
 }
 
-// maxReaders bounds readers; the one who came first goes.
-const maxReaders = 16
-
 func (r *versionRecord) whole() bool { return r.present == r.version.Size }
 
 func (r *versionRecord) bytes() []byte {

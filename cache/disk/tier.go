@@ -3,13 +3,13 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -22,7 +22,8 @@ type Config struct {
 	Queue   int64  // bytes of memory that may wait to be written
 	Log     *slog.Logger
 
-	idle  bool // limits are not enforced
+	idle  bool   // limits are not enforced
+	boot  string // stands for this life of the machine; "" for what the kernel says
 	now   func() time.Time
 	crash func(step string) // called at each step that a crash may come after
 }
@@ -37,6 +38,7 @@ type Tier struct {
 	space   space
 	uses    *uses
 	checked *checkedBlocks
+	readers *lru.Cache[admission, struct{}] // who may read what, admitted just now: the catalog knows it soon
 	health  health
 	stats   counters
 
@@ -49,8 +51,9 @@ type Tier struct {
 
 	// The writer's own.
 	beingWritten map[chunkKey]bool
-	evicted      []victim // out of the catalog; their space is given back after the commit
-	evictedSpace int64    // bytes
+	evicted      []victim   // out of the catalog; their space is given back after the commit
+	evictedSpace int64      // bytes
+	leftovers    []chunkKey // of which the file may have more than the catalog: see removeLeftovers
 	ended        chan struct{}
 
 	closing    sync.RWMutex // guards closed; held by those who put something into the queue
@@ -83,8 +86,9 @@ func Open(cfg Config) (*Tier, error) {
 	if err != nil {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
+	readers, _ := lru.New[admission, struct{}](maxAdmissions) // fails for a size that is not positive
 	t := &Tier{
-		cfg: cfg, dir: dir, files: newDataFiles(dir),
+		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
 		catalog: newCatalog(x, sums), space: newSpace(cfg.Size, cfg.MinFree, sums.limit, fs, sums.space),
 		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
 		queue:  queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
@@ -101,6 +105,12 @@ func Open(cfg Config) (*Tier, error) {
 	t.goroutines.Go(func() {
 		if err := dir.sweep(t.stop); err != nil {
 			t.fail("sweep", err)
+		}
+		if cfg.idle { // for a moment only
+			return
+		}
+		if err := t.tidy(); err != nil {
+			t.fail("tidy", err)
 		}
 	})
 	return t, nil
@@ -136,49 +146,6 @@ func openOrReplaceIndex(dir *directory, log *slog.Logger) (*index, totals, error
 		}
 	}
 	return x, sums, err
-}
-
-// recover removes what was being written when the last owner ended, and has that and the limit written down.
-func (t *Tier) recover() error {
-	intents, err := t.catalog.intents()
-	if err != nil {
-		return fmt.Errorf("disk: %w", err)
-	}
-	for _, k := range intents {
-		if err := t.undo(k); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("disk: %w", err)
-		}
-	}
-	if err := t.catalog.commit(nil); err != nil {
-		return fmt.Errorf("disk: %w", err)
-	}
-	return nil
-}
-
-// undo gives back what a chunk has in its file and not in the index.
-func (t *Tier) undo(k chunkKey) error {
-	h, ok, err := t.catalog.owner(k.id)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return t.files.remove(k.id)
-	}
-	r, _, err := t.catalog.version(h)
-	if err != nil {
-		return err
-	}
-	c, _, err := t.catalog.chunk(k)
-	if err != nil {
-		return err
-	}
-	d, err := t.files.use(k.id, -1)
-	if err != nil {
-		return err
-	}
-	defer t.files.release(d)
-	length := chunkLength(r.version.Size, k.index)
-	return d.punchBlocks(k.index, length, allBlocks(length)&^c.present)
 }
 
 // Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. No hold or lease may be in use.
@@ -237,89 +204,4 @@ func (t *Tier) Present(v objstore.Version, chunk int64) Blocks {
 		return 0
 	}
 	return c.present
-}
-
-// Admits tells whether a reader, a number that stands for somebody's credentials, is known to be allowed to read a version: because it came by
-// these credentials, or because Admit said so.
-func (t *Tier) Admits(v objstore.Version, reader uint64) bool {
-	r, ok, err := t.catalog.version(hashVersion(v))
-	return ok && err == nil && slices.Contains(r.readers, reader)
-}
-
-// Admit notes that a reader may read a version: the store has said so.
-func (t *Tier) Admit(v objstore.Version, reader uint64) {
-	h := hashVersion(v)
-	_ = t.order(func() error { // once the tier is closed nothing is read from it
-		r, ok, err := t.catalog.version(h)
-		if ok && err == nil {
-			r.admit(reader)
-			t.catalog.mark(h, r)
-		}
-		return err
-	})
-}
-
-// What follows is popularity, with its lock.
-
-func (t *Tier) touch(h uint64) {
-	t.popularityMu.Lock()
-	defer t.popularityMu.Unlock()
-	t.popularity.touch(h)
-}
-
-// Used counts a use of a chunk that did not come by here.
-func (t *Tier) Used(v objstore.Version, chunk int64) { t.touch(hashOf(hashVersion(v), chunk)) }
-
-func (t *Tier) brought(n int64) {
-	t.popularityMu.Lock()
-	defer t.popularityMu.Unlock()
-	t.popularity.brought(n)
-}
-
-func (t *Tier) worth(h uint64) int {
-	t.popularityMu.Lock()
-	defer t.popularityMu.Unlock()
-	return t.popularity.worth(h)
-}
-
-func (t *Tier) admits(newcomer uint64, worth int) bool {
-	t.popularityMu.Lock()
-	defer t.popularityMu.Unlock()
-	return t.popularity.admits(newcomer, worth)
-}
-
-func (t *Tier) fitPopularity(chunks int) {
-	t.popularityMu.Lock()
-	defer t.popularityMu.Unlock()
-	t.popularity.fit(chunks)
-}
-
-// loadPopularity takes over what was saved; what cannot be read was nobody's favourite.
-func (t *Tier) loadPopularity() {
-	t.popularity = newPopularity(max(t.space.limit, ChunkSize))
-	f, err := os.Open(t.dir.file(popularityFile))
-	if err != nil {
-		return
-	}
-	defer func() { _ = f.Close() }() // read only
-	if b, err := io.ReadAll(io.LimitReader(f, maxPopularity)); err == nil {
-		t.popularity.unmarshal(b)
-	}
-}
-
-// maxPopularity bounds the file that is read: tables for a hundred million chunks.
-const maxPopularity = 2 << 30
-
-func (t *Tier) savePopularity() {
-	t.popularityMu.Lock()
-	b := t.popularity.marshal()
-	t.popularityMu.Unlock()
-	temporary := t.dir.file(popularityFile + ".new")
-	err := os.WriteFile(temporary, b, 0o600)
-	if err == nil {
-		err = os.Rename(temporary, t.dir.file(popularityFile))
-	}
-	if err != nil {
-		t.fail("save popularity", err)
-	}
 }

@@ -52,6 +52,13 @@ func (u *uses) unlessUsed(k chunkKey, leases keeper, evict func()) bool {
 	return true
 }
 
+// isLeased tells whether this process has given a lease of a version.
+func (u *uses) isLeased(id uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.leases[id] > 0
+}
+
 // leased is how many versions are.
 func (u *uses) leased() int {
 	u.mu.Lock()

@@ -2,8 +2,6 @@ package disk
 
 import (
 	"errors"
-	"hash/crc32"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,8 +42,21 @@ func (t *Tier) run() {
 		case <-remember.C:
 			t.savePopularity()
 		case <-t.stop:
+			t.runOrders()
 			t.commit(nil)
 			t.savePopularity()
+			return
+		}
+	}
+}
+
+// runOrders runs those that have been given already.
+func (t *Tier) runOrders() {
+	for {
+		select {
+		case order := <-t.orders:
+			order()
+		default:
 			return
 		}
 	}
@@ -64,18 +75,6 @@ func (t *Tier) batch(o *Offer) []*Offer {
 		}
 	}
 	return batch
-}
-
-// job is an offer that was admitted.
-type job struct {
-	offer   *Offer
-	hash    versionHash
-	version versionRecord
-	key     chunkKey
-	want    Blocks // to be written
-	sums    [blocksPerChunk]uint32
-	written Blocks
-	err     error
 }
 
 // write keeps what of a batch is worth it. Of several offers of one chunk each has its turn.
@@ -143,157 +142,25 @@ func (t *Tier) writeTurn(batch []*Offer) {
 			worked = false
 			t.fail("write", j.err)
 		}
-		if err := t.note(j); err != nil {
+		err := t.note(j)
+		if err != nil {
 			worked = false
 			t.fail("read index", err)
+		}
+		if err != nil || j.written != j.want { // the disk may have taken a part of it
+			t.leftovers = append(t.leftovers, j.key)
 		}
 	}
 	if worked {
 		t.health.wrote()
 	}
-}
-
-// admitAll decides what of a batch is kept, and takes what must go for it out of the catalog.
-func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
-	fs, err := statfs(t.dir.path)
-	if err != nil {
-		return nil, err
-	}
-	var reserved int64
-	fresh := make(map[versionHash]uint64)
-	for _, o := range batch {
-		t.brought(o.bytes())
-		j, err := t.job(o, fresh)
-		if err != nil {
-			return nil, err
-		}
-		if j == nil {
-			continue
-		}
-		_, space := weigh(len(o.Data), j.want)
-		t.beingWritten[j.key] = true
-		newcomer := hashOf(j.hash, o.Chunk)
-		for t.space.left(t.catalog.totals.space+reserved, freeSpace{fs.free - reserved + t.evictedSpace, fs.total}) < space {
-			before := t.catalog.totals.space
-			v, ok, err := t.evictOne(&newcomer)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				j = nil
-				break
-			}
-			t.evict(v, before-t.catalog.totals.space)
-		}
-		if j == nil {
-			t.stats.rejected.Add(1)
-			continue
-		}
-		reserved += space
-		jobs = append(jobs, j)
-	}
-	return jobs, nil
-}
-
-// job looks up what an offer is about; nil when there is nothing to write. fresh are the numbers given to new versions of this batch.
-func (t *Tier) job(o *Offer, fresh map[versionHash]uint64) (*job, error) {
-	j := &job{offer: o, hash: hashVersion(o.Version)}
-	var ok bool
-	var err error
-	if j.version, ok, err = t.catalog.version(j.hash); err != nil {
-		return nil, err
-	}
-	if !ok {
-		id, has := fresh[j.hash]
-		if !has {
-			id = t.catalog.newID()
-			fresh[j.hash] = id
-		}
-		j.version = versionRecord{id: id, version: o.Version}
-	}
-	j.key = chunkKey{j.version.id, uint32(o.Chunk)}
-	c, _, err := t.catalog.chunk(j.key)
-	if err != nil {
-		return nil, err
-	}
-	j.want = o.Blocks &^ c.present
-	if j.want == 0 {
-		return nil, nil
-	}
-	return j, nil
-}
-
-// write puts the bytes into the file, runs of blocks at once.
-func (j *job) write(t *Tier) {
-	d, err := t.files.use(j.key.id, j.offer.Version.Size)
-	if err != nil {
-		j.err = err
-		return
-	}
-	defer t.files.release(d)
-	data := j.offer.Data
-	for i := 0; i < blocksPerChunk; {
-		if !j.want.Has(i) {
-			i++
-			continue
-		}
-		from := i
-		for ; i < blocksPerChunk && j.want.Has(i); i++ {
-			block := data[i*BlockSize : i*BlockSize+blockLength(len(data), i)]
-			j.sums[i] = crc32.Checksum(block, castagnoli)
-		}
-		run := data[from*BlockSize : min(i*BlockSize, len(data))]
-		if j.err = d.writeAt(run, int64(j.key.index)*ChunkSize+int64(from)*BlockSize); j.err != nil {
-			return
-		}
-		j.written |= (1<<i - 1) &^ (1<<from - 1)
-		t.crash("block")
-	}
-}
-
-// note puts what was written into the catalog.
-func (t *Tier) note(j *job) error {
-	if j.written == 0 {
-		return nil
-	}
-	if r, ok, err := t.catalog.version(j.hash); err != nil {
-		return err
-	} else if ok {
-		j.version = r
-	}
-	before, _, err := t.catalog.chunk(j.key)
-	if err != nil {
-		return err
-	}
-	after := before
-	after.present |= j.written
-	for i, sum := range j.sums {
-		if j.written.Has(i) {
-			after.sums[i] = sum
-		}
-	}
-	j.version.admit(j.offer.Reader)
-	t.checked.add(j.key, j.written)
-	t.catalog.put(j.hash, j.version, j.key, before, after)
-	n, _ := weigh(len(j.offer.Data), j.written)
-	t.stats.bytesWritten.Add(n)
-	t.fitPopularity(int(t.catalog.totals.chunks))
-	return nil
-}
-
-// admit notes that a reader may read the version.
-func (r *versionRecord) admit(reader uint64) {
-	if slices.Contains(r.readers, reader) {
-		return
-	}
-	r.readers = append(slices.Clone(r.readers), reader) // the catalog hands out records that share it
-	r.readers = r.readers[max(0, len(r.readers)-maxReaders):]
+	t.removeLeftovers()
 }
 
 // commit makes last what has changed, with what will be written next, and gives back what was evicted. false when that failed; then
 // nothing may be written.
 func (t *Tier) commit(intents []chunkKey) bool {
-	if len(intents) == 0 && t.catalog.changed() == 0 {
+	if len(intents) == 0 && t.catalog.changed() == 0 && len(t.leftovers) == 0 {
 		return true
 	}
 	if !t.health.writable(t.now()) {
@@ -303,6 +170,7 @@ func (t *Tier) commit(intents []chunkKey) bool {
 	for _, v := range t.evicted { // it is in its file still
 		intents = append(intents, v.key)
 	}
+	intents = append(intents, t.leftovers...)
 	if err := t.catalog.commit(intents); err != nil {
 		t.fail("commit", err)
 		return false
@@ -310,57 +178,8 @@ func (t *Tier) commit(intents []chunkKey) bool {
 	t.crash("after commit")
 	t.giveBack(t.evicted)
 	t.evicted, t.evictedSpace = nil, 0
+	t.removeLeftovers()
 	return true
-}
-
-// shrink evicts while the limit, which may be lower than it was, or the disk, which others fill, asks for it.
-func (t *Tier) shrink() {
-	if t.cfg.idle {
-		return
-	}
-	fs, err := statfs(t.dir.path)
-	if err != nil {
-		t.fail("statfs", err)
-		return
-	}
-	for t.catalog.totals.chunks > 0 && t.space.left(t.catalog.totals.space, fs) < 0 {
-		n, err := t.evictSome(shrinkBatch)
-		if err != nil {
-			t.fail("read index", err)
-		}
-		if n == 0 || err != nil || !t.commit(nil) {
-			return
-		}
-		select {
-		case <-t.stop:
-			return
-		default:
-		}
-		if fs, err = statfs(t.dir.path); err != nil {
-			t.fail("statfs", err)
-			return
-		}
-	}
-}
-
-// evictSome evicts so many chunks, fewer where the rest may not go.
-func (t *Tier) evictSome(most int) (n int, err error) {
-	for ; n < most; n++ {
-		before := t.catalog.totals.space
-		v, ok, err := t.evictOne(nil)
-		if err != nil || !ok {
-			return n, err
-		}
-		t.evict(v, before-t.catalog.totals.space)
-	}
-	return n, nil
-}
-
-// evict has the space of a chunk that is out of the catalog given back after the next commit.
-func (t *Tier) evict(v victim, space int64) {
-	t.stats.evicted.Add(1)
-	t.evicted = append(t.evicted, v)
-	t.evictedSpace += space
 }
 
 // errClosed is what orders get once the tier is closed.
@@ -380,58 +199,4 @@ func (t *Tier) order(do func() error) error {
 	case <-t.ended:
 		return errClosed
 	}
-}
-
-// drop forgets blocks of a chunk that turned out to be wrong or lost, unless they have been written anew since the record was read. It does
-// not wait; where the writer is behind, or somebody else reads the chunk, the next who uses the block finds out again.
-func (t *Tier) drop(k chunkKey, seen chunkRecord, blocks Blocks) {
-	t.checked.forget(k, blocks)
-	select {
-	case t.orders <- func() {
-		if err := t.dropNow(k, seen, blocks); err != nil {
-			t.fail("read index", err)
-		}
-	}:
-	default:
-	}
-}
-
-func (t *Tier) dropNow(k chunkKey, seen chunkRecord, blocks Blocks) error {
-	h, ok, err := t.catalog.owner(k.id)
-	if err != nil || !ok {
-		return err
-	}
-	r, ok, err := t.catalog.version(h)
-	if err != nil || !ok {
-		return err
-	}
-	before, ok, err := t.catalog.chunk(k)
-	if err != nil || !ok {
-		return err
-	}
-	after := before
-	for i := range blocksPerChunk {
-		if blocks.Has(i) && before.sums[i] == seen.sums[i] {
-			after.present &^= 1 << i
-		}
-	}
-	t.checked.forget(k, blocks)
-	gone := before.present &^ after.present
-	_, space := weigh(chunkLength(r.version.Size, k.index), gone)
-	if after.present == 0 {
-		v, ok, err := t.remove(k)
-		if ok {
-			t.evict(v, space)
-		}
-		return err
-	}
-	leases, err := t.files.keeper(k.id)
-	if err != nil {
-		return err
-	}
-	defer leases.close()
-	if t.uses.unlessUsed(k, leases, func() { t.catalog.put(h, r, k, before, after) }) {
-		t.evict(victim{key: k, size: r.version.Size, blocks: gone}, space)
-	}
-	return nil
 }
