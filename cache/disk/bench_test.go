@@ -8,17 +8,24 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// chunksOfEach is how many chunks each object of manyChunks has.
+const chunksOfEach = 100
+
 // millionChunks makes a cache that has a million chunks by its index: ten thousand objects of a hundred each.
-func millionChunks(b *testing.B, dir string) {
+func millionChunks(b *testing.B, dir string) { manyChunks(b, dir, 10_000) }
+
+// manyChunks makes a cache that has so many objects by its index.
+func manyChunks(b testing.TB, dir string, versions uint64) {
+	b.Helper()
 	tier, err := Open(Config{Dir: dir, Size: 32 << 40, MinFree: 1, Queue: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	const versions, chunks = 10_000, 100
+	const chunks = chunksOfEach
 	record := chunkRecord{present: allBlocks(ChunkSize)}
 	err = tier.order(func() error {
 		return tier.catalog.index.update(func(tx *bbolt.Tx) error {
-			for i := range uint64(versions) {
+			for i := range versions {
 				v := versionOf(fmt.Sprint("dataset/shard-", i), chunks*ChunkSize)
 				h, r := hashVersion(v), versionRecord{id: i + 1, chunks: chunks, stored: v.Size, present: v.Size, readers: []uint64{1}, version: v}
 				if err := tx.Bucket(versionsBucket).Put(h[:], r.bytes()); err != nil {
@@ -40,10 +47,11 @@ func millionChunks(b *testing.B, dir string) {
 		b.Fatal(err)
 	}
 	tier.catalog.mu.Lock()
-	tier.catalog.totals = totals{nextID: versions + 1, chunks: versions * chunks, versions: versions, space: versions * chunks * ChunkSize, limit: 32 << 40}
+	tier.catalog.totals = totals{nextID: versions + 1, chunks: int64(versions) * chunks, versions: int64(versions), space: int64(versions) * chunks * ChunkSize, limit: 32 << 40}
 	tier.catalog.chunks[chunkKey{1, 0}] = &record // so that it commits
 	tier.catalog.mu.Unlock()
-	tier.fitPopularity(versions * chunks)
+	tier.fitPopularity(int(versions) * chunks)
+	tier.touch(1) // so that it is saved
 	if err := tier.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -53,12 +61,6 @@ func millionChunks(b *testing.B, dir string) {
 func BenchmarkOpenMillion(b *testing.B) {
 	dir := b.TempDir()
 	millionChunks(b, dir)
-	heap := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	before := heap()
 	var bytes int64
 	for b.Loop() {
@@ -77,4 +79,33 @@ func BenchmarkOpenMillion(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(bytes)/1_000_000, "heap-B/chunk")
+}
+
+// heap is how much of it is in use, after what is not has gone, and what only that kept.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestMemoryOfChunks: a chunk takes no more than 64 bytes of memory, also when each has been read and compared.
+func TestMemoryOfChunks(t *testing.T) {
+	const versions = 1300 // 130,000 chunks: just below a power of two, as a million is
+	dir := t.TempDir()
+	manyChunks(t, dir, versions)
+	before := heap()
+	tier := openTier(t, Config{Dir: dir, Size: 32 << 40, Queue: 1})
+	for id := range uint64(versions) {
+		for index := range uint32(chunksOfEach) {
+			tier.checked.add(chunkKey{id + 1, index}, allBlocks(ChunkSize))
+			tier.touch(uint64(index)<<32 | id)
+		}
+	}
+	each := float64(heap()-before) / (versions * chunksOfEach)
+	t.Logf("%.1f bytes a chunk", each)
+	if each > 64 || tier.Stats().Chunks != versions*chunksOfEach {
+		t.Errorf("%.1f bytes a chunk, of %d", each, tier.Stats().Chunks)
+	}
 }

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,8 +72,8 @@ func (t *Tier) tidy() error {
 func (t *Tier) tidyFile(name string, info os.FileInfo) error {
 	id, err := strconv.ParseUint(name, 16, 64)
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if err != nil || !ok {
-		return fmt.Errorf("disk: %s is not a data file", name)
+	if err != nil || !ok { // somebody else's
+		return nil
 	}
 	stored, err := t.storedOf(id)
 	if err != nil || st.Blocks*512 <= stored && stored > 0 {
