@@ -2,6 +2,7 @@ package objstore_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -126,6 +127,29 @@ func TestHedgeHidesStalls(t *testing.T) {
 				}
 				if s.Wins < 250 || s.Wins > s.Tries {
 					t.Errorf("%d of %d second requests won", s.Wins, s.Tries)
+				}
+				h.end()
+			})
+		})
+	}
+}
+
+// In a store whose ordinary requests are at times slow as well, those do not use up the budget that is for stalls.
+func TestHedgeSparesTheBudget(t *testing.T) {
+	const size = 64 << 10
+	for _, tail := range []float64{0.5, 0.8} {
+		t.Run(fmt.Sprintf("sigma %.1f", tail), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHedgeTest(t)
+				h.store.tail = tail
+				h.read(objstore.ClassDemand, 32, 3200, size)
+				h.percentiles()
+				h.store.stall = every(100, stallHeaders)
+				h.read(objstore.ClassDemand, 32, 16000, size)
+				if median, p999 := h.percentiles(); p999 >= 10*median {
+					t.Errorf("p99.9 is %v, the median %v: want less than ten times as long; %+v", p999, median, h.hedger.Stats())
+				} else {
+					t.Logf("p99.9 is %v, the median %v; %+v", p999, median, h.hedger.Stats())
 				}
 				h.end()
 			})

@@ -6,9 +6,12 @@ import (
 )
 
 const (
-	// hedgeMultiple is how many times the recent median a wait lasts before a second request is made for it. With the time that one takes, a
-	// demand read in a store that stalls takes about five medians. At less, the slower half of an ordinary store would use up the budget.
+	// hedgeMultiple is how many times the recent median a wait lasts before a second request is made for it, when there is budget enough. With the
+	// time that one takes, a demand read in a store that stalls takes about five medians. At less, the slower half of an ordinary store would use up the budget.
 	hedgeMultiple = 4
+	// hedgeFrugal is how many times it lasts when the budget is nearly used up: what is left of it is for waits that do not end by themselves. More, and
+	// the slowest of a thousand reads would take ten medians.
+	hedgeFrugal = 7
 	// hedgeFloor is the shortest wait that a second request is made for: below, it is the machine that was busy.
 	hedgeFloor = 5 * time.Millisecond
 	// hedgeRecent is how many times make the recent past.
@@ -55,7 +58,8 @@ func (r *recentTimes) median(unfinished int) (time.Duration, bool) {
 //
 // What is slow is measured by the recent past: the median time to the first byte, and inside bodies also the median of the longest gaps. Waits of
 // somebody that are slow already and have not ended count as longer than it, so that a store which is slow as a whole is not taken for one
-// in which a few requests have bad luck, and when most have stalled no second request is made at all.
+// in which a few requests have bad luck, and when most have stalled no second request is made at all. In a store where more waits are longer than
+// the budget has second requests for, the longer ones get them: the less is saved, the longer a wait has to be.
 //
 // INVARIANT: second requests taken <= budget * requests earned.
 type hedgePace struct {
@@ -90,5 +94,7 @@ func (p *hedgePace) slow(inBody bool) (time.Duration, bool) {
 	if gap, known := p.gaps.median(p.late); inBody && known {
 		median = max(median, gap)
 	}
-	return max(hedgeMultiple*median, hedgeFloor), true
+	used := 1 - min(p.saved/hedgeSaved, 1)
+	multiple := hedgeMultiple + (hedgeFrugal-hedgeMultiple)*used
+	return max(time.Duration(multiple*float64(median)), hedgeFloor), true
 }

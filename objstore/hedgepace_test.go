@@ -31,6 +31,8 @@ func TestHedgeSlow(t *testing.T) {
 		"bodies with longer gaps":    {withGaps(time.Second), true, 4 * time.Second},
 		"bodies with shorter gaps":   {withGaps(time.Millisecond), true, 4 * 33 * time.Millisecond},
 		"gaps say nothing of firsts": {withGaps(time.Second), false, 4 * 33 * time.Millisecond},
+		"the budget is used up":      {func(p *hedgePace) { p.saved = 0 }, false, 7 * 33 * time.Millisecond},
+		"half of it is":              {func(p *hedgePace) { p.saved = hedgeSaved / 2 }, false, 11 * 33 * time.Millisecond / 2},
 		"what is older is forgotten": {func(p *hedgePace) {
 			for range hedgeRecent {
 				p.answers.add(time.Second)
@@ -38,6 +40,7 @@ func TestHedgeSlow(t *testing.T) {
 		}, false, 4 * time.Second},
 	} {
 		p := paced(0)
+		p.saved = hedgeSaved
 		c.change(p)
 		if got, known := p.slow(c.inBody); got != c.want || known != (c.want > 0) {
 			t.Errorf("%s: slow from %v on (known: %t), want %v", name, got, known, c.want)

@@ -3,6 +3,7 @@ package objstore_test
 import (
 	"context"
 	"io"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -17,7 +18,8 @@ import (
 // them. What is read is zeroes.
 type modelStore struct {
 	objstore.Bucket
-	first time.Duration
+	first time.Duration          // median
+	tail  float64                // above 0: first bytes come after times that are distributed log-normally, with this sigma
 	stall func(n int) (at int64) // where the n-th GET stalls: see stallNever
 
 	mu        sync.Mutex // guards what follows
@@ -51,6 +53,9 @@ func (s *modelStore) Open(ctx context.Context, _ objstore.Version, r objstore.Ra
 	stall := s.stall(s.opened)
 	s.mu.Unlock()
 	first := s.first/2 + time.Duration(rand.Int64N(int64(s.first)))
+	if s.tail > 0 {
+		first = time.Duration(float64(s.first) * math.Exp(s.tail*rand.NormFloat64()))
+	}
 	if stall == stallHeaders {
 		first += stallTime
 	}
