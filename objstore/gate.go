@@ -19,8 +19,8 @@ type GateConfig struct {
 //
 // A request takes a slot before it is sent and holds it until its answer is read: the slot of an Open until its body
 // has ended or is closed, that of a listing only while a page is asked for. Requests that find no slot free wait in the
-// order of their class and then of their arrival. The class is that of the context's [Ticket], else the operation's;
-// raising the ticket moves the waiting request.
+// order of their class and then of their arrival, but uploads that have waited for long get a part of the slots first. The
+// class is that of the context's [Ticket], else the operation's; raising the ticket moves the waiting request.
 //
 // Where the store throttles some keys only, the requests for those have a limit of their own (see partitionTable), and those that wait
 // because of it hold nobody else up. Reads that hang together are broken off; see shed.
@@ -43,9 +43,10 @@ type Gate struct {
 	queues      [NumClasses]waiterQueue
 	counts      [NumClasses]ClassStats // Started, Queued and Waited only
 	refused     uint64
-	ended       uint64      // requests
-	broken      uint64      // reads that hung, and were broken off
-	wake        *time.Timer // set while a pause holds requests back
+	served      uint64        // requests that the store has answered
+	broken      uint64        // reads that hung, and were broken off
+	wake        *time.Timer   // set while a pause holds requests back
+	wakeAt      time.Duration // when it fires
 	silence     silence
 
 	tellMu sync.Mutex // guards the fields below, and keeps the calls of onLimit in order; taken before mu
@@ -112,16 +113,16 @@ func (g *Gate) acquire(ctx context.Context, op Op, at place, read *gatedRead) (*
 		tellSent(ctx)
 		return s, nil
 	}
-	w := &waiter{slot: s, ready: make(chan struct{})}
+	w := &waiter{slot: s, since: now, ready: make(chan struct{})}
 	g.queues[class].push(w)
 	g.counts[class].Queued++
 	g.armWake(now)
 	g.mu.Unlock()
-	return g.await(ctx, w, now)
+	return g.await(ctx, w)
 }
 
 // await waits until w has its slot or ctx ends.
-func (g *Gate) await(ctx context.Context, w *waiter, since time.Duration) (*slot, error) {
+func (g *Gate) await(ctx context.Context, w *waiter) (*slot, error) {
 	if ticket, ok := ctx.Value(ticketKey{}).(*Ticket); ok {
 		ticket.OnRaise(func(c Class) { g.raise(w, c) })
 		defer ticket.OnRaise(nil)
@@ -135,7 +136,7 @@ func (g *Gate) await(ctx context.Context, w *waiter, since time.Duration) (*slot
 	}
 	now := time.Since(g.born)
 	g.mu.Lock()
-	g.counts[w.slot.class].Waited += now - since
+	g.counts[w.slot.class].Waited += now - w.since
 	if ended != nil {
 		if w.granted {
 			g.giveBack(w.slot)
@@ -171,6 +172,9 @@ type result struct {
 	sent int64 // bytes
 }
 
+// served tells whether the store has answered: also that something is not there, or not allowed, is an answer.
+func (r result) served() bool { return r.err == nil || !retryable(r.err, 1) }
+
 // release ends a request.
 func (g *Gate) release(s *slot, r result) {
 	now := time.Since(g.born)
@@ -178,13 +182,9 @@ func (g *Gate) release(s *slot, r result) {
 	g.mu.Lock()
 	before := g.limit.limit
 	g.giveBack(s)
-	g.seen.answers++
-	if s.read != nil || r.sent > 0 {
-		g.seen.carriers++
-	}
-	g.ended++
-	if r.err == nil {
-		g.seen.bytes += r.sent
+	g.seen.add(s.read != nil || r.sent > 0, r)
+	if r.served() {
+		g.served++
 	}
 	if throttled {
 		g.refused++

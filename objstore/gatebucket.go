@@ -47,7 +47,9 @@ func (b *gated) Open(ctx context.Context, v Version, r Range) (io.ReadCloser, er
 		b.gate.release(s, result{err: err})
 		return nil, err
 	}
-	return &gatedBody{inner: body, gate: b.gate, slot: s}, nil
+	held := &gatedBody{inner: body, gate: b.gate, slot: s}
+	held.forget = context.AfterFunc(ctx, func() { held.end(ctx.Err()) })
+	return held, nil
 }
 
 // cause is the error of a read that failed with err: its time was out if the gate broke it off.
@@ -58,11 +60,12 @@ func (r *gatedRead) cause(err error, at place) error {
 	return err
 }
 
-// gatedBody holds its request's slot until it ends, fails or is closed.
+// gatedBody holds its request's slot until it ends, fails or is closed, or its context ends: whoever forgets to close it loses no slot.
 type gatedBody struct {
 	inner    io.ReadCloser
 	gate     *Gate
 	slot     *slot
+	forget   func() bool // has the context's end be without effect
 	released atomic.Bool // Close may come while a Read is under way
 }
 
@@ -72,6 +75,7 @@ func (b *gatedBody) Read(p []byte) (int, error) {
 	b.slot.read.waits.Store(false)
 	if n > 0 {
 		b.gate.moved.Add(int64(n))
+		b.slot.read.moved.Add(int64(n))
 	}
 	if err == io.EOF {
 		b.release(nil)
@@ -84,12 +88,18 @@ func (b *gatedBody) Read(p []byte) (int, error) {
 
 func (b *gatedBody) Close() error {
 	err := b.inner.Close()
-	b.slot.read.cancel()
 	b.release(nil)
 	return err
 }
 
+// release ends the request for whoever reads or closes the body.
 func (b *gatedBody) release(err error) {
+	b.forget()
+	b.end(err)
+	b.slot.read.cancel()
+}
+
+func (b *gatedBody) end(err error) {
 	if !b.released.Swap(true) {
 		b.gate.release(b.slot, result{err: err})
 	}

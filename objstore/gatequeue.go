@@ -1,9 +1,12 @@
 package objstore
 
+import "time"
+
 // waiter is a request that waits for a slot. The gate's mutex guards all fields but ready, which is closed when the
 // slot is there.
 type waiter struct {
-	slot       *slot // which it will have; its class is the queue's
+	slot       *slot         // which it will have; its class is the queue's
+	since      time.Duration // when it came
 	ready      chan struct{}
 	granted    bool
 	prev, next *waiter

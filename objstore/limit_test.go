@@ -39,7 +39,7 @@ func (s *limitScript) line(line string) string {
 	case "look":
 		s.scan(fmt.Sscan(strings.Join(fields[1:3], " "), &mib, &answers))
 		s.now += windowTime
-		s.follower.look(s.now, window{bytes: int64(mib) << 20, answers: answers, carriers: min(mib, 1) * answers, waiting: len(fields) == 4})
+		s.follower.look(s.now, window{bytes: int64(mib) << 20, answers: answers, served: answers, carriers: min(mib, 1) * answers, waiting: len(fields) == 4})
 	case "throttled":
 		s.scan(fmt.Sscan(strings.Join(fields[1:], " "), &a, &b))
 		s.follower.throttled(s.now, s.now-s.duration(a), s.duration(b))
@@ -257,7 +257,7 @@ type model struct{ perRequest, total float64 } // MiB/s
 func (m model) run(t *testing.T, l limitFollower, windows int) int {
 	for range windows {
 		rate := min(float64(l.limit)*m.perRequest, m.total)
-		l.look(l.opened+windowTime, window{bytes: int64(rate * windowTime.Seconds() * (1 << 20)), answers: 100, carriers: 100, waiting: true})
+		l.look(l.opened+windowTime, window{bytes: int64(rate * windowTime.Seconds() * (1 << 20)), answers: 100, served: 100, carriers: 100, waiting: true})
 		if err := l.check(); err != nil {
 			t.Fatal(err)
 		}

@@ -51,17 +51,19 @@ func (t partitionTable) find(at place) *partition {
 	return nil
 }
 
+// open tells whether one more request of class c may start in the partition.
+func (p *partition) open(now time.Duration, c Class) bool {
+	return p.inUse < p.limit && (c < ClassPrefetch || now >= p.pausedUntil)
+}
+
 // admits tells whether a request of class c may start at a place, and notes that one had to wait if not.
 func (t partitionTable) admits(now time.Duration, c Class, at place) bool {
 	p := t.find(at)
 	if p == nil {
 		return true
 	}
-	if p.inUse >= p.limit {
-		p.full = true
-		return false
-	}
-	return c < ClassPrefetch || now >= p.pausedUntil
+	p.full = p.full || p.inUse >= p.limit
+	return p.open(now, c)
 }
 
 // throttled takes a refusal into account of a request that was sent at the time sent. It is false when the refusal is none of a part, but of
