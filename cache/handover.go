@@ -105,6 +105,12 @@ func (c *Cache) reuse(k *chunk, want blockMask) bool {
 	if k.small() || c.ledger.used < h.floor || c.arena.spareBlocks >= want.count() {
 		return false
 	}
+	return c.giveUp(k)
+}
+
+// giveUp gives up one chunk that was handed over, other than k; false when there is none.
+func (c *Cache) giveUp(k *chunk) bool {
+	h := &c.handover
 	for range h.spent.Len() {
 		front := h.spent.Front()
 		o := front.Value.(*chunk)

@@ -1,0 +1,78 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+// spareReserve is the part of the limit that is not taken for what nobody has asked for: readers who come meanwhile find room without evicting.
+const spareReserve = 8
+
+// FetchSpare brings all of v, which is no longer than a chunk, by one GET of class prefetch into memory that is free, and waits until it is here. It evicts
+// nothing. Free is what was never used, up to an eighth of the limit, and what holds bytes that their readers keep themselves; see [Cache.HandedOver].
+//
+// asked tells that the store was asked; else v is here, under way, on the disk or with its reader, or there is no room, which full tells. The bytes are as evictable
+// as any that nobody has read again. ctx ends the waiting; what is under way then ends too unless somebody wants it. Errors are the store's, and ctx's.
+func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error) {
+	if v.Size <= 0 || v.Size > chunkSize || ctx.Err() != nil || c.Local(v) {
+		return false, false, ctx.Err()
+	}
+	rd := &reading{cache: c, count: 1, pieces: [2]piece{{0, span{0, int(v.Size)}}}}
+	w, full := c.bringSpare(v, rd)
+	if w == nil {
+		return false, full, nil
+	}
+	defer c.goroutines.Done()
+	waiters := []*waiter{w}
+	err = await(ctx, waiters)
+	c.leave(rd, waiters)
+	if err != nil {
+		c.unwanted(v, rd)
+	}
+	return true, false, err
+}
+
+// bringSpare begins the fill and the wait for it, which the caller ends, in goroutines too; nil when there is none.
+func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.index.find(v, 0) != nil || c.handover.elsewhere(v, 0) {
+		return nil, false
+	}
+	if !c.mayTake(nil) || !c.spare(v.Size) {
+		return nil, true
+	}
+	whole := rd.pieces[0]
+	started, ok := c.bring(v, whole, objstore.ClassPrefetch, -1, takeFree)
+	if !ok || started == 0 {
+		return nil, !ok
+	}
+	k := c.index.find(v, 0)
+	rd.chunks[0] = k
+	k.pins.Add(1)
+	w = &waiter{chunk: k, span: whole.span, done: make(chan error, 1)}
+	k.waiters = append(k.waiters, w)
+	c.goroutines.Add(1)
+	return w, false
+}
+
+// spare tells whether n bytes may be taken, and gives up for them what its readers keep where nothing else is free.
+func (c *Cache) spare(n int64) bool {
+	free := c.ledger.room() + int64(c.arena.spareBlocks)*blockSize
+	if free-n >= c.ledger.limit/spareReserve {
+		return true
+	}
+	for given := int64(0); given < n; {
+		front := c.handover.spent.Front()
+		if front == nil {
+			return false
+		}
+		size := int64(front.Value.(*chunk).length)
+		if !c.giveUp(nil) {
+			return false
+		}
+		given += size
+	}
+	return true
+}
