@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/objstore/memstore"
 )
 
 // hedgeTest reads from a store that stalls now and then, as a daemon does.
@@ -226,5 +229,53 @@ func TestHedgeGivenUp(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// When the object is replaced while its GET stands still, the second GET is refused, and the reader gets what the first one brings, or an error: never
+// bytes of both contents.
+func TestHedgeMixesNothing(t *testing.T) {
+	for name, goesOn := range map[string]bool{"the first goes on": true, "the first breaks": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 1000
+				faults := faultstore.New(memstore.New("bucket"))
+				gate, hedger := objstore.NewGate(objstore.GateConfig{}), objstore.NewHedger(1)
+				b := hedger.Wrap(gate.Wrap(faults))
+				v := put(t, faults, "key", strings.Repeat("a", size))
+				for range 100 { // until it is known what is slow
+					body, err := b.Open(t.Context(), v, objstore.Range{Len: size})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := drain(body); err != nil {
+						t.Fatal(err)
+					}
+					body.Close()
+				}
+				replace := func(ctx context.Context) error {
+					put(t, faults, "key", strings.Repeat("b", size))
+					if err := sleep(ctx, time.Second); err != nil || goesOn {
+						return err
+					}
+					return io.ErrUnexpectedEOF
+				}
+				faults.Add(faultstore.Fault{Op: objstore.OpOpen, Times: 1, Body: faultstore.Body{After: 300, Hold: replace}})
+				body, err := b.Open(t.Context(), v, objstore.Range{Len: size})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(body)
+				body.Close()
+				if want := strings.Repeat("a", len(got)); string(got) != want || (err == nil) != goesOn || (len(got) == size) != goesOn {
+					t.Errorf("%d bytes, of which %d are of another content; %v", len(got), strings.Count(string(got), "b"), err)
+				}
+				synctest.Wait()
+				s := hedger.Stats()
+				if asked := faults.Count(objstore.OpOpen); s.Tries == 0 || s.Wins != 0 || asked != 101+int(s.Tries) || gate.Stats().InUse != 0 {
+					t.Errorf("%d GETs, %+v, %d slots in use", asked, s, gate.Stats().InUse)
+				}
+			})
+		})
 	}
 }
