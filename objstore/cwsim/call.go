@@ -46,11 +46,26 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request, c *call) {
 		if c.bucket.Away && !pause(r.Context(), s.options.FarLatency) {
 			return
 		}
-		c.bucket.front.ServeHTTP(w, r)
-		s.forget(c) // LOTA forgets what was written over
+		answer := &answered{ResponseWriter: w, status: http.StatusOK}
+		c.bucket.front.ServeHTTP(answer, r)
+		ofUpload := r.URL.Query().Has("uploadId") // which changes the object with its end only
+		if answer.status < http.StatusMultipleChoices && ofUpload == (r.Method == http.MethodPost) {
+			s.written(c, r)
+		}
 	default:
 		c.bucket.front.ServeHTTP(w, r)
 	}
+}
+
+// answered remembers the status of an answer.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answered) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
 }
 
 // head tells of an object. Of a bare prefix it says nothing helpful; with a range it has LOTA fetch the object, and believes itself to be sending one byte.

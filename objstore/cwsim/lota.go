@@ -1,6 +1,10 @@
 package cwsim
 
-import "time"
+import (
+	"net/http"
+	"net/url"
+	"time"
+)
 
 // partitionBytes is how much of a key says which partition of the store it is in: the length of a hash in the documented form.
 const partitionBytes = 6
@@ -61,10 +65,21 @@ func (s *Store) stage(c *call, after time.Duration) {
 	}
 }
 
-func (s *Store) forget(c *call) {
+// written has LOTA forget what was written over. What was renamed it keeps, under the new name.
+func (s *Store) written(c *call, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.resident, c.bucket.Name+"/"+c.key)
+	name := c.bucket.Name + "/" + c.key
+	delete(s.resident, name)
+	source, err := url.PathUnescape(r.Header.Get("X-Amz-Rename-Source"))
+	if err != nil || source == "" {
+		return
+	}
+	source = c.bucket.Name + "/" + source
+	if at, ok := s.resident[source]; ok {
+		s.resident[name] = at
+		delete(s.resident, source)
+	}
 }
 
 // Resident tells whether LOTA holds an object.

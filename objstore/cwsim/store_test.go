@@ -139,6 +139,26 @@ func TestResident(t *testing.T) {
 	}
 }
 
+// RenameObject moves an object with what LOTA holds of it, and never over another one that must not be there; a write that is refused has LOTA forget nothing.
+func TestRename(t *testing.T) {
+	s := serve(t, Options{Buckets: []Bucket{{Name: "data"}}})
+	s.put("from", LargestUncached+1)
+	s.put("other", LargestUncached+1)
+	s.expect(206, "\x00", "GET", "http://data.cwlota.com/from", "Range: bytes=0-0")
+	s.expect(206, "\x00", "GET", "http://data.cwlota.com/other", "Range: bytes=0-0")
+	s.expect(412, "", "PUT", "http://data.cwlota.com/other?renameObject", "X-Amz-Rename-Source: from", "If-None-Match: *")
+	s.expect(412, "", "PUT", "http://data.cwlota.com/other", "If-None-Match: *")
+	if !s.Resident("data", "from") || !s.Resident("data", "other") {
+		t.Error("LOTA forgets what a refused write has not changed")
+	}
+	s.expect(200, "", "PUT", "http://data.cwlota.com/to?renameObject", "X-Amz-Rename-Source: from")
+	if !s.Resident("data", "to") || s.Resident("data", "from") {
+		t.Error("LOTA has not followed the renaming")
+	}
+	s.expect(404, "", "HEAD", "http://data.cwlota.com/from")
+	s.expect(404, "NoSuchKey", "PUT", "http://data.cwlota.com/again?renameObject", "X-Amz-Rename-Source: from")
+}
+
 // Requests at one partition above its limit are refused; those at others are not.
 func TestPartitions(t *testing.T) {
 	s := serve(t, Options{Buckets: []Bucket{{Name: "data"}}, PartitionLimit: 1, StallEvery: 1, StallTime: 300 * time.Millisecond})
