@@ -18,7 +18,7 @@ func (f *fileSystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 	if n == nil {
 		return fuse.OK
 	}
-	f.locks.release(n.lockPath(), false, in.LockOwner)
+	f.locks.release(n, false, in.LockOwner)
 	h, ok := f.files.get(in.Fh)
 	if !ok || !h.writable {
 		return fuse.OK
@@ -72,7 +72,7 @@ func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	if in.ReleaseFlags&releaseFlockUnlock != 0 {
-		f.locks.release(h.node.lockPath(), true, in.LockOwner)
+		f.locks.release(h.node, true, in.LockOwner)
 	}
 	f.locks.releaseHandle(h)
 	f.closeFile(h)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"syscall"
@@ -13,14 +14,16 @@ import (
 // fuse.h, which the protocol library does not name.
 const releaseFlockUnlock = 1 << 1
 
-// lockPath names what locks are on: a path, whatever version or node id it has now.
+// lockPath names what locks are on: a path, whatever version or node id it has now. What has no name any more is by itself.
 type lockPath struct {
-	volume *volume
-	key    string
+	volume  *volume
+	key     string
+	removed uint64 // the node id of what was removed; 0 for what has a name
 }
 
 // pathLocks are the locks on one path. flock and fcntl locks do not see each other, as on every Linux file system.
 type pathLocks struct {
+	path           lockPath
 	flocks, ranges lockSet
 
 	waiting int           // how many wait for changed
@@ -37,8 +40,10 @@ func (p *pathLocks) set(flock bool) *lockSet {
 // lockTable holds the locks of a mount. Deadlocks between waiting owners are not looked for: a wait ends with a signal.
 //
 // INVARIANT: a path is in the table only while somebody holds or waits for a lock on it.
+// INVARIANT: a lock is on the path that the node it was taken by has for locks, also after a rename: by that path it is given back.
 type lockTable struct {
-	mu    sync.Mutex // guards everything below
+	// LOCK ORDER: mu, then those of the table of nodes and of nodes.
+	mu    sync.Mutex // guards everything below; a node's path is asked for within it, and changes within it
 	paths map[lockPath]*pathLocks
 }
 
@@ -46,7 +51,7 @@ type lockTable struct {
 func (t *lockTable) at(path lockPath) *pathLocks {
 	p := t.paths[path]
 	if p == nil {
-		p = &pathLocks{changed: make(chan struct{})}
+		p = &pathLocks{path: path, changed: make(chan struct{})}
 		if t.paths == nil {
 			t.paths = make(map[lockPath]*pathLocks)
 		}
@@ -55,29 +60,29 @@ func (t *lockTable) at(path lockPath) *pathLocks {
 	return p
 }
 
-func (t *lockTable) tidy(path lockPath, p *pathLocks) {
+func (t *lockTable) tidy(p *pathLocks) {
 	if len(p.flocks)+len(p.ranges)+p.waiting == 0 {
-		delete(t.paths, path)
+		delete(t.paths, p.path)
 	}
 }
 
 // test finds what is in the way of l.
-func (t *lockTable) test(path lockPath, flock bool, l lock) (lock, bool) {
+func (t *lockTable) test(flock bool, l lock) (lock, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.at(path)
-	defer t.tidy(path, p)
+	p := t.at(l.node.lockPath())
+	defer t.tidy(p)
 	return p.set(flock).conflict(l)
 }
 
 // try takes l if nothing is in the way, and else says what to wait for before trying again; done ends the waiting.
 // A flock that changes its kind is given back first, as the kernel does: two who both want to go from shared to
 // exclusive get there one after the other.
-func (t *lockTable) try(path lockPath, flock bool, l lock) (taken bool, changed <-chan struct{}, done func()) {
+func (t *lockTable) try(flock bool, l lock) (taken bool, changed <-chan struct{}, done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.at(path)
-	defer t.tidy(path, p)
+	p := t.at(l.node.lockPath())
+	defer t.tidy(p)
 	set := p.set(flock)
 	if _, blocked := set.conflict(l); !blocked {
 		shrinks := !l.exclusive // what was exclusive may now be shared
@@ -96,18 +101,18 @@ func (t *lockTable) try(path lockPath, flock bool, l lock) (taken bool, changed 
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		p.waiting--
-		t.tidy(path, p)
+		t.tidy(p)
 	}
 }
 
 // unlock gives l's range back.
-func (t *lockTable) unlock(path lockPath, flock bool, l lock) {
-	t.give(path, func(p *pathLocks) { *p.set(flock) = p.set(flock).unlock(l) })
+func (t *lockTable) unlock(flock bool, l lock) {
+	t.give(l.node, func(p *pathLocks) { *p.set(flock) = p.set(flock).unlock(l) })
 }
 
-// release gives back all that owner holds on a path.
-func (t *lockTable) release(path lockPath, flock bool, owner uint64) {
-	t.give(path, func(p *pathLocks) { *p.set(flock) = p.set(flock).release(owner) })
+// release gives back all that owner holds on a node's path.
+func (t *lockTable) release(n *node, flock bool, owner uint64) {
+	t.give(n, func(p *pathLocks) { *p.set(flock) = p.set(flock).release(owner) })
 }
 
 // takenBy notes that an owner has a lock on a range by way of a handle.
@@ -125,31 +130,49 @@ func (t *lockTable) releaseHandle(h *fileHandle) {
 	owners := h.lockOwners
 	t.mu.Unlock()
 	for _, owner := range owners {
-		t.release(h.node.lockPath(), false, owner)
+		t.release(h.node, false, owner)
 	}
 }
 
-// move has the locks on a path be on another: the file was renamed.
-func (t *lockTable) move(from, to lockPath) {
+// move has change give n another path, and all that is below it, or none, and takes locks along: also those by nodes of earlier versions of n, which keep their
+// names. Who waits looks anew at what is in the way where its node is now.
+func (t *lockTable) move(n *node, change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.paths[from]; p != nil && from != to {
-		delete(t.paths, from)
-		t.paths[to] = p // whoever held the name has no path any more
+	if p := t.paths[n.lockPath()]; p != nil {
+		for _, l := range slices.Concat(p.flocks, p.ranges) {
+			if joined, to := l.node.lockRoot(), n.lockRoot(); joined != to {
+				joined.lockedWith = to
+			}
+		}
+	}
+	change()
+	for _, p := range slices.Collect(maps.Values(t.paths)) {
+		for _, flock := range []bool{true, false} {
+			set := p.set(flock)
+			for _, l := range *set {
+				if now := l.node.lockPath(); now != p.path {
+					to := t.at(now).set(flock)
+					*to = append(*to, l)
+				}
+			}
+			*set = slices.DeleteFunc(*set, func(l lock) bool { return l.node.lockPath() != p.path })
+		}
 		p.wake()
+		t.tidy(p)
 	}
 }
 
-func (t *lockTable) give(path lockPath, change func(*pathLocks)) {
+func (t *lockTable) give(n *node, change func(*pathLocks)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.paths[path]
+	p := t.paths[n.lockPath()]
 	if p == nil {
 		return
 	}
 	change(p)
 	p.wake()
-	t.tidy(path, p)
+	t.tidy(p)
 }
 
 // wake has all who wait try again. There are few, and the first to come wins, as with the kernel's own locks.
@@ -159,9 +182,9 @@ func (p *pathLocks) wake() {
 }
 
 // lock waits until l is taken or ctx ends.
-func (t *lockTable) lock(ctx context.Context, path lockPath, flock bool, l lock) error {
+func (t *lockTable) lock(ctx context.Context, flock bool, l lock) error {
 	for {
-		taken, changed, done := t.try(path, flock, l)
+		taken, changed, done := t.try(flock, l)
 		if taken {
 			return nil
 		}
@@ -182,9 +205,9 @@ func (t *lockTable) len() int {
 	return len(t.paths)
 }
 
-// lockOf translates the kernel's description of a lock.
-func lockOf(in *fuse.LkIn) (l lock, flock bool) {
-	l = lock{first: in.Lk.Start, last: in.Lk.End, exclusive: in.Lk.Typ == syscall.F_WRLCK, owner: in.Owner, pid: in.Lk.Pid}
+// lockOf translates the kernel's description of a lock on a node.
+func lockOf(n *node, in *fuse.LkIn) (l lock, flock bool) {
+	l = lock{node: n, first: in.Lk.Start, last: in.Lk.End, exclusive: in.Lk.Typ == syscall.F_WRLCK, owner: in.Owner, pid: in.Lk.Pid}
 	flock = in.LkFlags&fuse.LK_FLOCK != 0
 	if flock {
 		l.first, l.last = 0, lockEnd
@@ -198,9 +221,9 @@ func (f *fileSystem) GetLk(_ <-chan struct{}, in *fuse.LkIn, out *fuse.LkOut) fu
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	l, flock := lockOf(in)
+	l, flock := lockOf(n, in)
 	out.Lk = in.Lk
-	blocking, blocked := f.locks.test(n.lockPath(), flock, l)
+	blocking, blocked := f.locks.test(flock, l)
 	if !blocked {
 		out.Lk.Typ = syscall.F_UNLCK
 		return fuse.OK
@@ -218,12 +241,12 @@ func (f *fileSystem) SetLk(_ <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	l, flock := lockOf(in)
+	l, flock := lockOf(n, in)
 	if in.Lk.Typ == syscall.F_UNLCK {
-		f.locks.unlock(n.lockPath(), flock, l)
+		f.locks.unlock(flock, l)
 		return fuse.OK
 	}
-	taken, _, done := f.locks.try(n.lockPath(), flock, l)
+	taken, _, done := f.locks.try(flock, l)
 	if !taken {
 		done()
 		return fuse.EAGAIN
@@ -251,8 +274,8 @@ func (f *fileSystem) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	r := f.begin(cancel, in.Pid)
 	r.anySignal = true
 	defer r.end()
-	l, flock := lockOf(in)
-	if err := f.locks.lock(r, n.lockPath(), flock, l); err != nil {
+	l, flock := lockOf(n, in)
+	if err := f.locks.lock(r, flock, l); err != nil {
 		return fuse.EINTR
 	}
 	f.noteLock(in, flock)

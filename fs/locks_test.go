@@ -62,54 +62,107 @@ func TestLockSetRandom(t *testing.T) {
 func TestLockTableWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var table lockTable
-		path := lockPath{key: "a"}
-		exclusive := func(owner uint64) lock { return lock{last: lockEnd, exclusive: true, owner: owner} }
-		if err := table.lock(t.Context(), path, true, exclusive(1)); err != nil {
+		n := nodeAt("a")
+		exclusive := func(owner uint64) lock { return lock{node: n, last: lockEnd, exclusive: true, owner: owner} }
+		if err := table.lock(t.Context(), true, exclusive(1)); err != nil {
 			t.Fatal(err)
 		}
 		got := make(chan error, 2)
-		go func() { got <- table.lock(t.Context(), path, true, exclusive(2)) }()
+		go func() { got <- table.lock(t.Context(), true, exclusive(2)) }()
 		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := table.lock(impatient, path, true, exclusive(3)); err != context.DeadlineExceeded {
+		if err := table.lock(impatient, true, exclusive(3)); err != context.DeadlineExceeded {
 			t.Errorf("a wait that is ended: %v", err)
 		}
 		synctest.Wait()
 		if len(got) > 0 {
 			t.Error("two hold it")
 		}
-		if _, blocked := table.test(path, false, exclusive(4)); blocked {
+		if _, blocked := table.test(false, exclusive(4)); blocked {
 			t.Error("a flock is in the way of a lock of a range")
 		}
-		table.release(path, true, 1)
+		table.release(n, true, 1)
 		if err := <-got; err != nil {
 			t.Error(err)
 		}
-		table.release(path, true, 2)
+		table.release(n, true, 2)
 		if table.len() != 0 {
 			t.Errorf("%d paths are left", table.len())
 		}
 	})
 }
 
+// nodeAt makes a file with a key and no more.
+func nodeAt(key string) *node {
+	n := &node{}
+	n.where.Store(&location{key: key})
+	return n
+}
+
+// TestLocksGoWithTheirFile when it is renamed, and stay out of the way of who has its name afterwards: those that are held, and those that are waited for.
+func TestLocksGoWithTheirFile(t *testing.T) {
+	for name, change := range map[string]func(n *node){
+		"renamed": func(n *node) { n.where.Store(&location{key: "b"}) },
+		"removed": func(n *node) { n.id, n.removed = 7, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var table lockTable
+				n, next, older := nodeAt("a"), nodeAt("a"), nodeAt("a")
+				exclusive := func(n *node, owner uint64) lock { return lock{node: n, last: 9, exclusive: true, owner: owner} }
+				other := lock{node: older, first: 20, last: 30, exclusive: true, owner: 9} // by a node of an earlier version, which keeps its name
+				for _, l := range []lock{exclusive(n, 1), other} {
+					if err := table.lock(t.Context(), false, l); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got := make(chan error, 1)
+				go func() { got <- table.lock(t.Context(), false, exclusive(n, 2)) }()
+				synctest.Wait()
+				table.move(n, func() { change(n) })
+				synctest.Wait()
+				if len(got) > 0 {
+					t.Fatal("two hold it")
+				}
+				if _, blocked := table.test(false, lock{node: n, first: 25, last: 25, owner: 2}); !blocked {
+					t.Error("what an earlier version's node has locked is forgotten")
+				}
+				if err := table.lock(t.Context(), false, lock{node: next, last: lockEnd, exclusive: true, owner: 3}); err != nil {
+					t.Errorf("who has the name now: %v", err)
+				}
+				table.release(n, false, 1)
+				if err := <-got; err != nil {
+					t.Error(err)
+				}
+				table.release(n, false, 2)
+				table.release(next, false, 3)
+				table.unlock(false, other)
+				if table.len() != 0 {
+					t.Errorf("%d paths are left", table.len())
+				}
+			})
+		})
+	}
+}
+
 // TestFlockUpgrade: two that share and both want more get it one after the other.
 func TestFlockUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var table lockTable
-		path := lockPath{key: "a"}
+		n := nodeAt("a")
 		done := make(chan uint64)
 		for owner := range uint64(2) {
-			shared := lock{last: lockEnd, owner: owner}
-			if err := table.lock(t.Context(), path, true, shared); err != nil {
+			shared := lock{node: n, last: lockEnd, owner: owner}
+			if err := table.lock(t.Context(), true, shared); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for owner := range uint64(2) {
 			go func() {
-				if err := table.lock(t.Context(), path, true, lock{last: lockEnd, exclusive: true, owner: owner}); err != nil {
+				if err := table.lock(t.Context(), true, lock{node: n, last: lockEnd, exclusive: true, owner: owner}); err != nil {
 					t.Error(err)
 				}
-				table.release(path, true, owner)
+				table.release(n, true, owner)
 				done <- owner
 			}()
 		}

@@ -7,6 +7,7 @@ import (
 
 // lock is one lock on a run of bytes: [first, last], both included, as the kernel has it.
 type lock struct {
+	node        *node // by which it was asked for
 	first, last uint64
 	exclusive   bool
 	owner       uint64 // the kernel's, opaque
@@ -20,7 +21,7 @@ func (l lock) overlaps(o lock) bool { return l.first <= o.last && o.first <= l.l
 
 // lockSet is the locks of one kind on one path.
 //
-// INVARIANT: locks of one owner do not overlap; where locks of two owners do, both are shared.
+// INVARIANT: locks of one owner do not overlap; where locks of two owners do, both are shared, or a rename has brought them together.
 type lockSet []lock
 
 // conflict finds a lock of somebody else that is in the way of l.

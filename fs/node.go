@@ -29,6 +29,9 @@ type node struct {
 	lookups uint64 // how often the kernel was given the node and has not forgotten it
 	holds   int    // files being written at or below the node: it stays though the kernel forgets it
 
+	// Guarded by the table of locks.
+	lockedWith *node // the node of the same file by whose path this one's locks go since that was renamed; nil for its own
+
 	mu           sync.Mutex // guards what is below; the prefetcher and the uploads are called within it to open and close, which does no I/O
 	etag         string
 	size         int64
@@ -151,8 +154,25 @@ func (n *node) childPath(name string) string {
 	return n.path() + "/" + name
 }
 
-// lockPath is what locks on the node are on.
-func (n *node) lockPath() lockPath { return lockPath{volume: n.volume, key: n.key()} }
+// lockRoot is the node whose path is that of n's locks.
+func (n *node) lockRoot() *node {
+	for n.lockedWith != nil {
+		n = n.lockedWith
+	}
+	return n
+}
+
+// lockPath is what locks on the node are on. It changes within [lockTable.move] only.
+func (n *node) lockPath() lockPath {
+	n = n.lockRoot()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	path := lockPath{volume: n.volume, key: n.key()}
+	if n.removed {
+		path.removed = n.id
+	}
+	return path
+}
 
 // version is what a file's bytes are of, as far as the store has them.
 func (n *node) version() objstore.Version {

@@ -8,6 +8,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload"
 )
 
 // Unlink removes a file. Who has it open reads on.
@@ -83,13 +84,15 @@ func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 
 // detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key.
 func (f *fileSystem) detach(n *node) (appeared bool) {
-	n.mu.Lock()
-	u := n.upload
-	n.removed = true
-	if u != nil && !n.lost {
-		n.volume.tree.Release(n.parent().key(), n.name())
-	}
-	n.mu.Unlock()
+	var u *upload.File
+	f.locks.move(n, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		u, n.removed = n.upload, true
+		if u != nil && !n.lost {
+			n.volume.tree.Release(n.parent().key(), n.name())
+		}
+	})
 	f.nodes.retire(n)
 	if u != nil {
 		appeared = u.Discard()

@@ -223,7 +223,7 @@ func (f *fileSystem) renameNode(m move) {
 	if m.replaced != nil {
 		f.detach(m.replaced)
 	}
-	f.nodes.move(n, m.to, m.name, m.key)
+	f.locks.move(n, func() { f.nodes.move(n, m.to, m.name, m.key) })
 	n.mu.Lock()
 	item, held := n.itemLocked(), n.upload != nil
 	if held {
@@ -235,7 +235,6 @@ func (f *fileSystem) renameNode(m move) {
 	if !held {
 		tree.Learn(m.to.key(), item)
 	}
-	f.locks.move(lockPath{n.volume, oldDir + oldName}, n.lockPath())
 }
 
 // moveDirectory gives a directory another name: all keys below it. What is being written below is stored first, under its new key where it has no object
@@ -261,7 +260,7 @@ func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
 		f.nodes.retire(m.replaced)
 	}
 	oldDir, oldName := n.parent().key(), n.name()
-	f.nodes.move(n, m.to, m.name, m.key)
+	f.locks.move(n, func() { f.nodes.move(n, m.to, m.name, m.key) })
 	n.volume.tree.Rehome(from, m.key)
 	n.volume.tree.Gone(oldDir, oldName)
 	for _, below := range f.nodes.below(n) {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -53,4 +54,77 @@ print(*struct.unpack("hhqqi4x", answer)[:4])`
 	if got := strings.Fields(m.python(getLock)); strings.Join(got, " ") != "0 0 10 5" {
 		t.Errorf("F_GETLK in another process: %q, should be a read lock of 5 bytes at 10", got)
 	}
+}
+
+// A lock stays with its file when the file or a directory above it is renamed, and is in nobody's way once the file is removed.
+func TestLocksOfRenamedFiles(t *testing.T) {
+	t.Parallel()
+	for name, move := range map[string]struct {
+		from, to string // what is renamed
+		after    string // where the file is then
+	}{
+		"file":      {"dir/file", "moved", "moved"},
+		"directory": {"dir", "other", "other/file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBucket(t)
+			b.putText("dir/file", "x")
+			m := mountBucket(t, b)
+			holder := m.open("dir/file")
+			if err := unix.Flock(int(holder.Fd()), unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			waiting := start(t, exec.Command("flock", m.path("dir/file"), "true"))
+			eventually(t, patience, "flock to wait", func() bool {
+				return waiting.ended() || waitsInKernel(waiting.cmd.Process.Pid)
+			})
+			if err := os.Rename(m.path(move.from), m.path(move.to)); err != nil {
+				t.Fatal(err)
+			}
+			if !waitsInKernel(waiting.cmd.Process.Pid) {
+				t.Errorf("who waited has the lock that is held: %v", waiting.cmd.ProcessState)
+			}
+			if got := flockNow(m, move.after); got != unix.EWOULDBLOCK {
+				t.Errorf("by its new name: %v", got)
+			}
+			if err := os.MkdirAll(m.path("dir"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(m.path("dir/file"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got := flockNow(m, "dir/file"); got != nil {
+				t.Errorf("another file of the old name: %v", got)
+			}
+			if err := unix.Flock(int(holder.Fd()), unix.LOCK_UN); err != nil {
+				t.Fatal(err)
+			}
+			if waiting.await(patience); !waiting.cmd.ProcessState.Success() {
+				t.Errorf("who waited, when it is free: %v", waiting.cmd.ProcessState)
+			}
+			if err := unix.Flock(int(holder.Fd()), unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(m.path(move.after)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(m.path(move.after), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got := flockNow(m, move.after); got != nil {
+				t.Errorf("a new file in place of the one that was removed: %v", got)
+			}
+		})
+	}
+}
+
+// flockNow takes a flock on a file, if it is to be had at once, and gives it back.
+func flockNow(m *mount, name string) error {
+	f, err := os.Open(m.path(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
