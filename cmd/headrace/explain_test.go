@@ -89,13 +89,17 @@ func TestCheckFUSE(t *testing.T) {
 
 func TestMountpointIsNamedAsTheKernelNamesIt(t *testing.T) {
 	dir := t.TempDir()
-	if err := errors.Join(os.Mkdir(dir+"/real", 0o755), os.Symlink("real", dir+"/link"), os.Symlink(dir, dir+"/real/up")); err != nil {
+	if err := errors.Join(os.Mkdir(dir+"/real", 0o755), os.Symlink("real", dir+"/link"), os.Symlink(dir, dir+"/real/up"),
+		os.Symlink("link", dir+"/second"), os.Symlink(dir+"/real/up/real", dir+"/through"), os.Symlink("round", dir+"/round")); err != nil {
 		t.Fatal(err)
 	}
-	for _, given := range []string{"real", "link", "real/../link", "real/up/link/."} {
+	for _, given := range []string{"real", "link", "real/../link", "real/up/link/.", "second", "through"} {
 		if got, err := resolveMountpoint(filepath.Join(dir, given)); err != nil || got != dir+"/real" {
 			t.Errorf("%s: %s, %v", given, got, err)
 		}
+	}
+	if got, err := resolveMountpoint(dir + "/round"); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("a link to itself: %s, %v", got, err)
 	}
 	if _, err := checkMountpoint(dir + "/none/deeper"); exitCode(err) != exitMountpoint || !strings.Contains(err.Error(), "mkdir -p") {
 		t.Errorf("missing: %v", err)

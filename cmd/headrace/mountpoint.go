@@ -23,29 +23,35 @@ func mountAt(dir string) (*mountinfo.Info, error) {
 	return mounts[len(mounts)-1], nil // the table is in the order of mounting
 }
 
-// resolveMountpoint is the absolute path of dir as the kernel's table has it: links above it are followed, but dir itself
+// maxLinks is how many symbolic links in a row are followed: as many as the kernel follows.
+const maxLinks = 40
+
+// resolveMountpoint is the absolute path of dir as the kernel's table has it: links above it are followed, and dir itself if it is one, but where that leads
 // is not touched, since it may be the root of a dead mount.
 func resolveMountpoint(dir string) (string, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	if absolute == "/" {
-		return absolute, nil
-	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(absolute))
-	if err != nil {
-		return "", err
-	}
-	absolute = filepath.Join(parent, filepath.Base(absolute))
-	// A link to a directory: what is meant is where it points. Reading a link does not enter a mount on it.
-	if target, err := os.Readlink(absolute); err == nil {
+	for range maxLinks {
+		if absolute == "/" {
+			return absolute, nil
+		}
+		parent, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+		if err != nil {
+			return "", err
+		}
+		absolute = filepath.Join(parent, filepath.Base(absolute))
+		target, err := os.Readlink(absolute) // which does not enter a mount
+		if err != nil {
+			return absolute, nil
+		}
 		if !filepath.IsAbs(target) {
 			target = filepath.Join(parent, target)
 		}
-		return filepath.Clean(target), nil
+		absolute = filepath.Clean(target)
 	}
-	return absolute, nil
+	return "", &os.PathError{Op: "resolve", Path: dir, Err: syscall.ELOOP}
 }
 
 // checkMountpoint tells whether something can be mounted at dir, and returns dir as the kernel will list it.
