@@ -21,7 +21,7 @@ var errnoTable = []struct {
 	errno syscall.Errno
 }{
 	{objstore.ErrNotExist, syscall.ENOENT},
-	{objstore.ErrPermission, syscall.EACCES}, // credentials, clock skew and archived objects too
+	{objstore.ErrPermission, syscall.EACCES}, // credentials, clock skew, archived objects and those with SSE-C too
 	{errStale, syscall.ESTALE},
 	{objstore.ErrChanged, syscall.ESTALE},
 	{objstore.ErrExists, syscall.EEXIST},

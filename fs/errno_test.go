@@ -23,6 +23,7 @@ func TestErrnoOf(t *testing.T) {
 		{objstore.ErrCredentials, syscall.EACCES, syscall.EACCES},
 		{objstore.ErrClockSkew, syscall.EACCES, syscall.EACCES},
 		{objstore.ErrArchived, syscall.EACCES, syscall.EACCES},
+		{objstore.ErrKeyNeeded, syscall.EACCES, syscall.EACCES},
 		{objstore.ErrChanged, syscall.ESTALE, syscall.ESTALE},
 		{errStale, syscall.ESTALE, syscall.ESTALE},
 		{objstore.ErrExists, syscall.EEXIST, syscall.EEXIST},

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// An object the store forbids to read is EACCES, and an archived one too.
+// An object the store forbids to read is EACCES, and so is an archived one, and one that is encrypted with its owner's key (SSE-C).
 func TestForbidden(t *testing.T) {
 	t.Parallel()
-	for code, status := range map[string]int{"AccessDenied": http.StatusForbidden, "InvalidObjectState": http.StatusForbidden} {
+	for code, status := range map[string]int{"AccessDenied": http.StatusForbidden, "InvalidObjectState": http.StatusForbidden, "InvalidRequest": http.StatusBadRequest} {
 		b := newBucket(t)
 		b.putText("dir/small", "x")
 		b.put("dir/large", 1, 3*chunk)

@@ -17,6 +17,7 @@ const (
 	KindCredentials
 	KindClockSkew
 	KindArchived
+	KindKeyNeeded
 	KindChanged
 	KindExists
 	KindConflict
@@ -37,7 +38,7 @@ func (k ErrorKind) String() string {
 		return "unknown"
 	}
 	return [NumErrorKinds]string{
-		"none", "not_exist", "no_bucket", "permission", "credentials", "clock_skew", "archived", "changed", "exists",
+		"none", "not_exist", "no_bucket", "permission", "credentials", "clock_skew", "archived", "key_needed", "changed", "exists",
 		"conflict", "throttled", "timeout", "quota", "invalid", "unsupported", "corrupt", "canceled", "transport",
 	}[k]
 }
@@ -56,6 +57,7 @@ func KindOf(err error) ErrorKind {
 		{ErrCredentials, KindCredentials},
 		{ErrClockSkew, KindClockSkew},
 		{ErrArchived, KindArchived},
+		{ErrKeyNeeded, KindKeyNeeded},
 		{ErrPermission, KindPermission},
 		{ErrChanged, KindChanged},
 		{ErrExists, KindExists},

@@ -17,6 +17,7 @@ var (
 	ErrCredentials = errors.New("credentials missing or refused")          // also matches ErrPermission
 	ErrClockSkew   = errors.New("clock differs too much from the store's") // also matches ErrPermission
 	ErrArchived    = errors.New("object is archived")                      // also matches ErrPermission
+	ErrKeyNeeded   = errors.New("needs a key that is not sent (SSE-C)")    // also matches ErrPermission
 	ErrChanged     = errors.New("object changed")                          // If-Match failed: the version is gone
 	ErrExists      = errors.New("object exists")                           // If-None-Match failed
 	ErrConflict    = errors.New("conflicting operation in progress")       // 409: retried
@@ -66,7 +67,7 @@ func (e *Error) Is(target error) bool {
 	case ErrNotExist:
 		return errors.Is(e.Err, ErrNoBucket)
 	case ErrPermission:
-		return errors.Is(e.Err, ErrCredentials) || errors.Is(e.Err, ErrClockSkew) || errors.Is(e.Err, ErrArchived)
+		return errors.Is(e.Err, ErrCredentials) || errors.Is(e.Err, ErrClockSkew) || errors.Is(e.Err, ErrArchived) || errors.Is(e.Err, ErrKeyNeeded)
 	}
 	return false
 }

@@ -162,7 +162,7 @@ func TestErrorKinds(t *testing.T) {
 	seen := make(map[string]error)
 	for _, err := range []error{
 		nil, objstore.ErrNotExist, objstore.ErrNoBucket, objstore.ErrPermission, objstore.ErrCredentials, objstore.ErrClockSkew,
-		objstore.ErrArchived, objstore.ErrChanged, objstore.ErrExists, objstore.ErrConflict, objstore.ErrThrottled, objstore.ErrTimeout,
+		objstore.ErrArchived, objstore.ErrKeyNeeded, objstore.ErrChanged, objstore.ErrExists, objstore.ErrConflict, objstore.ErrThrottled, objstore.ErrTimeout,
 		objstore.ErrQuota, objstore.ErrInvalid, objstore.ErrUnsupported, objstore.ErrCorrupt, context.Canceled, errors.New("reset"),
 	} {
 		wrapped := err

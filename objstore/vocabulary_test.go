@@ -44,6 +44,7 @@ func TestErrorIs(t *testing.T) {
 		objstore.ErrCredentials: objstore.ErrPermission,
 		objstore.ErrClockSkew:   objstore.ErrPermission,
 		objstore.ErrArchived:    objstore.ErrPermission,
+		objstore.ErrKeyNeeded:   objstore.ErrPermission,
 	} {
 		err := &objstore.Error{Op: "HeadObject", Bucket: "bucket", Key: "key", Err: fine}
 		if !errors.Is(err, fine) || !errors.Is(err, broad) {

@@ -49,6 +49,7 @@ func statusOf(err error) (status int, code string) {
 		{objstore.ErrCredentials, http.StatusForbidden, "InvalidAccessKeyId"},
 		{objstore.ErrClockSkew, http.StatusForbidden, "RequestTimeTooSkewed"},
 		{objstore.ErrArchived, http.StatusForbidden, "InvalidObjectState"},
+		{objstore.ErrKeyNeeded, http.StatusBadRequest, "InvalidRequest"},
 		{objstore.ErrPermission, http.StatusForbidden, "AccessDenied"},
 		{objstore.ErrChanged, http.StatusPreconditionFailed, "PreconditionFailed"},
 		{objstore.ErrExists, http.StatusPreconditionFailed, "PreconditionFailed"},

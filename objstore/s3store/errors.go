@@ -107,6 +107,9 @@ func classify(op string, a answer) error {
 	if s := sentinelByCode(a.code); s != nil {
 		return s
 	}
+	if a.code == "InvalidRequest" && (op == "GetObject" || op == "HeadObject") {
+		return objstore.ErrKeyNeeded // what S3 says of an object with SSE-C, and there is nothing else in our requests to say it of
+	}
 	return sentinelByStatus(op, a.status)
 }
 

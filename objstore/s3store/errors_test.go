@@ -32,6 +32,9 @@ func TestClassify(t *testing.T) {
 		{"GetObject", 401, "", objstore.ErrCredentials},
 		{"GetObject", 403, "RequestTimeTooSkewed", objstore.ErrClockSkew},
 		{"GetObject", 403, "InvalidObjectState", objstore.ErrArchived},
+		{"GetObject", 400, "InvalidRequest", objstore.ErrKeyNeeded},
+		{"HeadObject", 400, "InvalidRequest", objstore.ErrKeyNeeded}, // as a GET of it has told
+		{"PutObject", 400, "InvalidRequest", objstore.ErrInvalid},
 		{"GetObject", 412, "PreconditionFailed", objstore.ErrChanged},
 		{"GetObject", 416, "InvalidRange", objstore.ErrChanged},
 		{"PutObject", 409, "ConditionalRequestConflict", objstore.ErrConflict},
