@@ -209,17 +209,11 @@ func (m *maker) putSmall(ctx context.Context, n int) ([]object, error) {
 // remove deletes what was made. An object that cannot be deleted stops none of the others; a *LeftoverError tells of those
 // that stay.
 func (m *maker) remove(ctx context.Context) error {
-	failures := make([]error, len(m.made))
-	var g errgroup.Group
-	g.SetLimit(smallAtOnce)
-	for i, key := range m.made {
-		g.Go(func() error {
-			failures[i] = m.bucket.Delete(ctx, key)
-			return nil
-		})
+	slices.Sort(m.made)
+	failures := m.removeAll(ctx, slices.Compact(m.made))
+	if len(failures) == 0 {
+		failures = m.removeAll(ctx, m.late(ctx))
 	}
-	_ = g.Wait() // failures has all there are
-	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 	if len(failures) == 0 {
 		return nil
 	}
@@ -227,6 +221,35 @@ func (m *maker) remove(ctx context.Context) error {
 		Endpoint: m.bucket.Endpoint(), Bucket: m.bucket.Name(), Prefix: m.prefix,
 		Objects: len(failures), Err: errors.Join(failures[:min(causesShown, len(failures))]...),
 	}
+}
+
+// removeAll deletes keys, and returns why that failed where it did.
+func (m *maker) removeAll(ctx context.Context, keys []string) []error {
+	failures := make([]error, len(keys))
+	var g errgroup.Group
+	g.SetLimit(smallAtOnce)
+	for i, key := range keys {
+		g.Go(func() error {
+			failures[i] = m.bucket.Delete(ctx, key)
+			return nil
+		})
+	}
+	_ = g.Wait() // failures has all there are
+	return slices.DeleteFunc(failures, func(err error) bool { return err == nil })
+}
+
+// late are the keys there are after all were removed: of a PUT that was given up the store may have had everything, and store it afterwards.
+// Where listing is not allowed, none are known.
+func (m *maker) late(ctx context.Context) (keys []string) {
+	for page, err := range m.bucket.List(ctx, objstore.ListOptions{Prefix: m.prefix}) {
+		if err != nil {
+			return keys
+		}
+		for _, e := range page.Entries {
+			keys = append(keys, e.Key)
+		}
+	}
+	return keys
 }
 
 func versionOf(b objstore.Bucket, e objstore.Entry) objstore.Version {

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -98,5 +100,32 @@ func TestFailedUploadIsAborted(t *testing.T) {
 				t.Errorf("left: %+v, %v", upload, err)
 			}
 		})
+	}
+}
+
+// belated stores an object once more after it was deleted, as a store does that has had all of a PUT which was given up.
+type belated struct {
+	*memstore.Store
+	once sync.Once
+}
+
+func (b *belated) Delete(ctx context.Context, key string) error {
+	err := b.Store.Delete(ctx, key)
+	b.once.Do(func() {
+		_, again := b.Put(ctx, key, strings.NewReader("x"), 1, objstore.Condition{}, objstore.Attributes{})
+		err = errors.Join(err, again)
+	})
+	return err
+}
+
+func TestRemoveFindsWhatCameLate(t *testing.T) {
+	bucket := &belated{Store: memstore.New("bucket")}
+	m := made(t, bucket, 5)
+	m.made = append(m.made, m.made...) // as by workers that write one key again and again
+	if err := m.remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := stored(t, bucket); n != 0 {
+		t.Errorf("%d objects are left", n)
 	}
 }

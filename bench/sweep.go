@@ -132,9 +132,10 @@ func (t *target) load(ctx context.Context, opts Options, op string, size int64) 
 		return l, err
 	}
 	fmt.Fprintf(opts.Progress, "%s: preparing %d objects\n", op, sweepObjects)
-	l.prefix = t.prefix
+	name := fmt.Sprintf("%s-%d/", op, made)
+	l.prefix = t.prefix + name // a LIST is of these objects, whatever else was measured before
 	for i := range sweepObjects {
-		o, err := t.maker.putLarge(ctx, fmt.Sprintf("%s-%d/%02d", op, made, i), made)
+		o, err := t.maker.putLarge(ctx, fmt.Sprintf("%s%02d", name, i), made)
 		if err != nil {
 			return nil, err
 		}
