@@ -76,7 +76,7 @@ func (f *fileSystem) child(ctx context.Context, dir *node, name string) (*node, 
 
 // create makes the node of a new file, with a lookup and an open handle counted.
 func (f *fileSystem) create(dir *node, name string, in *fuse.CreateIn, exclusive bool) (*node, error) {
-	key, err := names.NewKey(dir.key(), name, false)
+	key, err := dir.volume.tree.NewKey(dir.key(), name, false)
 	if err != nil {
 		return nil, err
 	}

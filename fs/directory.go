@@ -26,7 +26,7 @@ func (f *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string
 	case !errors.Is(err, objstore.ErrNotExist):
 		return f.answer("mkdir", parent.childPath(name), err, errnoOf(err))
 	}
-	key, err := names.NewKey(parent.key(), name, true)
+	key, err := parent.volume.tree.NewKey(parent.key(), name, true)
 	if err == nil {
 		err = makeMarker(r, parent.volume.bucket, key, f.markerMetadata(in))
 	}

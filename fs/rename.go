@@ -9,7 +9,6 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
-	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/upload"
 )
@@ -94,7 +93,7 @@ func (f *fileSystem) target(ctx context.Context, m *move) syscall.Errno {
 		m.replaced, m.key = n, n.key()
 		return 0
 	}
-	if m.key, err = names.NewKey(m.to.key(), m.name, m.node.dir); err != nil {
+	if m.key, err = m.to.volume.tree.NewKey(m.to.key(), m.name, m.node.dir); err != nil {
 		return failed(err)
 	}
 	return 0

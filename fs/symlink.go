@@ -51,7 +51,7 @@ func (f *fileSystem) Symlink(cancel <-chan struct{}, header *fuse.InHeader, targ
 // makeLink stores a symbolic link.
 func (f *fileSystem) makeLink(ctx context.Context, dir *node, name, target string, owner fuse.Owner) (item names.Item, err error) {
 	item = names.Item{Name: name}
-	if item.Key, err = names.NewKey(dir.key(), name, false); err != nil {
+	if item.Key, err = dir.volume.tree.NewKey(dir.key(), name, false); err != nil {
 		return item, err
 	}
 	attrs := objstore.Attributes{ContentType: linkType}

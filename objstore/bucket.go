@@ -154,8 +154,19 @@ type Prestager interface {
 // Indexed is a bucket whose listings come from an index of all its keys, which has to be made before the first one: to ask for single keys is far cheaper then.
 // Optional.
 type Indexed interface {
-	// IndexReady tells whether the index is there. Then a listing asks the store for nothing, and may be as old as the index: see Page.AsOf.
+	// IndexReady tells whether the index is there, and young enough to be used. Then a listing asks the store for nothing, and may be as old as the index: see Page.AsOf.
 	IndexReady() bool
+	// Has tells whether a key of the index begins with prefix, however old the index is; false where there is none. It asks nothing, and waits for nobody.
+	Has(prefix string) bool
+}
+
+// MaxKey is how many bytes a key has at most: S3's limit.
+const MaxKey = 1024
+
+// KeyLimiter is a bucket whose keys have to be shorter than MaxKey. Optional: see [LongestKey].
+type KeyLimiter interface {
+	// MaxKey is how many bytes a key has at most.
+	MaxKey() int
 }
 
 // Distant tells how far away a bucket's home is. Optional: see [AsDistant].

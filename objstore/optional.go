@@ -12,6 +12,14 @@ func AsPrestager(b Bucket) (Prestager, bool) { return find[Prestager](b) }
 // AsDistant finds the power to tell the latency of writes in b or in a store it decorates.
 func AsDistant(b Bucket) (Distant, bool) { return find[Distant](b) }
 
+// LongestKey is how many bytes a key of b has at most.
+func LongestKey(b Bucket) int {
+	if l, ok := find[KeyLimiter](b); ok {
+		return l.MaxKey()
+	}
+	return MaxKey
+}
+
 func find[P any](b Bucket) (P, bool) {
 	for b != nil {
 		if p, ok := b.(P); ok {

@@ -23,8 +23,6 @@ const (
 	maxFailures = 100
 	// namedFailures is how many of them the error names.
 	namedFailures = 5
-	// maxKey, in bytes, is S3's limit.
-	maxKey = 1024
 )
 
 // mover renames: plans what is to be moved in the journal, carries it out, and finishes what a dead mount has begun. Whoever asked may stop
@@ -163,6 +161,7 @@ func (m *mover) directory(ctx context.Context, b objstore.Bucket, from, to strin
 
 // plan lists what is to be moved. A key that would be too long fails it.
 func plan(ctx context.Context, b objstore.Bucket, log *journal.Moves, from, to string) error {
+	longest := objstore.LongestKey(b)
 	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: from}) {
 		if err != nil {
 			return err
@@ -170,7 +169,7 @@ func plan(ctx context.Context, b objstore.Bucket, log *journal.Moves, from, to s
 		moves := make([]journal.Move, 0, len(page.Entries))
 		for _, e := range page.Entries {
 			one := journal.Move{From: e.Key, To: below(e.Key, from, to), ETag: e.ETag, Size: e.Size, Condition: objstore.Condition{IfNew: true}}
-			if len(one.To) > maxKey {
+			if len(one.To) > longest {
 				return fmt.Errorf("%s: %w", one.To, syscall.ENAMETOOLONG)
 			}
 			moves = append(moves, one)

@@ -289,7 +289,7 @@ func TestMoveDirectory(t *testing.T) {
 // TestMoveDirectoryRefused: a name that is too long, or below itself, and a listing that fails, move nothing.
 func TestMoveDirectoryRefused(t *testing.T) {
 	r := newMoveRig(t, true)
-	key := "a/" + strings.Repeat("x", maxKey-10)
+	key := "a/" + strings.Repeat("x", objstore.MaxKey-10)
 	r.put(t, key, "long")
 	r.put(t, "a/0", "short")
 	want := map[string]string{"a/0": "short", key: "long"}

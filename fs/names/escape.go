@@ -3,6 +3,8 @@ package names
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 // The signs an escaped name begins with. All are of one length, which the arithmetic below relies on. They are words so
@@ -15,8 +17,8 @@ const (
 )
 
 const (
-	maxName = 255  // bytes of a name: NAME_MAX of Linux
-	maxKey  = 1024 // bytes of a key: S3's limit
+	maxName = 255             // bytes of a name: NAME_MAX of Linux
+	maxKey  = objstore.MaxKey // of any bucket
 
 	// A piece of a long component takes every unit (a character, or a byte that is none) that still fits, and a unit is
 	// at most 4 bytes encoded: so no piece's name is shorter than this.

@@ -66,7 +66,7 @@ type entryResult struct {
 // probe asks for the object and for what lies below it, at once. A directory needs no second answer: the object then is
 // not waited for, unless it is the one asked for.
 func (t *Tree) probe(ctx context.Context, target target) (object entryResult, below error) {
-	if len(target.key)+1 > maxKey {
+	if len(target.key)+1 > t.longest {
 		object.entry, object.err = t.entry(ctx, target.key)
 		return object, objstore.ErrNotExist
 	}
@@ -93,22 +93,29 @@ func (t *Tree) probe(ctx context.Context, target target) (object entryResult, be
 	return <-answered, below
 }
 
-// probeIndexed is probe where what lies below a key is known to an index only, which may have to be made first: a file costs one HEAD, and so does
-// a directory with a marker. Once the index is there, asking it costs nothing.
+// probeIndexed is probe where what lies below a key is known to an index only, which may have to be made first, or again: a file costs one HEAD, and so does
+// a directory with a marker. An index that is there is asked for nothing, and one that is too old can still tell that a file is no directory.
 func (t *Tree) probeIndexed(ctx context.Context, indexed objstore.Indexed, key string) (object entryResult, below error) {
 	object.entry, object.err = t.entry(ctx, key)
 	switch {
 	case object.err != nil && !missing(object.err):
 		return object, objstore.ErrNotExist
-	case indexed.IndexReady():
-	case object.err == nil:
+	case object.err == nil && !indexed.Has(key+"/"):
 		return object, objstore.ErrNotExist
-	default:
-		if _, err := t.entry(ctx, key+"/"); err == nil {
-			return object, nil
-		}
+	case object.err != nil && t.marked(ctx, key+"/"):
+		return object, nil
 	}
 	return object, t.below(ctx, key+"/")
+}
+
+// marked tells whether a directory has a marker, where that is cheaper than to ask whether anything lies below it: where there is no index that is young enough.
+func (t *Tree) marked(ctx context.Context, prefix string) bool {
+	indexed, ok := t.store.(objstore.Indexed)
+	if !ok || indexed.IndexReady() || prefix == "" {
+		return false
+	}
+	_, err := t.entry(ctx, prefix)
+	return err == nil
 }
 
 // kind is what a name turns out to be.
@@ -190,6 +197,9 @@ func (t *Tree) below(ctx context.Context, prefix string) error {
 // shows something: the keys below its prefix may all be shown elsewhere.
 func (t *Tree) askDirectory(ctx context.Context, item Item) error {
 	if partOf(item.Key) == "" {
+		if t.marked(ctx, item.Key) {
+			return nil
+		}
 		return t.below(ctx, item.Key)
 	}
 	c := classifier{dir: item.Key}

@@ -186,7 +186,7 @@ func (t *Tree) Rehome(from, to string) {
 
 // NewKey is the key that a new file or directory of that name is to have in the directory with prefix dir. ErrTooLong when a store would not take it;
 // objstore.ErrInvalid for a name that stands for something else than itself, and so cannot be made.
-func NewKey(dir, name string, isDir bool) (string, error) {
+func (t *Tree) NewKey(dir, name string, isDir bool) (string, error) {
 	raw := name
 	if strings.HasPrefix(name, signName) {
 		raw, _ = decode(name[signLen:])
@@ -195,10 +195,10 @@ func NewKey(dir, name string, isDir bool) (string, error) {
 	if isDir {
 		key += "/"
 	}
-	if len(key) > maxKey {
-		return "", fmt.Errorf("%w: %d bytes, and at most %d can be", ErrTooLong, len(key), maxKey)
+	if len(key) > t.longest {
+		return "", fmt.Errorf("%w: %d bytes, and at most %d can be", ErrTooLong, len(key), t.longest)
 	}
-	if t, ok := resolve(dir, name); !ok || t.form != either {
+	if target, ok := resolve(dir, name); !ok || target.form != either {
 		return "", fmt.Errorf("%w: a name that begins like %q stands for another one", objstore.ErrInvalid, signOf(name))
 	}
 	return key, nil

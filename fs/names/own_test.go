@@ -198,6 +198,7 @@ func TestHeldNamesWhileReading(t *testing.T) {
 func TestNewKey(t *testing.T) {
 	long := strings.Repeat("x", 255)
 	deep := strings.Repeat(long+"/", 3)
+	tree, _ := newTree(t, newFake())
 	for _, c := range []struct {
 		dir, name string
 		isDir     bool
@@ -220,7 +221,7 @@ func TestNewKey(t *testing.T) {
 		{"d/" + deep, long[1:], true, "", ErrTooLong},
 		{"d/" + deep, long, false, "", ErrTooLong},
 	} {
-		key, err := NewKey(c.dir, c.name, c.isDir)
+		key, err := tree.NewKey(c.dir, c.name, c.isDir)
 		if key != c.key || !errors.Is(err, c.err) {
 			t.Errorf("%q in %q: %q, %v; should be %q, %v", c.name, c.dir, key, err, c.key, c.err)
 		}

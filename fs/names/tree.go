@@ -45,7 +45,8 @@ type Config struct {
 
 // Tree finds names. All methods may be called at the same time from many goroutines.
 type Tree struct {
-	store Store
+	store   Store
+	longest int // key, in bytes
 
 	ctx    context.Context // of the requests that several callers share
 	cancel context.CancelFunc
@@ -73,10 +74,14 @@ func New(store Store, cfg Config) *Tree {
 	cfg.MaxCached = max(cfg.MaxCached, 2)
 	t := &Tree{
 		store:   store,
+		longest: objstore.MaxKey,
 		memory:  newMemory(cfg),
 		bursts:  newBursts(cfg.TTL),
 		own:     newOwn(),
 		flights: make(map[address]*flight),
+	}
+	if l, ok := store.(objstore.KeyLimiter); ok {
+		t.longest = l.MaxKey()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t

@@ -2,6 +2,7 @@ package hashed
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -60,6 +61,12 @@ func (b *Bucket) Unwrap() objstore.Bucket { return b.inner }
 // IndexReady tells whether a listing can be answered without asking. See [objstore.Indexed].
 func (b *Bucket) IndexReady() bool { return b.index.ready() }
 
+// Has tells whether a key begins with prefix, as far as is known. See [objstore.Indexed].
+func (b *Bucket) Has(prefix string) bool { return b.index.has(prefix) }
+
+// MaxKey is how many bytes a plain key has at most: the hash stands before it.
+func (b *Bucket) MaxKey() int { return objstore.MaxKey - hashLen - 1 }
+
 // Size is how many keys are indexed, and the bytes of memory they take.
 func (b *Bucket) Size() (keys int, bytes int64) { return b.index.size() }
 
@@ -101,6 +108,9 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 		return objstore.Entry{}, b.fail(objstore.OpStat, key, objstore.ErrInvalid)
 	}
 	e, err := b.inner.Stat(ctx, Encode(key))
+	if len(key) > b.MaxKey() && errors.Is(err, objstore.ErrInvalid) { // the store takes no such key, and so has none
+		return objstore.Entry{}, b.fail(objstore.OpStat, key, objstore.ErrNotExist)
+	}
 	return plain(e, key), about(err, key)
 }
 
@@ -130,9 +140,10 @@ func (b *Bucket) Prestage(ctx context.Context, key string) error {
 }
 
 var (
-	_ objstore.Bucket    = (*Bucket)(nil)
-	_ objstore.Renamer   = (*Bucket)(nil)
-	_ objstore.Tagger    = (*Bucket)(nil)
-	_ objstore.Prestager = (*Bucket)(nil)
-	_ objstore.Indexed   = (*Bucket)(nil)
+	_ objstore.Bucket     = (*Bucket)(nil)
+	_ objstore.Renamer    = (*Bucket)(nil)
+	_ objstore.Tagger     = (*Bucket)(nil)
+	_ objstore.Prestager  = (*Bucket)(nil)
+	_ objstore.Indexed    = (*Bucket)(nil)
+	_ objstore.KeyLimiter = (*Bucket)(nil)
 )

@@ -9,6 +9,9 @@ import (
 // hashLen is how many hex digits of the hash stand before the key.
 const hashLen = 6
 
+// hexDigits are in the order of bytes.
+const hexDigits = "0123456789abcdef"
+
 // Encode is the key under which the object of a plain key is stored.
 func Encode(key string) string {
 	sum := md5.Sum([]byte(key)) // which is no secret and need not be: it spreads
@@ -31,8 +34,7 @@ const shards = 256
 
 // shardPrefix is what the stored keys of a shard begin with.
 func shardPrefix(shard int) string {
-	const digits = "0123456789abcdef"
-	return string([]byte{digits[shard>>4], digits[shard&15]})
+	return string([]byte{hexDigits[shard>>4], hexDigits[shard&15]})
 }
 
 // shardOf is the shard of a plain key.

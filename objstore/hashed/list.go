@@ -23,7 +23,11 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 			yield(objstore.Page{}, b.fail(objstore.OpList, opts.Prefix, err))
 			return
 		}
-		l := newLister(b.index, opts)
+		l, ok := newLister(b.index, opts)
+		if !ok {
+			yield(objstore.Page{}, b.fail(objstore.OpList, opts.Prefix, errTooMany(b.Name(), b.index.options.MaxKeys)))
+			return
+		}
 		for {
 			page := l.page()
 			if !yield(page, nil) || page.Last {
@@ -44,7 +48,8 @@ type lister struct {
 	asOf time.Time
 }
 
-func newLister(x *index, opts objstore.ListOptions) *lister {
+// newLister is false when the index has grown too large since it was waited for.
+func newLister(x *index, opts objstore.ListOptions) (l *lister, ok bool) {
 	if opts.PageSize <= 0 {
 		opts.PageSize = pageSize
 	}
@@ -52,9 +57,9 @@ func newLister(x *index, opts objstore.ListOptions) *lister {
 	if opts.StartAfter >= from {
 		from = opts.StartAfter + "\x00" // the next key there can be
 	}
-	l := &lister{opts: opts}
-	l.walk, l.asOf = x.walk(from)
-	return l
+	l = &lister{opts: opts}
+	l.walk, l.asOf, ok = x.walk(from)
+	return l, ok
 }
 
 func (l *lister) page() objstore.Page {

@@ -43,10 +43,10 @@ func (o overlay) merged(s *segment) *segment {
 	if len(o) == 0 {
 		return s
 	}
-	var all []objstore.Entry
+	var p packer
 	w := walker{cursor: cursor{segment: s}, changes: o}
 	for ok := w.seek(""); ok; ok = w.advance() {
-		all = append(all, w.entry())
+		p.add(w.entry())
 	}
-	return newSegment(all)
+	return p.done()
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -37,6 +38,7 @@ func (x *index) save() (err error) {
 	if x.options.File == "" || !complete {
 		return nil
 	}
+	removeLeft(x.options.File)
 	temporary, err := os.CreateTemp(filepath.Dir(x.options.File), filepath.Base(x.options.File)+".*")
 	if err != nil {
 		return err
@@ -56,6 +58,21 @@ func (x *index) save() (err error) {
 		return err
 	}
 	return os.Rename(temporary.Name(), x.options.File)
+}
+
+// leftAfter is for how long a file that is being written may stand still: one that has is of a process that was killed.
+const leftAfter = 10 * time.Minute
+
+// removeLeft removes what those have left who were killed while they saved an index.
+func removeLeft(file string) {
+	dir, base := filepath.Split(file)
+	entries, _ := os.ReadDir(dir) // what cannot be read has to be made, and says so
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && strings.HasPrefix(e.Name(), base+".") && time.Since(info.ModTime()) > leftAfter {
+			_ = os.Remove(dir + e.Name()) // the next one tries again
+		}
+	}
 }
 
 func (x *index) write(out *bufio.Writer, all *[shards]shard) error {
@@ -103,6 +120,12 @@ func (x *index) load() error {
 	var want uint32
 	if err := binary.Read(in, binary.LittleEndian, &want); err != nil || want != sum.Sum32() {
 		return errors.Join(err, errDamaged)
+	}
+	for i := range all {
+		if all[i].listed.After(x.options.Now()) {
+			return errors.New("it is of a time that has not come yet")
+		}
+		x.keys += all[i].keys()
 	}
 	x.shards, x.complete = *all, true
 	return nil

@@ -31,24 +31,56 @@ const (
 	hasClass  = 4 // a storage class follows
 )
 
+// packer makes a segment of entries that come in the order of their keys. The zero value is ready.
+type packer struct {
+	segment segment
+	last    string
+}
+
+func (p *packer) add(e objstore.Entry) {
+	s, shared := &p.segment, 0
+	if s.count%blockKeys == 0 {
+		s.blocks = append(s.blocks, uint32(len(s.data)))
+	} else {
+		shared = commonLen(p.last, e.Key)
+	}
+	s.data = binary.AppendUvarint(s.data, uint64(shared))
+	s.data = appendText(s.data, e.Key[shared:])
+	s.data = appendValue(s.data, e)
+	s.count++
+	p.last = e.Key
+}
+
+func (p *packer) done() *segment {
+	p.segment.data, p.segment.blocks = slices.Clone(p.segment.data), slices.Clone(p.segment.blocks) // without the room to grow
+	return &p.segment
+}
+
 // newSegment packs entries, which are sorted by key.
 func newSegment(entries []objstore.Entry) *segment {
-	s := &segment{count: len(entries)}
-	last := ""
-	for i, e := range entries {
-		shared := 0
-		if i%blockKeys == 0 {
-			s.blocks = append(s.blocks, uint32(len(s.data)))
-		} else {
-			shared = commonLen(last, e.Key)
-		}
-		s.data = binary.AppendUvarint(s.data, uint64(shared))
-		s.data = appendText(s.data, e.Key[shared:])
-		s.data = appendValue(s.data, e)
-		last = e.Key
+	var p packer
+	for _, e := range entries {
+		p.add(e)
 	}
-	s.data = slices.Clip(s.data)
-	return s
+	return p.done()
+}
+
+// joined packs what several runs have, each key of which is in one of them only.
+func joined(runs []*segment) *segment {
+	if len(runs) == 1 {
+		return runs[0]
+	}
+	walkers := make([]*walker, len(runs))
+	for i, s := range runs {
+		walkers[i] = &walker{cursor: cursor{segment: s}}
+	}
+	var p packer
+	m := newMerge(walkers, "")
+	for _, ok := m.key(); ok; _, ok = m.key() {
+		p.add(m.entry())
+		m.next()
+	}
+	return p.done()
 }
 
 func commonLen(a, b string) int {
@@ -115,7 +147,7 @@ type cursor struct {
 	next    int // where in data the next entry begins
 	left    int // entries that follow
 	key     []byte
-	entry   objstore.Entry // of the present key, without it
+	value   []byte // of the present key, with what follows: taken apart only when it is wanted, since most keys are gone past
 }
 
 // seek goes to the first key that is not before key; false when there is none.
@@ -145,12 +177,10 @@ func (c *cursor) advance() bool {
 	}
 	c.left--
 	data := c.segment.data[c.next:]
-	before := len(data)
 	shared, n := binary.Uvarint(data)
-	suffix, data := readText(data[n:])
-	c.key = append(c.key[:shared], suffix...)
-	data = c.readValue(data)
-	c.next += before - len(data)
+	suffix, value := readText(data[n:])
+	c.key, c.value = append(c.key[:shared], suffix...), value
+	c.next += len(data) - len(afterValue(value))
 	return true
 }
 
@@ -159,10 +189,31 @@ func readText(data []byte) (text, rest []byte) {
 	return data[n : n+int(length)], data[n+int(length):]
 }
 
-func (c *cursor) readValue(data []byte) []byte {
-	flags := data[0]
-	data = data[1:]
-	e := objstore.Entry{}
+func afterNumber(data []byte) []byte {
+	_, n := binary.Uvarint(data)
+	return data[n:]
+}
+
+// afterValue is what follows a value.
+func afterValue(data []byte) []byte {
+	flags, data := data[0], data[1:]
+	switch flags & etagForm {
+	case etagText:
+		_, data = readText(data)
+	case etagMD5:
+		data = data[16:]
+	case etagParts:
+		data = afterNumber(data[16:])
+	}
+	if flags&hasClass != 0 {
+		_, data = readText(data)
+	}
+	return afterNumber(afterNumber(data)) // size and time
+}
+
+// readValue is the entry of a value, without its key.
+func readValue(data []byte) (e objstore.Entry) {
+	flags, data := data[0], data[1:]
 	switch flags & etagForm {
 	case etagText:
 		var text []byte
@@ -181,15 +232,14 @@ func (c *cursor) readValue(data []byte) []byte {
 		e.StorageClass = string(text)
 	}
 	size, n := binary.Uvarint(data)
-	modified, m := binary.Varint(data[n:])
+	modified, _ := binary.Varint(data[n:])
 	e.Size, e.ModTime = int64(size), time.UnixMilli(modified)
-	c.entry = e
-	return data[n+m:]
+	return e
 }
 
 // present is the entry the cursor is at.
 func (c *cursor) present() objstore.Entry {
-	e := c.entry
+	e := readValue(c.value)
 	e.Key = string(c.key)
 	return e
 }

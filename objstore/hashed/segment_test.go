@@ -67,7 +67,7 @@ func TestShardAgainstMap(t *testing.T) {
 		clock := time.UnixMilli(1000)
 		s := shard{}
 		list := func() []objstore.Entry { return slices.SortedFunc(maps.Values(truth), byKey) }
-		s.replace(list(), clock)
+		s.replace(newSegment(list()), clock)
 		for range 200 {
 			clock = clock.Add(time.Second)
 			e := entry()
@@ -81,7 +81,7 @@ func TestShardAgainstMap(t *testing.T) {
 					truth[e.Key] = e
 					s.change(change{entry: e, at: clock})
 				}
-				s.replace(listed, began)
+				s.replace(newSegment(listed), began)
 				s.listing = false
 			case random.IntN(20) == 0:
 				s.segment, s.changes = s.changes.merged(s.segment), nil

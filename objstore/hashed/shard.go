@@ -1,10 +1,6 @@
 package hashed
 
-import (
-	"time"
-
-	"github.com/headrace/headrace/objstore"
-)
+import "time"
 
 // mergeAt is how many changes a shard has before they are put into its segment, so that the whole index has a few ten thousand of them.
 const mergeAt = 512
@@ -18,8 +14,20 @@ type shard struct {
 	listing bool // a listing is under way, which may miss any of changes
 }
 
-// change takes over what was written.
+// keys is how many keys are kept at most: what is written over may be counted twice.
+func (s *shard) keys() int {
+	n := len(s.changes)
+	if s.segment != nil {
+		n += s.segment.count
+	}
+	return n
+}
+
+// change takes over what was written. Where there is nothing yet, and nobody lists, the first listing will show it.
 func (s *shard) change(c change) {
+	if s.segment == nil && !s.listing {
+		return
+	}
 	s.changes = s.changes.with(c)
 	if s.segment != nil && !s.listing && len(s.changes) >= mergeAt {
 		s.segment = s.changes.merged(s.segment)
@@ -28,6 +36,13 @@ func (s *shard) change(c change) {
 }
 
 // replace takes over a listing that began at start.
-func (s *shard) replace(entries []objstore.Entry, start time.Time) {
-	s.segment, s.listed, s.changes = newSegment(entries), start, s.changes.since(start)
+func (s *shard) replace(listed *segment, start time.Time) {
+	s.segment, s.listed, s.changes = listed, start, s.changes.since(start)
+}
+
+// setListing notes that a listing begins or has ended.
+func (s *shard) setListing(listing bool) {
+	if s.listing = listing; !listing && s.segment == nil {
+		s.changes = nil // the listing has failed, and a later one will show them
+	}
 }
