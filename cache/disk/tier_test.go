@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -361,98 +360,5 @@ func TestPopularitySurvives(t *testing.T) {
 	}
 	if found(t, tier, hot, 0) != 0b11 {
 		t.Error("pushed out by what was asked for once")
-	}
-}
-
-// TestLease: only of what is whole and was compared; the rest is compared in the background. What is leased is not evicted.
-func TestLease(t *testing.T) {
-	dir := t.TempDir()
-	cfg := Config{Dir: dir, Size: 40 * mib}
-	tier := openTier(t, cfg)
-	v := versionOf("leased", ChunkSize+3*mib)
-	keep(t, tier, v, 0, 0b111)
-	if tier.Lease(v) != nil {
-		t.Fatal("a part was leased")
-	}
-	keepAll(t, tier, v)
-	var l *Lease
-	eventually(t, "committed: what was written just now counts as compared", func() bool { l = tier.Lease(v); return l != nil })
-	l.Release()
-	if err := tier.Close(); err != nil {
-		t.Fatal(err)
-	}
-	tier = openTier(t, cfg)
-	if tier.Lease(v) != nil {
-		t.Fatal("leased before it was compared")
-	}
-	eventually(t, "compared", func() bool { l = tier.Lease(v); return l != nil })
-	if err := tier.order(func() error { _, err := tier.evictSome(10); return err }); err != nil {
-		t.Fatal(err)
-	}
-	want, got := append(contentOf(v, 0), contentOf(v, 1)...), make([]byte, v.Size)
-	if n, err := l.File().ReadAt(got, 0); int64(n) != v.Size || err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%d bytes, %v", n, err)
-	}
-	l.Release()
-	if err := tier.order(func() error { _, err := tier.evictSome(10); return err }); err != nil {
-		t.Fatal(err)
-	}
-	if tier.Lease(v) != nil || tier.Cached(v) != 0 {
-		t.Error("it stays after the lease")
-	}
-	if n := tier.uses.leased(); n != 0 {
-		t.Errorf("%d leases are left", n)
-	}
-}
-
-// TestManage: what is there can be listed, pinned, verified and given up.
-func TestManage(t *testing.T) {
-	tier := openTier(t, Config{Dir: t.TempDir(), Size: 64 * mib})
-	want := map[string]int64{}
-	for i := range 300 { // more than are read at once
-		v := versionOf(fmt.Sprint("o", i), int64(i+1))
-		keepAll(t, tier, v)
-		want[v.Key] = v.Size
-	}
-	large := versionOf("large", 3*mib)
-	keepAll(t, tier, large)
-	want[large.Key] = large.Size
-	if err := tier.Pin(large, true); err != nil {
-		t.Fatal(err)
-	}
-	if err := tier.check(); err != nil { // commits
-		t.Fatal(err)
-	}
-	got := map[string]int64{}
-	for e, err := range tier.Entries() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got[e.Version.Key] += e.Present
-		if e.Pinned != (e.Version == large) {
-			t.Errorf("%v: pinned %v", e.Version, e.Pinned)
-		}
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%d are listed, %d are there", len(got), len(want))
-	}
-	if bad, err := tier.Verify(t.Context(), large); bad != 0 || err != nil {
-		t.Errorf("%d bad blocks, %v", bad, err)
-	}
-	if err := patch(tier.dir.dataFile(mustVersion(t, tier, large).id), mib+5, func(b []byte) { b[0]++ }); err != nil {
-		t.Fatal(err)
-	}
-	if bad, err := tier.Verify(t.Context(), large); bad != 1 || err != nil {
-		t.Errorf("%d bad blocks, %v", bad, err)
-	}
-	eventually(t, "dropped", func() bool { return tier.Cached(large) == 2*mib })
-	if n, err := tier.Evict(large); n != 2*mib || err != nil {
-		t.Errorf("%d bytes were given up, %v", n, err)
-	}
-	if tier.Cached(large) != 0 {
-		t.Error("it is still there")
-	}
-	if err := tier.check(); err != nil {
-		t.Error(err)
 	}
 }
