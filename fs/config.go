@@ -52,6 +52,9 @@ type Config struct {
 	// Files brings the bytes. Required.
 	Files *prefetch.Prefetcher
 
+	// Spare is where files of a directory are brought ahead of their opening when others of it are opened one after another. nil means nowhere.
+	Spare prefetch.Spare
+
 	// Cached tells how many bytes of a version are held locally, for the attribute user.headrace.cached. nil means that
 	// there is no such attribute.
 	Cached func(objstore.Version) int64

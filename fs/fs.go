@@ -8,6 +8,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/headrace/headrace/fs/names"
+	"github.com/headrace/headrace/prefetch"
 )
 
 // fileSystem answers the kernel's requests. Each comes in a goroutine of its own.
@@ -35,6 +36,7 @@ type fileSystem struct {
 	attributeTurns [64]chan struct{} // by node: who holds the one token of a channel changes what objects bear
 
 	passthrough passthrough
+	siblings    *prefetch.Siblings // nil when files are not brought ahead of their opening
 
 	counters counters
 
@@ -63,6 +65,7 @@ func newFileSystem(cfg Config, checked bool, dead func() bool) *fileSystem {
 	}
 	f.nodes = newNodeTable(newRoot(v, cfg.Prefix))
 	f.passthrough.lease = cfg.Lease
+	f.siblings = newSiblings(cfg)
 	return f
 }
 
@@ -79,6 +82,7 @@ func (f *fileSystem) Init(server *fuse.Server) {
 func (f *fileSystem) close() {
 	f.stop()
 	f.watchers.Wait()
+	f.siblings.Close()
 	for _, v := range f.volumes() {
 		v.tree.Close()
 	}
@@ -122,5 +126,6 @@ func (f *fileSystem) stats() Stats {
 		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Passthrough: c.passthrough.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
 		Writes: c.writes.Load(), WriteBytes: c.writeBytes.Load(),
 		DirEntries: c.dirEntries.Load(), Stale: c.stale.Load(), Interrupted: c.interrupted.Load(), Errors: c.errors.Load(),
+		Siblings: f.siblings.Stats(),
 	}
 }

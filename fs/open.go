@@ -161,7 +161,9 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	due := !f.fresh(n.confirmedAt()) && !f.believes(n)
 	confirmed := false
 	if !local && !n.passesThrough() {
+		due = due && (strict || !f.foreseen(ctx, n))
 		confirmed, err = file.Preload(ctx)
+		f.siblingOpened(n, confirmed)
 	}
 	switch {
 	case err != nil:

@@ -1,6 +1,10 @@
 package fs
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/headrace/headrace/prefetch"
+)
 
 // Stats are totals since the mount, and what is held now.
 type Stats struct {
@@ -20,6 +24,8 @@ type Stats struct {
 	Stale       int64 // times a version was found replaced, at open, at stat or while it was read
 	Interrupted int64 // requests given up because the caller was killed
 	Errors      int64 // requests answered with an errno that is logged: EIO, EACCES and the like
+
+	Siblings prefetch.SiblingsStats // files brought ahead of their opening
 }
 
 // counters are the totals of Stats.

@@ -1,7 +1,7 @@
 // Package prefetch decides what the readers of open files will want next, and when to ask for it.
 //
 // It relies on a [Source] that keeps bytes and starts downloads: the package owns no buffers, does no I/O and starts no
-// goroutines. What it adds is time: each [File] watches the offsets that are read and asks the source for ranges before,
+// goroutines (but [Siblings]). What it adds is time: each [File] watches the offsets that are read and asks the source for ranges before,
 // or at the moment when, somebody waits for them.
 //
 // The trade it makes: stores want few, large, aligned requests, so everything is asked for in chunks of 16 MiB unless
@@ -13,6 +13,8 @@
 //   - window, with lane and touches: a pure state machine for each file. Reads go in, ranges to ask for come out. It is
 //     tested by scripts of reads with the state printed after each (testdata).
 //   - [File]: the thin part that acts on it, and owns the contexts that are the predictions' lives.
+//   - siblings: a pure state machine for each directory of small files: openings in, how many of the next files to bring out. [Siblings] acts on it, with
+//     goroutines of its own that are bounded and that Close waits for.
 //   - [Prefetcher]: what files share, that is the budget, the claims on memory and the search for idle lanes.
 //
 // # How reads are understood
@@ -29,5 +31,6 @@
 // # Limits
 //
 // More than 32 interleaved streams of one file are taken for random reads. A file read backwards is fetched a chunk at a
-// time, with no window. What is expected across files is not known here.
+// time, with no window. Which files come next in a directory is for
+// the caller of [Siblings] to say.
 package prefetch
