@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,14 +106,24 @@ func (p *prober) put(ctx context.Context, name string, cond objstore.Condition) 
 	return p.bucket.Put(ctx, p.prefix+name, strings.NewReader(probedObjectText), int64(len(probedObjectText)), cond, objstore.Attributes{})
 }
 
-// clean removes what was written. A listing that misses something, as one does that is not consistent, is why the names are known as well.
+// clean removes what was written: what is known by name, and the uploads that the store lists, since one may have begun whose answer did not come any more. A listing may
+// miss something, or be refused.
 func (p *prober) clean(ctx context.Context) (err error) {
-	for _, u := range p.begun {
+	begun := p.begun
+	for u, listed := range p.bucket.ListUploads(ctx, p.prefix) {
+		if listed != nil {
+			break
+		}
+		if !slices.ContainsFunc(begun, func(known objstore.Upload) bool { return known.ID == u.ID }) {
+			begun = append(begun, u)
+		}
+	}
+	for _, u := range begun {
 		if aborted := p.bucket.AbortUpload(ctx, u.Key, u.ID); !errors.Is(aborted, objstore.ErrNotExist) { // it was completed
 			err = errors.Join(err, aborted)
 		}
 	}
-	for _, name := range append([]string{"object", "copied", "completed", "renamed", "created"}, listed...) {
+	for _, name := range append([]string{"object", "copied", "renamed", "created"}, listed...) {
 		err = errors.Join(err, p.bucket.Delete(ctx, p.prefix+name))
 	}
 	return err

@@ -110,3 +110,27 @@ func TestProbeRefused(t *testing.T) {
 		t.Errorf("left: %q", got)
 	}
 }
+
+// answerless begins an upload, and the caller gives up before it hears of it.
+type answerless struct {
+	*memstore.Store
+	giveUp func()
+}
+
+func (a answerless) CreateUpload(ctx context.Context, key string, attrs objstore.Attributes) (string, error) {
+	_, err := a.Store.CreateUpload(ctx, key, attrs)
+	a.giveUp()
+	return "", errors.Join(context.Canceled, err)
+}
+
+// An upload whose beginning nobody has heard of is no reason to leave it.
+func TestProbeUploadWithoutAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b := answerless{memstore.New("bucket"), cancel}
+	if _, err := probe.Run(ctx, b, time.Now()); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	if got := left(t, b.Store); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
