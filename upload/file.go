@@ -38,6 +38,7 @@ type File struct {
 	doubtful    bool                     // an attempt may have come through without an answer
 	touched     time.Time
 	discarded   bool
+	withdrawn   bool // discarded for now
 	closed      bool
 	finished    bool
 }
@@ -198,7 +199,7 @@ func (f *File) goOn() {
 func (f *File) finish() {
 	f.mu.Lock()
 	pending := f.content.dirty && !f.discarded && f.lost == nil
-	if !f.closed || f.finished || f.publication != nil || f.aborting > 0 || pending {
+	if !f.closed || f.finished || f.publication != nil || f.aborting > 0 || f.withdrawn || pending {
 		f.mu.Unlock()
 		return
 	}

@@ -388,3 +388,55 @@ func TestNoRoom(t *testing.T) {
 	second.Close()
 	r.settled()
 }
+
+// What is withdrawn is not stored, until it is restored; a mount that dies in between has not withdrawn it.
+func TestWithdraw(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		back := func(c *Config) { c.WriteBack = true }
+		r := newRig(t, back)
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Before: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		f := r.open("key", true)
+		r.write(f, []byte("text"), 0)
+		r.publish(f)
+		f.Close()
+		if !f.Withdraw() {
+			t.Error("nothing was under way")
+		}
+		r.bucket.Clear()
+		if f.Changed() {
+			t.Error("it is to be stored")
+		}
+		if crash {
+			r.remount(back)
+		} else {
+			f.Restore()
+		}
+		r.settled()
+		if got := r.stored("key"); string(got) != "text" {
+			t.Errorf("crash %v: %q is stored", crash, got)
+		}
+	}
+}
+
+// Store waits for the store where Publish waits for the local disk.
+func TestStore(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.WriteBack = true })
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	if e, err := f.Store(t.Context()); err != nil || e.Size != 4 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if got := r.stored("key"); string(got) != "text" {
+		t.Errorf("%q is stored", got)
+	}
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Err: objstore.ErrTimeout})
+	r.write(f, []byte("more"), 0)
+	if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
+		t.Errorf("a store that does not answer: %v", err)
+	}
+	f.Close()
+	r.settled()
+}

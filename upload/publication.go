@@ -39,12 +39,19 @@ func (p *publication) seen(n int64) {
 // Errors: objstore.ErrChanged (ErrExists where the name had to be new) when somebody else has put something under the key; that is for good, and the data
 // is kept for its owner. What else the store or the disk say; then storing is tried again.
 func (f *File) Publish(ctx context.Context) (objstore.Entry, error) {
+	return f.publish(ctx, f.uploads.cfg.WriteBack)
+}
+
+// Store is Publish, and waits until the store has it with [Config.WriteBack] too: for who is about to change the store by it.
+func (f *File) Store(ctx context.Context) (objstore.Entry, error) { return f.publish(ctx, false) }
+
+func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) {
 	p, e, err := f.current()
 	if p == nil {
 		return e, err
 	}
 	ended := p.done
-	if f.uploads.cfg.WriteBack {
+	if local {
 		ended = p.acked
 	}
 	if err := p.wait(ctx, ended, f.uploads.cfg.CloseTimeout); err != nil {
@@ -143,7 +150,7 @@ func (f *File) run(ctx context.Context, p *publication) {
 func (f *File) settle(p *publication) {
 	err := p.err
 	f.mu.Lock()
-	discarded, staging, id := f.discarded, f.staging, ""
+	discarded, nothing, staging, id := f.discarded, false, f.staging, ""
 	if staging != nil {
 		id = staging.ID()
 	}
@@ -159,10 +166,11 @@ func (f *File) settle(p *publication) {
 		f.doubtful, f.failure = false, nil
 		f.abort() // of parts that were not needed after all
 	case discarded:
+		f.doubtful, f.failure = f.doubtful || !answered(err), err // should it be restored
 	case lost:
 		f.lost = err
-		discarded = f.target.Exclusive && f.content.size == 0 // a lock that somebody else has: there is nothing to keep
-		f.discarded = discarded
+		nothing = f.target.Exclusive && f.content.size == 0 // a lock that somebody else has: there is nothing to keep
+		f.discarded = nothing
 	default:
 		f.doubtful, f.failure = f.doubtful || !answered(err), err
 		f.retryLater()
@@ -172,7 +180,7 @@ func (f *File) settle(p *publication) {
 	switch {
 	case err == nil:
 		u.totals.stored.Add(1)
-	case discarded && lost:
+	case nothing:
 		f.logFailure("log", f.note(journal.Discarded{}))
 	case discarded, f.uploads.life.Err() != nil:
 	case lost:

@@ -73,11 +73,11 @@ func (f *File) Moved(v objstore.Version) {
 	f.logFailure("log", ignoreClosed(f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})))
 }
 
-// Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end; appeared tells whether there was one, so
-// that the object may have come to be. What is local can be read until Close.
-func (f *File) Discard() (appeared bool) {
+// Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. It waits for a publication under way to end;
+// appeared tells whether there was one, so that the object may have come to be. A crash before Discard undoes it.
+func (f *File) Withdraw() (appeared bool) {
 	f.mu.Lock()
-	f.discarded = true
+	f.discarded, f.withdrawn = true, true
 	f.retry.cancel()
 	p := f.publication
 	f.mu.Unlock()
@@ -85,10 +85,29 @@ func (f *File) Discard() (appeared bool) {
 		p.cancel()
 		<-p.done
 	}
+	return p != nil
+}
+
+// Restore undoes Withdraw: what is closed, or was to be stored, is.
+func (f *File) Restore() {
 	f.mu.Lock()
+	f.discarded, f.withdrawn = false, false
+	due := f.content.dirty && f.lost == nil && (f.closed || f.doubtful || f.failure != nil)
+	f.mu.Unlock()
+	if due {
+		f.begin()
+	}
+}
+
+// Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end, as Withdraw does. What is local can be
+// read until Close.
+func (f *File) Discard() (appeared bool) {
+	appeared = f.Withdraw()
+	f.mu.Lock()
+	f.withdrawn = false
 	f.abort()
 	f.mu.Unlock()
 	f.logFailure("log", ignoreClosed(f.note(journal.Discarded{})))
 	f.finish()
-	return p != nil
+	return appeared
 }
