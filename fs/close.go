@@ -83,16 +83,19 @@ func (f *fileSystem) closeFile(h *fileHandle) {
 	n := h.node
 	f.passthrough.end(n.endIO())
 	if h.writable {
+		n.mu.Lock()
+		n.writers--
+		n.mu.Unlock()
 		f.publishLast(n, &h.writers)
 	}
 	f.closeNode(n)
 }
 
-// publishLast has what was written be stored, with nobody waiting for it, if the caller's is the last use of the node or writers have written since
-// the last publication. writers may be nil.
+// publishLast has what was written be stored, with nobody waiting for it, if nobody who may write is left but the caller, or writers have written since
+// the last publication. Who reads on does not count: it may go on for ever. writers may be nil.
 func (f *fileSystem) publishLast(n *node, w *writers) {
 	n.mu.Lock()
-	u, last, stored := n.upload, n.opens == 1, n.kept
+	u, last, stored := n.upload, n.writers == 0, n.kept
 	due := u != nil && !n.removed && !n.lost && u.Changed()
 	n.mu.Unlock()
 	if due && (last || w != nil && w.any(stored)) {

@@ -35,6 +35,7 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		node: n, direct: in.Flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect,
 		writable: true, sync: in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0, exclusive: exclusive,
 	}
+	n.addWriter()
 	mode, _, _, _ := n.beginIO(nil, true)
 	if exclusive && f.cfg.ExclusiveAtOpen {
 		if status := f.storeNow(r, "create", n); status != fuse.OK {

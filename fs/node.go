@@ -40,6 +40,7 @@ type node struct {
 	confirmed    time.Time // when the store last said that the name means this
 	deferred     bool      // a lookup was answered without asking, and whether it was right has not been found out since
 	opens        int       // open file handles
+	writers      int       // of which may write
 	file         *prefetch.File
 	fileOf       objstore.Version // what file reads
 	given        given
@@ -48,8 +49,9 @@ type node struct {
 
 	describedSince time.Time // when the store last said that, or was told; zero for never
 
-	marked  bool // a directory that is known to have an object of its own
-	removed bool // the name is gone, and open handles are all that is left
+	marked  bool             // a directory that is known to have an object of its own
+	removed bool             // the name is gone, and open handles are all that is left
+	covers  objstore.Version // of a file that has no object yet: what its key has, and it is to replace, since it was renamed over that
 
 	// What is written, from the first handle that may until the last handle is gone and all is stored.
 	upload *upload.File

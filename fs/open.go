@@ -117,9 +117,17 @@ func (f *fileSystem) openToWrite(ctx context.Context, h *fileHandle, flags uint3
 		f.closeNode(n)
 		return f.refuse("open", n, err)
 	}
+	n.addWriter()
 	mode, _, _, _ := n.beginIO(nil, true)
 	f.opened(h, mode, out)
 	return fuse.OK
+}
+
+// addWriter counts a handle that may write; closeFile ends that.
+func (n *node) addWriter() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writers++
 }
 
 // opened registers a handle.

@@ -42,7 +42,7 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return err
 	}
 	b, key := n.volume.bucket, n.key()
-	if n.version().ETag != "" {
+	if n.replaces().ETag != "" {
 		if err := b.Delete(ctx, key); err != nil {
 			return err
 		}
@@ -52,6 +52,16 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return b.Delete(ctx, key)
 	}
 	return nil
+}
+
+// replaces is the object that is under the node's key, as far as is known: its own, or one that it was renamed over and is to replace.
+func (n *node) replaces() objstore.Version {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.etag == "" {
+		return n.covers
+	}
+	return n.versionLocked()
 }
 
 // keepContent lets those who have a file open read on when its name is gone or means something else: what is not here of what they read is

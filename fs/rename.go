@@ -112,12 +112,14 @@ func replaceable(n, old *node, mustBeNew bool) syscall.Errno {
 	return 0
 }
 
-// moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store.
-func (f *fileSystem) moveFile(ctx context.Context, m move) error {
-	replaces, err := f.clear(ctx, m)
+// moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store. What has the name is given up
+// only when that is done: until then it may have been acknowledged, and be nowhere else.
+func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
+	replaces, restore, err := f.clear(ctx, m)
 	if err != nil {
 		return err
 	}
+	defer func() { restore(err != nil) }()
 	for done := false; !done && err == nil; { // once, but for who writes in between
 		switch u := m.node.writing(); {
 		case u == nil:
@@ -136,28 +138,42 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) error {
 	return nil
 }
 
-// clear has nobody write to what a file is to replace any more, and tells what the store has of it; no version for nothing.
-func (f *fileSystem) clear(ctx context.Context, m move) (objstore.Version, error) {
-	if m.replaced == nil {
-		return objstore.Version{}, nil
+// clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for nothing. restore must be called once the
+// rename is done, or has failed, and then gives the name back.
+func (f *fileSystem) clear(ctx context.Context, m move) (v objstore.Version, restore func(failed bool), err error) {
+	n := m.replaced
+	if n == nil {
+		return objstore.Version{}, func(bool) {}, nil
 	}
-	if err := f.keepContent(ctx, m.replaced); err != nil {
-		return objstore.Version{}, err
+	if err := f.keepContent(ctx, n); err != nil {
+		return objstore.Version{}, nil, err
 	}
-	appeared := m.replaced.isWritten() && f.detach(m.replaced) // else it would be stored under the name, after this
-	v := m.replaced.version()
+	n.open(f.cfg.Files) // or its upload could end with the last handle, and could not be given back
+	n.mu.Lock()
+	u := n.upload
+	n.mu.Unlock()
+	restore = func(failed bool) {
+		if u != nil && failed {
+			u.Restore()
+		}
+		f.publishLast(n, nil)
+		f.closeNode(n)
+	}
+	appeared := u != nil && u.Withdraw() // else it would be stored under the name, after this
+	v = n.replaces()
 	if appeared {
-		switch e, err := m.node.volume.bucket.Stat(ctx, m.key); {
+		switch e, err := n.volume.bucket.Stat(ctx, m.key); {
 		case err == nil:
-			v.ETag, v.Size = e.ETag, e.Size
+			v = objstore.VersionOf(n.volume.bucket, e)
 		case !errors.Is(err, objstore.ErrNotExist):
-			return objstore.Version{}, err
+			restore(true)
+			return objstore.Version{}, nil, err
 		}
 	}
 	if v.ETag == "" {
-		return objstore.Version{}, nil
+		v = objstore.Version{}
 	}
-	return v, nil
+	return v, restore, nil
 }
 
 // moveStored has the store move an object in place of what has the key, and takes over what the store says of it.
@@ -203,16 +219,29 @@ func (f *fileSystem) moveObject(ctx context.Context, m move, replaces objstore.V
 func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, replaces objstore.Version) (did bool, err error) {
 	did, err = u.Retarget(ctx, upload.Target{Bucket: m.node.volume.bucket, Key: m.key, Replaces: replaces})
 	if errors.Is(err, syscall.EBUSY) { // it must be stored where it is, and moved then
-		return false, f.publish(ctx, m.node, u)
+		return false, f.publishBy(ctx, m.node, u.Store)
 	}
-	stored := m.node.version()
-	if err != nil || !did || stored.ETag == "" {
+	if err != nil || !did {
 		return did, err
 	}
-	if err := f.publish(ctx, m.node, u); err != nil {
-		return true, err
+	n := m.node
+	old := n.replaces()
+	if old.ETag == "" {
+		n.mu.Lock()
+		n.covers = replaces
+		n.mu.Unlock()
+		return true, nil
 	}
-	return true, m.node.volume.bucket.Delete(ctx, stored.Key)
+	// What is not local of it is in the old object: that stays until the new one is there.
+	if err := f.publishBy(ctx, n, u.Store); isLost(err) {
+		return true, err
+	} else if err != nil {
+		back, failure := u.Retarget(ctx, upload.Target{Bucket: n.volume.bucket, Key: old.Key, Replaces: old})
+		if back || failure != nil {
+			return true, errors.Join(err, failure)
+		} // it was stored after all
+	}
+	return true, n.volume.bucket.Delete(ctx, old.Key)
 }
 
 // renameNode has the node go by its new name, once the store does.
@@ -246,7 +275,7 @@ func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
 	}
 	for _, below := range f.nodes.below(n) {
 		if u := below.writing(); u != nil && u.Changed() {
-			if err := f.publish(ctx, below, u); err != nil {
+			if err := f.publishBy(ctx, below, u.Store); err != nil {
 				return err
 			}
 		}

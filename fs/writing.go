@@ -73,7 +73,7 @@ func (f *fileSystem) stored(n *node, u *upload.File, e objstore.Entry, err error
 	switch {
 	case n.upload != u || n.removed:
 	case err == nil:
-		n.etag, n.size, n.confirmed, n.deferred = e.ETag, e.Size, f.cfg.Now(), false
+		n.etag, n.size, n.confirmed, n.deferred, n.covers = e.ETag, e.Size, f.cfg.Now(), false, objstore.Version{}
 		n.modTime, n.describedSince = n.confirmed.Unix(), n.confirmed
 		n.learn(e)
 		item := n.itemLocked()
@@ -113,12 +113,16 @@ func (f *fileSystem) settle(n *node) {
 
 // publish stores what was written of a node, and waits for it as long as ctx lets.
 func (f *fileSystem) publish(ctx context.Context, n *node, u *upload.File) error {
+	return f.publishBy(ctx, n, u.Publish)
+}
+
+// publishBy is publish by one of the upload's methods.
+func (f *fileSystem) publishBy(ctx context.Context, n *node, publish func(context.Context) (objstore.Entry, error)) error {
 	n.mu.Lock()
 	cut := n.cut
 	n.cut++
 	n.mu.Unlock()
-	_, err := u.Publish(ctx)
-	if err != nil {
+	if _, err := publish(ctx); err != nil {
 		return err
 	}
 	n.mu.Lock()
