@@ -1,0 +1,340 @@
+package fs
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// tree is what a bucket and two mounts of it should be: the reference of TestModel. It knows names and bytes, and nothing of requests, versions or caches.
+type tree struct {
+	posix    bool
+	objects  map[string]*object // by key; those of directories end in a slash
+	machines [2]*view
+}
+
+type object struct {
+	content []byte
+	mode    uint32
+}
+
+// view is what one machine has in hand.
+type view struct {
+	files   map[string]*modelFile // by path: what it has opened
+	handles [3]*modelHandle
+}
+
+// modelFile is what the handles of one file share.
+type modelFile struct {
+	path     string
+	content  []byte
+	mode     uint32
+	base     *object // what the key is to hold when it is stored; nil for nothing
+	handles  int
+	written  bool // it was opened for writing, and some handle is open since
+	dirty    bool
+	only     bool // the name had to be new
+	stored   bool // since it was opened for writing
+	removed  bool
+	lost     syscall.Errno
+	elsewise bool // its version may not be had any more
+}
+
+type modelHandle struct {
+	*modelFile
+	writes, only, unstored, ever bool
+}
+
+// answer is what an operation should give.
+type answer struct {
+	skip    bool // it depends on what nobody promises: it is left out
+	errno   syscall.Errno
+	content []byte
+	stale   bool // ESTALE is as good
+	names   []string
+	size    int
+	mode    uint32
+}
+
+func newTree(posix bool) *tree {
+	t := &tree{posix: posix, objects: make(map[string]*object)}
+	for i := range t.machines {
+		t.machines[i] = &view{files: make(map[string]*modelFile)}
+	}
+	return t
+}
+
+var openFlags = []int{
+	syscall.O_RDONLY, syscall.O_RDWR, syscall.O_RDWR | syscall.O_CREAT, syscall.O_RDWR | syscall.O_CREAT | syscall.O_TRUNC,
+	syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL, syscall.O_RDWR | syscall.O_TRUNC,
+}
+
+func (t *tree) apply(o operation) answer {
+	v := t.machines[o.machine]
+	h := v.handles[o.handle]
+	switch o.verb {
+	case "open":
+		if h != nil {
+			return answer{skip: true}
+		}
+		return t.open(v, o)
+	case "write", "append", "read", "truncate", "fsync", "close":
+		if h == nil {
+			return answer{skip: true}
+		}
+		return t.applyHandle(v, h, o)
+	case "put":
+		if t.isDir(v, o.path) || t.noParent(v, o.path) != 0 {
+			return answer{skip: true}
+		}
+		t.put(o.path, &object{text(o.n, o.fill), 0o644})
+		return answer{}
+	case "delete":
+		t.put(o.path, nil)
+		return answer{}
+	case "remount", "crash":
+		return t.end(v, o.verb == "remount")
+	}
+	return t.applyName(v, o)
+}
+
+// same tells whether a key holds what a file is a change of: the store tells versions by their content.
+func (t *tree) same(path string, base *object) bool {
+	now := t.objects[path]
+	return (now == nil) == (base == nil) && (now == nil || bytes.Equal(now.content, base.content))
+}
+
+// put gives a key other content, or none, whoever does.
+func (t *tree) put(key string, o *object) {
+	if o == nil {
+		delete(t.objects, key)
+	} else {
+		t.objects[key] = o
+	}
+	for _, v := range t.machines {
+		for _, f := range v.everything() {
+			if f.path == key && !t.same(key, f.base) {
+				f.elsewise = true
+			}
+		}
+	}
+}
+
+// everything are the files that have a name or a handle.
+func (v *view) everything() []*modelFile {
+	all := make(map[*modelFile]bool)
+	for _, f := range v.files {
+		all[f] = true
+	}
+	for _, h := range v.handles {
+		if h != nil {
+			all[h.modelFile] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
+}
+
+// look is what a path means; nil for no file.
+func (t *tree) look(v *view, path string) *modelFile {
+	f := v.files[path]
+	if f != nil && f.written {
+		return f
+	}
+	now := t.objects[path]
+	if now == nil {
+		return nil
+	}
+	if f == nil || !t.same(path, f.base) {
+		f = &modelFile{path: path, content: now.content, base: now}
+		v.files[path] = f
+	}
+	f.mode = now.mode
+	return f
+}
+
+func (t *tree) isDir(v *view, path string) bool {
+	if path == "/" {
+		return true
+	}
+	for key := range t.objects {
+		if strings.HasPrefix(key, path+"/") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(v.writtenBelow(path), func(*modelFile) bool { return true })
+}
+
+// writtenBelow are the files being written below a directory.
+func (v *view) writtenBelow(path string) (below []*modelFile) {
+	for _, f := range v.files {
+		if f.written && strings.HasPrefix(f.path, path+"/") {
+			below = append(below, f)
+		}
+	}
+	return below
+}
+
+func parentOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "/"
+}
+
+// noParent tells why there is no directory that a path could be in; 0 when there is.
+func (t *tree) noParent(v *view, path string) syscall.Errno {
+	dir := parentOf(path)
+	switch {
+	case t.isDir(v, dir):
+		return 0
+	case t.look(v, dir) != nil:
+		return syscall.ENOTDIR
+	case dir != "/":
+		if errno := t.noParent(v, dir); errno != 0 {
+			return errno
+		}
+	}
+	return syscall.ENOENT
+}
+
+// keep gives a directory that has lost a name a marker, if it would go otherwise.
+func (t *tree) keep(v *view, path string) {
+	if dir := parentOf(path); dir != "/" && !t.isDir(v, dir) {
+		t.objects[dir+"/"] = &object{}
+	}
+}
+
+func (t *tree) open(v *view, o operation) answer {
+	flags := openFlags[o.n]
+	if errno := t.noParent(v, o.path); errno != 0 {
+		return answer{errno: errno}
+	}
+	f := t.look(v, o.path)
+	switch {
+	case f == nil && flags&syscall.O_CREAT == 0:
+		return answer{errno: syscall.ENOENT}
+	case f != nil && flags&syscall.O_EXCL != 0:
+		return answer{errno: syscall.EEXIST}
+	case f == nil:
+		f = &modelFile{path: o.path, mode: 0o644, written: true, dirty: true, only: flags&syscall.O_EXCL != 0}
+		v.files[o.path] = f
+	}
+	h := &modelHandle{modelFile: f, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, only: flags&syscall.O_EXCL != 0}
+	if flags&syscall.O_TRUNC != 0 && (len(f.content) > 0 || !f.written) {
+		f.content, f.dirty = nil, true
+	}
+	if h.writes && !f.written {
+		f.written, f.stored = true, false
+	}
+	f.handles++
+	v.handles[o.handle] = h
+	return answer{}
+}
+
+func (t *tree) applyHandle(v *view, h *modelHandle, o operation) answer {
+	f := h.modelFile
+	switch o.verb {
+	case "read":
+		from, to := min(o.off, len(f.content)), min(o.off+o.n+1, len(f.content))
+		return answer{content: f.content[from:to], stale: f.elsewise}
+	case "fsync":
+		return answer{errno: t.publish(v, f)}
+	case "close":
+		var errno syscall.Errno
+		if h.writes && (h.unstored || h.only && !f.stored && !h.ever) {
+			errno = t.publish(v, f)
+		}
+		v.handles[o.handle] = nil
+		t.release(v, h)
+		return answer{errno: errno}
+	}
+	if !h.writes {
+		return answer{errno: syscall.EBADF}
+	}
+	if f.lost != 0 {
+		return answer{errno: f.lost}
+	}
+	switch o.verb {
+	case "truncate":
+		f.resize(o.off)
+	case "append":
+		f.write(text(o.n+1, o.fill), len(f.content))
+	default:
+		f.write(text(o.n+1, o.fill), o.off)
+	}
+	h.unstored, h.ever = true, true
+	return answer{}
+}
+
+func (f *modelFile) resize(n int) {
+	content := make([]byte, n)
+	copy(content, f.content)
+	f.content, f.dirty = content, !f.removed
+}
+
+func (f *modelFile) write(p []byte, off int) {
+	f.resize(max(len(f.content), off+len(p)))
+	copy(f.content[off:], p)
+}
+
+// publish stores a file.
+func (t *tree) publish(v *view, f *modelFile) syscall.Errno {
+	switch {
+	case f.lost != 0 && f.dirty:
+		return f.lost
+	case f.removed || !f.dirty:
+	case !t.same(f.path, f.base):
+		f.lost = syscall.ESTALE
+		if f.only {
+			f.lost = syscall.EEXIST
+		}
+		errno := f.lost
+		if f.only && len(f.content) == 0 { // a lock that somebody else has
+			f.dirty = false
+		}
+		f.written = false
+		delete(v.files, f.path)
+		return errno
+	default:
+		now := &object{slices.Clone(f.content), f.mode}
+		f.base, f.dirty, f.elsewise, f.stored, f.only = now, false, false, true, false
+		t.put(f.path, now)
+		for _, h := range v.handles {
+			if h != nil && h.modelFile == f {
+				h.unstored = false
+			}
+		}
+	}
+	return 0
+}
+
+// release ends a handle: what nobody has stored is.
+func (t *tree) release(v *view, h *modelHandle) {
+	f := h.modelFile
+	f.handles--
+	writers := 0
+	for _, other := range v.handles {
+		if other != nil && other.modelFile == f && other.writes {
+			writers++
+		}
+	}
+	if h.writes && (writers == 0 || h.unstored) && f.lost == 0 {
+		t.publish(v, f)
+	}
+	if f.handles == 0 {
+		f.written = false
+	}
+}
+
+// end is a remount or a crash: the handles go.
+func (t *tree) end(v *view, orderly bool) answer {
+	for i, h := range v.handles {
+		if h != nil && orderly {
+			t.applyHandle(v, h, operation{verb: "close", handle: i})
+		}
+	}
+	*v = view{files: make(map[string]*modelFile)}
+	return answer{}
+}

@@ -1,0 +1,179 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/objstore/memstore"
+)
+
+// newWriteBack is a mount whose close and fsync return when what was written is safe on the local disk.
+func newWriteBack(t *testing.T) *world {
+	t.Helper()
+	w := &world{root: t.TempDir(), writeBack: true, store: memstore.New("bucket")}
+	if err := w.begin(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.bucket.Clear()
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *world) put(t *testing.T, key string, content []byte) {
+	t.Helper()
+	if _, err := w.store.Put(t.Context(), key, bytes.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must has the first machine do something, which must succeed; the store need not have heard of it.
+func (w *world) must(t *testing.T, o operation) {
+	t.Helper()
+	if got := w.machines[0].do(o); got.errno != 0 {
+		t.Fatalf("%v: %v", o, got.errno)
+	}
+}
+
+// flushed waits until all is stored, and returns what the bucket has under a key; nil for nothing.
+func (w *world) flushed(t *testing.T, key string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if p := w.machines[0].uploads.Flush(ctx, nil); p.Files+p.Renames > 0 {
+		t.Fatalf("%+v are not stored", p)
+	}
+	e, err := w.store.Stat(ctx, key)
+	if errors.Is(err, objstore.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, e.Size)
+	if _, err := (modelContent{w.store}).ReadAt(ctx, objstore.VersionOf(w.store, e), p, 0); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A rename that fails leaves what it was to replace: that may have been acknowledged, and be on the local disk alone.
+func TestFailedRenameKeepsWhatItWasToReplace(t *testing.T) {
+	w := newWriteBack(t)
+	w.put(t, "f", text(3000, 1))
+	w.bucket.Add(
+		faultstore.Fault{Op: objstore.OpPut, Key: "g", Err: objstore.ErrTimeout}, faultstore.Fault{Op: objstore.OpCopy, Err: objstore.ErrTimeout},
+		faultstore.Fault{Op: objstore.OpRename, Err: objstore.ErrTimeout},
+	)
+	w.must(t, operation{verb: "open", path: "g", n: 2})
+	w.must(t, operation{verb: "write", n: 1999, fill: 2})
+	w.must(t, operation{verb: "close"})
+	if got := w.machines[0].do(operation{verb: "rename", path: "f", to: "g"}); got.errno == 0 {
+		t.Fatal("it was renamed by a store that does not answer")
+	}
+	w.bucket.Clear()
+	if got := w.flushed(t, "g"); !bytes.Equal(got, text(2000, 2)) {
+		t.Errorf("what close has acknowledged is gone: %d bytes are stored", len(got))
+	}
+	if got := w.flushed(t, "f"); !bytes.Equal(got, text(3000, 1)) {
+		t.Errorf("what was not renamed has %d bytes", len(got))
+	}
+}
+
+// What is written below a directory is stored before that is renamed: it would come to be under the old name afterwards.
+func TestDirectoryRenameWaitsForWhatIsBelow(t *testing.T) {
+	w := newWriteBack(t)
+	w.must(t, operation{verb: "mkdir", path: "a"})
+	held, asked := make(chan struct{}), make(chan struct{})
+	w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "a/f", Times: 1, Before: func(context.Context) error {
+		close(asked)
+		<-held
+		return nil
+	}})
+	w.must(t, operation{verb: "open", path: "a/f", n: 2})
+	w.must(t, operation{verb: "write", n: 1999, fill: 2})
+	w.must(t, operation{verb: "close"}) // the store gets it later
+	<-asked
+	renamed := make(chan answer)
+	go func() { renamed <- w.machines[0].do(operation{verb: "rename-dir", path: "a", to: "b"}) }()
+	select {
+	case got := <-renamed:
+		t.Errorf("it did not wait: %v", got.errno)
+		close(held)
+	case <-time.After(100 * time.Millisecond): // a rename that does not wait is there by now; a slow one that would not passes
+		close(held)
+		if got := <-renamed; got.errno != 0 {
+			t.Fatal(got.errno)
+		}
+	}
+	if got := w.flushed(t, "b/f"); !bytes.Equal(got, text(2000, 2)) {
+		t.Errorf("under the new name %d bytes are stored", len(got))
+	}
+	if got := w.flushed(t, "a/f"); got != nil {
+		t.Errorf("under the old name %d bytes are stored", len(got))
+	}
+}
+
+// The old object of a changed file that is renamed goes when the new one is there, and not before: what is not changed of it is nowhere else.
+func TestRenameOfChangedKeepsTheOldObject(t *testing.T) {
+	w := newWriteBack(t)
+	want := text(300_000, 1)
+	w.put(t, "f", want)
+	deleted := make(chan struct{})
+	w.bucket.Add(
+		faultstore.Fault{Op: objstore.OpOpen, Key: "f", Times: 1, Before: func(context.Context) error {
+			select { // time to be removed too early
+			case <-deleted:
+			case <-time.After(100 * time.Millisecond):
+			}
+			return nil
+		}},
+		faultstore.Fault{Op: objstore.OpDelete, Key: "f", Times: 1, Before: func(ctx context.Context) error {
+			if _, err := w.store.Stat(ctx, "g"); err != nil {
+				t.Errorf("the old object is removed while the new one is not there: %v", err)
+			}
+			return nil
+		}},
+	)
+	w.must(t, operation{verb: "open", path: "f", n: 1})
+	w.must(t, operation{verb: "write", off: 1000, n: 9, fill: 7})
+	w.must(t, operation{verb: "rename", path: "f", to: "g"})
+	close(deleted)
+	copy(want[1000:], text(10, 7))
+	w.must(t, operation{verb: "close"})
+	if got := w.flushed(t, "g"); !bytes.Equal(got, want) {
+		t.Errorf("under the new name %d bytes are stored, and not those", len(got))
+	}
+	if got := w.flushed(t, "f"); got != nil {
+		t.Errorf("under the old name %d bytes are stored", len(got))
+	}
+}
+
+// A changed file that could not be renamed goes on under its old name, and nothing of it is stored under the new one.
+func TestFailedRenameOfChanged(t *testing.T) {
+	w := newWriteBack(t)
+	want := text(3000, 1)
+	w.put(t, "f", want)
+	w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "g", Err: objstore.ErrTimeout})
+	w.must(t, operation{verb: "open", path: "f", n: 1})
+	w.must(t, operation{verb: "write", off: 1000, n: 9, fill: 7})
+	if got := w.machines[0].do(operation{verb: "rename", path: "f", to: "g"}); got.errno == 0 {
+		t.Fatal("it was renamed by a store that does not answer")
+	}
+	w.bucket.Clear()
+	copy(want[1000:], text(10, 7))
+	w.must(t, operation{verb: "close"})
+	if got := w.flushed(t, "f"); !bytes.Equal(got, want) {
+		t.Errorf("under the old name %d bytes are stored, and not those", len(got))
+	}
+	if got := w.flushed(t, "g"); got != nil {
+		t.Errorf("under the new name %d bytes are stored", len(got))
+	}
+}
