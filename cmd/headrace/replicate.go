@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -51,7 +52,7 @@ func (o *replicateOptions) work(ctx context.Context, args []string) error {
 	stores := newStores(o.store)
 	defer stores.close()
 	var failures failures
-	todo, _, err := o.collect(ctx, stores, args, &failures, func(objstore.Entry) bool { return true })
+	todo, err := o.find(ctx, stores, args, &failures)
 	if err != nil {
 		return err
 	}
@@ -85,12 +86,52 @@ func (o *replicateOptions) work(ctx context.Context, args []string) error {
 	return failures.outcome(ctx)
 }
 
-// replicate makes the copies of one object. Manifests and copies have keys as they are stored.
+// find finds the objects that args name, less the copies and manifests among them. Where copies are to be removed, those count as well that are gone and have left copies.
+func (o *replicateOptions) find(ctx context.Context, stores *stores, args []string, failures *failures) (todo []object, err error) {
+	err = arguments(args, o.stdin, func(arg string) error {
+		if o.copies == 0 && strings.HasPrefix(arg, sourceScheme) {
+			if gone, ok := leftCopies(ctx, stores, arg); ok {
+				todo = append(todo, gone)
+				return nil
+			}
+		}
+		return stores.eachBelow(ctx, arg, failures, func(found object) error {
+			if !replicas.Own(found.Key) {
+				todo = append(todo, found)
+			}
+			return nil
+		})
+	})
+	return todo, err
+}
+
+// leftCopies is an object that is gone, and has copies.
+func leftCopies(ctx context.Context, stores *stores, arg string) (object, bool) {
+	at, err := stores.place(ctx, arg)
+	if err != nil || at.key == "" {
+		return object{}, false // finding it in the usual way says what is wrong
+	}
+	gone := object{at.bucket, objstore.Entry{Key: at.key}}
+	if _, err := at.bucket.Stat(ctx, at.key); !errors.Is(err, objstore.ErrNotExist) {
+		return object{}, false
+	}
+	as := asStored(gone)
+	_, err = as.bucket.Stat(ctx, replicas.ManifestKey(as.Key))
+	return gone, err == nil
+}
+
+// asStored is an object in the bucket below its layout: manifests and copies are of keys as they are stored.
+func asStored(o object) object {
+	if h, ok := o.bucket.(*hashed.Bucket); ok {
+		o.bucket, o.Key = h.Unwrap(), hashed.Encode(o.Key)
+	}
+	return o
+}
+
+// replicate makes the copies of one object.
 func (o *replicateOptions) replicate(ctx context.Context, found object, progress func(int64)) error {
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
-	if h, ok := found.bucket.(*hashed.Bucket); ok {
-		found.bucket, found.Key = h.Unwrap(), hashed.Encode(found.Key)
-	}
+	found = asStored(found)
 	_, err := replicas.Make(ctx, found.bucket, found.Entry, replicas.Plan{Copies: o.copies, Now: time.Now(), Progress: progress})
 	if errors.Is(err, objstore.ErrChanged) {
 		return fmt.Errorf("%w: run it again", err)

@@ -2,6 +2,7 @@ package replicas
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -72,6 +73,9 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 	c.Key, c.ETag = copies[n-1].Key, copies[n-1].ETag
 	body, err := b.direct.Open(ctx, c, r)
 	if err != nil {
+		if errors.Is(err, objstore.ErrNotExist) || errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrPermission) {
+			b.known.distrust(v, copies[n-1])
+		}
 		return b.original(ctx, v, r)
 	}
 	b.fromCopy.Add(1)

@@ -3,6 +3,8 @@ package replicas
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 )
 
 const (
-	// maxManifests is how many manifests of a bucket are read: hot objects are few.
+	// maxManifests is how many manifests of a bucket are known at most, of 70 KB at most: hot objects are few.
 	maxManifests = 1000
 	// manifestsAtOnce is how many are read at the same time.
 	manifestsAtOnce = 8
@@ -34,6 +36,7 @@ type known struct {
 	etags     map[string]string // of the manifests, by their keys: what has not changed is not read again
 	asked     time.Time
 	asking    bool
+	failing   bool // the last time they were asked for
 }
 
 func newKnown(b objstore.Bucket, ttl time.Duration, log *slog.Logger, now func() time.Time) *known {
@@ -61,14 +64,25 @@ func (k *known) of(v objstore.Version) []Copy {
 	return nil
 }
 
+// distrust has a copy of a version not be read any more, until the manifest is another: it is not there as the manifest says.
+func (k *known) distrust(v objstore.Version, c Copy) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m := k.manifests[v.Key]; m.of(v) {
+		m.Copies = slices.DeleteFunc(slices.Clone(m.Copies), func(other Copy) bool { return other == c })
+		k.manifests[v.Key] = m
+	}
+}
+
 // refresh reads the manifests that are new.
 func (k *known) refresh() {
 	found, err := k.list()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.asking = false
+	failedBefore := k.failing
+	k.asking, k.failing = false, err != nil
 	if err != nil {
-		if k.life.Err() == nil {
+		if k.life.Err() == nil && !failedBefore {
 			k.log.Warn("which objects have copies could not be found out", "bucket", k.bucket.Name(), "error", err)
 		}
 		return
@@ -78,7 +92,7 @@ func (k *known) refresh() {
 
 func (k *known) list() (*known, error) {
 	k.mu.Lock()
-	old := &known{manifests: k.manifests, etags: k.etags}
+	old := &known{manifests: maps.Clone(k.manifests), etags: k.etags}
 	k.mu.Unlock()
 	byKey := make(map[string]Manifest, len(old.manifests))
 	for key, m := range old.manifests {
@@ -92,18 +106,19 @@ func (k *known) list() (*known, error) {
 		defer found.mu.Unlock()
 		found.manifests[m.Key], found.etags[e.Key] = m, e.ETag
 	}
-	read := 0
+	seen := 0
 	for page, err := range k.bucket.List(ctx, objstore.ListOptions{Prefix: Prefix, Delimiter: "/"}) {
 		if err != nil {
 			_ = g.Wait() // the listing's error says more
 			return nil, err
 		}
 		for _, e := range page.Entries {
+			if seen++; seen > maxManifests {
+				k.log.Warn("not all objects are read from their copies: there are too many manifests", "bucket", k.bucket.Name(), "most", maxManifests)
+				return found, g.Wait()
+			}
 			if m, ok := byKey[e.Key]; ok && old.etags[e.Key] == e.ETag {
 				add(e, m)
-				continue
-			}
-			if read++; read > maxManifests {
 				continue
 			}
 			g.Go(func() error {

@@ -19,15 +19,17 @@ const (
 	// MaxCopies is how many copies an object can have.
 	MaxCopies = 64
 	// maxManifest is the size, in bytes, of the largest manifest that is read.
-	maxManifest = 64 << 10
+	// maxManifest is the size, in bytes, of the largest manifest that is read: MaxCopies keys and ETags, with up to six bytes in JSON for one of a key.
+	maxManifest = 512 << 10
 )
 
-// Manifest says which copies an object has.
+// Manifest says which copies an object has. It is written before the first of them is made and removed after the last is, so that none is left that no manifest tells of.
 type Manifest struct {
 	Key    string    `json:"key"`
 	ETag   string    `json:"etag"` // of the content that was copied
 	Size   int64     `json:"size"`
-	Copies []Copy    `json:"copies"`
+	Copies []Copy    `json:"copies"`          // that can be read: the first one, the second, and so on
+	Begun  int       `json:"begun,omitempty"` // copies up to this number may be there, whole or not; 0 where all are in Copies
 	Made   time.Time `json:"made"`
 }
 
@@ -51,23 +53,35 @@ func (m Manifest) of(v objstore.Version) bool {
 	return m.Key == v.Key && m.ETag == v.ETag && m.Size == v.Size
 }
 
+// most is the highest number of a copy that may be there.
+func (m Manifest) most() int { return max(m.Begun, len(m.Copies)) }
+
+// Own tells whether a key is of a manifest or of a copy.
+func Own(key string) bool {
+	const digits = 6
+	return strings.HasPrefix(key, Prefix) || len(key) > digits && key[digits] == '/' && strings.HasPrefix(key[digits+1:], Prefix)
+}
+
+// errNoManifest is that what is there cannot be used as a manifest.
+var errNoManifest = errors.New("no manifest of copies")
+
 // valid makes sure that a manifest is of the key at which it was found, and names no keys but those of its copies: whoever may write manifests must not be able to have other objects be read.
 func (m Manifest) valid(foundAt string) error {
-	if ManifestKey(m.Key) != foundAt || m.ETag == "" || m.Size < 0 || len(m.Copies) > MaxCopies {
-		return fmt.Errorf("%s is no manifest of copies", foundAt)
+	if ManifestKey(m.Key) != foundAt || m.ETag == "" || m.Size < 0 || len(m.Copies) > MaxCopies || m.Begun < 0 || m.Begun > MaxCopies {
+		return errNoManifest
 	}
-	for _, c := range m.Copies {
-		if rest, ok := strings.CutSuffix(c.Key, "/"+m.Key); !ok || !strings.Contains(rest, "/"+Prefix) || c.ETag == "" {
-			return fmt.Errorf("%s names a copy %q, which is none", foundAt, c.Key)
+	for i, c := range m.Copies {
+		if c.Key != CopyKey(m.Key, i+1) || c.ETag == "" {
+			return fmt.Errorf("%w: it names a copy %q, which is none", errNoManifest, c.Key)
 		}
 	}
 	return nil
 }
 
-// load reads a manifest; ErrNotExist when there is none.
+// load reads a manifest. errNoManifest when it is none.
 func load(ctx context.Context, b objstore.Bucket, e objstore.Entry) (m Manifest, err error) {
-	if e.Size > maxManifest {
-		return m, fmt.Errorf("%s is no manifest of copies: it has %d bytes", e.Key, e.Size)
+	if e.Size <= 0 || e.Size > maxManifest {
+		return m, fmt.Errorf("%s: %w: it has %d bytes", e.Key, errNoManifest, e.Size)
 	}
 	body, err := b.Open(ctx, objstore.VersionOf(b, e), objstore.Range{Len: e.Size})
 	if err != nil {
@@ -75,25 +89,30 @@ func load(ctx context.Context, b objstore.Bucket, e objstore.Entry) (m Manifest,
 	}
 	defer body.Close()
 	text, err := io.ReadAll(body)
-	if err == nil {
-		err = json.Unmarshal(text, &m)
+	if err != nil {
+		return m, err
 	}
-	return m, errors.Join(err, m.valid(e.Key))
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Manifest{}, fmt.Errorf("%s: %w: %w", e.Key, errNoManifest, err)
+	}
+	if err := m.valid(e.Key); err != nil {
+		return Manifest{}, fmt.Errorf("%s: %w", e.Key, err)
+	}
+	return m, nil
 }
 
-// store writes a manifest in place of the one that was found, or where there was none.
-func (m Manifest) store(ctx context.Context, b objstore.Bucket, found objstore.Entry) error {
+// store writes a manifest in place of the one that was found, or where there was none, and says what is there now.
+func (m Manifest) store(ctx context.Context, b objstore.Bucket, found objstore.Entry) (objstore.Entry, error) {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		return err
+		return found, err
 	}
-	cond := objstore.Condition{IfMatch: found.ETag, IfNew: found.ETag == ""}
-	put := func(cond objstore.Condition) error {
-		_, err := b.Put(ctx, ManifestKey(m.Key), strings.NewReader(string(text)), int64(len(text)), cond, objstore.Attributes{ContentType: "application/json"})
-		return err
+	put := func(cond objstore.Condition) (objstore.Entry, error) {
+		return b.Put(ctx, ManifestKey(m.Key), strings.NewReader(string(text)), int64(len(text)), cond, objstore.Attributes{ContentType: "application/json"})
 	}
-	if err = put(cond); errors.Is(err, objstore.ErrUnsupported) {
-		err = put(objstore.Condition{})
+	now, err := put(objstore.Condition{IfMatch: found.ETag, IfNew: found.ETag == ""})
+	if errors.Is(err, objstore.ErrUnsupported) {
+		now, err = put(objstore.Condition{})
 	}
-	return err
+	return now, err
 }

@@ -202,8 +202,9 @@ func TestFallsBack(t *testing.T) {
 						t.Errorf("%d bytes, which are not the object's", len(got))
 					}
 				}
-				if _, fellBack := b.Stats(); fellBack != 2 {
-					t.Errorf("%d reads went back to the original, should be 2 of 4", fellBack)
+				want := map[string]int64{"gone": 1, "another": 1, "failing": 2, "breaking": 2}[name] // a copy that is not what it should be is not asked again
+				if _, fellBack := b.Stats(); fellBack != want {
+					t.Errorf("%d of 4 reads went back to the original, should be %d", fellBack, want)
 				}
 			})
 		})
@@ -212,20 +213,81 @@ func TestFallsBack(t *testing.T) {
 
 // A manifest that names keys which are no copies of its object, or is none, is not used.
 func TestForgedManifests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New("bucket")
-		e := put(t, store, "hot", "content")
-		secret := put(t, store, "secret", "keyword")
-		forged := strings.NewReplacer("HOT", e.ETag, "SECRET", secret.ETag).Replace(`{"key":"hot","etag":"HOT","size":7,"copies":[{"key":"secret","etag":"SECRET"}]}`)
-		put(t, store, replicas.ManifestKey("hot"), forged)
-		put(t, store, replicas.ManifestKey("other"), "{")
-		put(t, store, replicas.Prefix+"any.json", strings.Repeat("x", 100<<10))
-		b := newBucket(t, store, replicas.Options{})
-		for range 4 {
-			if got := read(t, b, e); got != "content" {
-				t.Errorf("read %q", got)
+	other, numbered := replicas.CopyKey("other", 1), replicas.CopyKey("hot", 2)
+	for _, forged := range []string{
+		`{"key":"hot","etag":"HOT","size":7,"copies":[{"key":"secret","etag":"SECRET"}]}`,
+		`{"key":"hot","etag":"HOT","size":7,"copies":[{"key":"a/.headrace/replicas/x/hot","etag":"SECRET"}]}`,
+		`{"key":"hot","etag":"HOT","size":7,"copies":[{"key":"` + other + `","etag":"SECRET"}]}`,
+		`{"key":"hot","etag":"HOT","size":7,"copies":[{"key":"` + numbered + `","etag":"SECRET"}]}`,
+		`{"key":"hot","etag":"HOT","size":7,"begun":-1}`,
+		`{"key":"hot","etag":"HOT","size":7,"begun":1000000}`,
+		`{"key":"secret","etag":"HOT","size":7}`,
+		`{"key":"hot","etag":"HOT","size":-7}`,
+		`{`, `[]`, `null`, ` `, strings.Repeat("x", 600<<10),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memstore.New("bucket")
+			e := put(t, store, "hot", "content")
+			for _, key := range []string{"secret", "a/.headrace/replicas/x/hot", other, numbered} {
+				put(t, store, key, "keyword")
 			}
-			synctest.Wait()
+			secret := put(t, store, "secret", "keyword")
+			put(t, store, replicas.ManifestKey("hot"), strings.NewReplacer("HOT", e.ETag, "SECRET", secret.ETag).Replace(forged))
+			b := newBucket(t, store, replicas.Options{})
+			for range 4 {
+				if got := read(t, b, e); got != "content" {
+					t.Errorf("%.80s: read %q", forged, got)
+				}
+				synctest.Wait()
+			}
+			// It is put right by making copies, and by removing them.
+			if m, err := replicas.Make(t.Context(), store, e, replicas.Plan{Copies: 1}); err != nil || len(m.Copies) != 1 {
+				t.Errorf("%.80s: made %+v, %v", forged, m, err)
+			}
+			put(t, store, replicas.ManifestKey("hot"), forged)
+			if _, err := replicas.Make(t.Context(), store, e, replicas.Plan{}); err != nil {
+				t.Errorf("%.80s: removed: %v", forged, err)
+			}
+			for _, key := range keys(t, store) {
+				if key == replicas.ManifestKey("hot") || key == replicas.CopyKey("hot", 1) {
+					t.Errorf("%.80s: %s is left", forged, key)
+				}
+			}
+		})
+	}
+}
+
+// What cannot be said in a manifest, or has copies with keys that no store takes, has no copies, and nothing is written for it. The longest manifest there can be is read again.
+func TestMakeLimits(t *testing.T) {
+	b := memstore.New("bucket")
+	for _, key := range []string{strings.Repeat("x", 1000), "a\xff"} {
+		e := put(t, b, key, "content")
+		if _, err := replicas.Make(t.Context(), b, e, replicas.Plan{Copies: 1}); !errors.Is(err, objstore.ErrInvalid) {
+			t.Errorf("%.9q: %v", key, err)
 		}
-	})
+		if got := keys(t, b); len(got) != 1 {
+			t.Errorf("%.9q: the bucket has %d keys", key, len(got))
+		}
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := put(t, b, strings.Repeat("&", 990), "content")
+	if _, err := replicas.Make(t.Context(), b, e, replicas.Plan{Copies: replicas.MaxCopies}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replicas.Make(t.Context(), b, e, replicas.Plan{}); err != nil || len(keys(t, b)) != 1 {
+		t.Errorf("%d keys are left, %v", len(keys(t, b)), err)
+	}
+}
+
+// A key of a copy or manifest is told from others.
+func TestOwn(t *testing.T) {
+	for key, want := range map[string]bool{
+		replicas.ManifestKey("a"): true, replicas.CopyKey("a/b", 7): true, "a": false, "0cc175/a": false, "x/.headrace/replicas/1/a": false, "0cc175/": false,
+	} {
+		if replicas.Own(key) != want {
+			t.Errorf("%s is ours: %v", key, !want)
+		}
+	}
 }
