@@ -33,7 +33,7 @@ func keysCommand() *cli.Command {
 			"  headrace keys encode data/file.bin\n" +
 			"  headrace keys migrate s3://BUCKET/data --dry-run\n\n" +
 			"The hash is over the whole key in the bucket. A migration that was interrupted is gone on with by running it again. While it runs, what was moved is seen by mounts with " +
-			"--key-layout hashed only.",
+			"--key-layout hashed only, and nobody should write to plain keys below the prefix.",
 		Flags: o.flags(false, jobs),
 		Action: func(c *cli.Context) error {
 			if o.jobs < 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/schollz/progressbar/v3"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/hashed"
+	"github.com/headrace/headrace/objstore/replicas"
 )
 
 // migration moves objects from plain keys to hashed ones.
@@ -20,6 +22,7 @@ type migration struct {
 
 	moved, bytes atomic.Int64
 	there        int // keys that are hashed already
+	manifests    int // of copies, which stay where they are
 }
 
 // migrate moves what is below a prefix. Objects are moved one by one, each whole, so that an end at any point leaves each under one of its keys, or (between copy and
@@ -37,35 +40,70 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 	var g errgroup.Group
 	g.SetLimit(o.jobs)
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
-	for page, err := range at.bucket.List(ctx, objstore.ListOptions{Prefix: at.key}) {
-		if err != nil {
-			m.failures.add(err)
-			break
+	m.failures.add(m.each(ctx, at, func(e objstore.Entry) {
+		found++
+		bar.ChangeMax64(found)
+		if o.dryRun { // in the order of keys
+			m.take(ctx, object{at.bucket, e})
+			return
 		}
-		for _, e := range page.Entries {
-			if _, ok := hashed.Decode(e.Key); ok {
-				m.there++
-				continue
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				m.take(ctx, object{at.bucket, e})
+				_ = bar.Add(1)
 			}
-			found++
-			bar.ChangeMax64(found)
-			g.Go(func() error {
-				if ctx.Err() == nil {
-					m.take(ctx, object{at.bucket, e})
-					_ = bar.Add(1)
-				}
-				return nil
-			})
-		}
-	}
+			return nil
+		})
+	}))
 	_ = g.Wait() // what failed is in failures
 	_ = bar.Finish()
+	if m.manifests > 0 {
+		fmt.Fprintf(o.stderr, "%d objects have copies, which are of their plain keys: remove those with `headrace replicate s3://%s/KEY --copies 0`, and make others with --key-layout hashed\n",
+			m.manifests, at.bucket.Name())
+	}
 	did := "moved"
 	if o.dryRun {
 		did = "would move"
 	}
 	fmt.Fprintf(o.stdout, "%s %d objects, %s; %d were hashed already\n", did, m.moved.Load(), sizeText(m.bytes.Load()), m.there)
 	return m.failures.outcome(ctx)
+}
+
+// each calls take for what is to be moved: the object of the prefix itself, and those below it as a directory. What only begins with the same letters is not meant.
+func (m *migration) each(ctx context.Context, at place, take func(objstore.Entry)) error {
+	prefix := at.key
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+		e, err := at.bucket.Stat(ctx, at.key)
+		if err != nil && !errors.Is(err, objstore.ErrNotExist) {
+			return err
+		}
+		if err == nil {
+			m.sort(e, take)
+		}
+	}
+	for page, err := range at.bucket.List(ctx, objstore.ListOptions{Prefix: prefix}) {
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			m.sort(e, take)
+		}
+	}
+	return nil
+}
+
+// sort calls take for what is to be moved, and counts what is not.
+func (m *migration) sort(e objstore.Entry, take func(objstore.Entry)) {
+	_, isHashed := hashed.Decode(e.Key)
+	switch {
+	case strings.HasPrefix(e.Key, replicas.Prefix):
+		m.manifests++
+	case isHashed:
+		m.there++
+	default:
+		take(e)
+	}
 }
 
 func (m *migration) take(ctx context.Context, o object) {
@@ -82,7 +120,7 @@ func (m *migration) take(ctx context.Context, o object) {
 	m.bytes.Add(o.Size)
 }
 
-// moveObject moves an object to a key where nothing is, or a copy of it that an earlier run has made.
+// moveObject moves an object to a key where nothing is, or a copy of it that an earlier run has made. What it removes in the end it has seen under both keys, the same as it was found.
 func moveObject(ctx context.Context, o object, to string) error {
 	if renamer, ok := objstore.AsRenamer(o.bucket); ok {
 		err := renamer.Rename(ctx, to, o.version(), objstore.Condition{IfNew: true})
@@ -95,10 +133,7 @@ func moveObject(ctx context.Context, o object, to string) error {
 	case err == nil:
 		err = isCopy(ctx, o, to)
 	case errors.Is(err, objstore.ErrNotExist):
-		_, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{IfNew: true})
-		if errors.Is(err, objstore.ErrUnsupported) {
-			_, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{})
-		}
+		err = copyObject(ctx, o, to)
 	}
 	if err != nil {
 		return err
@@ -113,6 +148,22 @@ func moveObject(ctx context.Context, o object, to string) error {
 		return fmt.Errorf("it was copied, and replaced meanwhile: remove %s and run again: %w", to, objstore.ErrChanged)
 	}
 	return o.bucket.Delete(ctx, o.Key)
+}
+
+// copyObject copies an object to a key where nothing is, and makes sure that the copy is there.
+func copyObject(ctx context.Context, o object, to string) error {
+	made, err := objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{IfNew: true})
+	if errors.Is(err, objstore.ErrUnsupported) {
+		made, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{})
+	}
+	if err != nil {
+		return err
+	}
+	there, err := o.bucket.Stat(ctx, to)
+	if err == nil && (there.ETag != made.ETag || there.Size != o.Size) {
+		err = fmt.Errorf("%s is not the copy that was made: %w", to, objstore.ErrChanged)
+	}
+	return err
 }
 
 // isCopy makes sure that what is under a key is the same content.

@@ -152,6 +152,9 @@ func (s *stores) find(ctx context.Context, arg string, each func(object) error) 
 		if err != nil && !errors.Is(err, objstore.ErrNotExist) {
 			return fmt.Errorf("%s: %w", arg, err)
 		}
+		if indexed, ok := at.bucket.(objstore.Indexed); ok && found && !indexed.IndexReady() {
+			return nil // to find out that nothing is below a file, all keys would have to be listed
+		}
 	}
 	for page, err := range at.bucket.List(ctx, objstore.ListOptions{Prefix: prefix}) {
 		if err != nil {
