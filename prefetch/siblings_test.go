@@ -72,7 +72,7 @@ func playSiblings(t *testing.T, script string) string {
 		}
 		switch word {
 		case "ttl":
-			s.ttl = duration()
+			s = newSiblings(duration())
 		case "wait":
 			now = now.Add(duration())
 		case "lost":

@@ -139,6 +139,10 @@ func layerMetrics() []metric {
 		{"prefetch_lanes_dropped_total", "Lanes that gave way to newer ones or were idle.", counter, func(s *snapshot) int64 { return s.files.LanesDropped }},
 		{"prefetch_active_lanes", "Lanes that share the budget.", gauge, func(s *snapshot) int64 { return s.files.ActiveLanes }},
 
+		{"prefetch_siblings_asked_total", "Small files fetched ahead of their opening, because others of their directory were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Asked }},
+		{"prefetch_siblings_used_total", "Of these, files that were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Used }},
+		{"prefetch_siblings_wasted_total", "Of these, files that did not come, had to be fetched again, or whose directory nobody reads any more.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Wasted }},
+
 		{"cache_memory_limit_bytes", "The limit given by --memory.", gauge, func(s *snapshot) int64 { return s.cache.MemoryLimit }},
 		{"cache_memory_used_bytes", "Bytes of it that are committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryUsed }},
 		{"cache_memory_peak_bytes", "The most that were committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryPeak }},
