@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -87,5 +88,95 @@ func TestCacheCommand(t *testing.T) {
 	}
 	if got := cache(9, "status", filepath.Join(dir, "data")); !strings.Contains(got, "not a cache directory") {
 		t.Error(fmt.Sprint("elsewhere: ", got))
+	}
+}
+
+// With --json each action prints documents that scripts can read, while a mount uses the directory and when none does; what is damaged is told by the exit code too.
+func TestCacheCommandForScripts(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	dir := filepath.Join(t.TempDir(), "cache")
+	m := cachedMount(t, b, p, dir)
+	for i, key := range []string{"a", "b", "c"} {
+		b.put(key, pattern(i), 2*mib)
+		m.read(key)
+	}
+	m.awaitWritten(6 * mib)
+	binary := must[string](t)(shared.raced())
+	type document struct {
+		Objects, Bytes int64
+		Object, ETag   string
+		Size           int64 `json:"size_bytes"`
+		Present        int64 `json:"present_bytes"`
+		Pinned         bool
+		Damaged        int64 `json:"damaged_objects"`
+		Dropped        int64 `json:"dropped_blocks"`
+	}
+	ask := func(code int, action string, patterns ...string) (documents []document) {
+		t.Helper()
+		cmd := exec.Command(binary, append([]string{"cache", "--json", action, dir}, patterns...)...)
+		out, _ := cmd.Output()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("%s: exit code %d, should be %d", action, got, code)
+		}
+		for line := range strings.Lines(string(out)) {
+			var d document
+			if err := json.Unmarshal([]byte(line), &d); err != nil {
+				t.Fatalf("%s: %q: %v", action, line, err)
+			}
+			documents = append(documents, d)
+		}
+		return documents
+	}
+	one := func(d []document) document {
+		t.Helper()
+		if len(d) != 1 {
+			t.Fatalf("%d documents", len(d))
+		}
+		return d[0]
+	}
+	for _, live := range []bool{true, false} {
+		if !live {
+			m.finish(syscall.SIGTERM)
+		}
+		if d := one(ask(0, "pin", b.source()+"/a")); d.Objects != 1 {
+			t.Errorf("live %t: pin: %+v", live, d)
+		}
+		eventually(t, patience, "the pin to be listed", func() bool {
+			list := ask(0, "ls", b.source()+"/a")
+			return len(list) == 1 && list[0].Pinned && list[0].Object == b.source()+"/a" && list[0].ETag != "" && list[0].Present == 2*mib && list[0].Size == 2*mib
+		})
+		if d := one(ask(0, "unpin", b.source()+"/a")); d.Objects != 1 {
+			t.Errorf("live %t: unpin: %+v", live, d)
+		}
+		if list := ask(0, "ls"); len(list) == 0 {
+			t.Errorf("live %t: nothing is listed", live)
+		}
+		if d := one(ask(0, "verify")); d.Objects == 0 || d.Damaged+d.Dropped != 0 {
+			t.Errorf("live %t: verify: %+v", live, d)
+		}
+		key := map[bool]string{true: "/b", false: "/c"}[live]
+		if d := one(ask(0, "evict", b.source()+key)); d.Objects != 1 || d.Bytes != 2*mib {
+			t.Errorf("live %t: evict: %+v", live, d)
+		}
+	}
+	files := must[[]string](t)(filepath.Glob(filepath.Join(dir, "data", "*", "*")))
+	if len(files) != 1 {
+		t.Fatalf("data files: %q", files)
+	}
+	f := must[*os.File](t)(os.OpenFile(files[0], os.O_RDWR, 0))
+	must[int](t)(f.WriteAt([]byte("damage"), mib+5))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d := one(ask(1, "verify")); d.Objects != 1 || d.Damaged != 1 || d.Dropped != 1 {
+		t.Errorf("verify of what is damaged: %+v", d)
+	}
+	if d := one(ask(0, "verify")); d.Objects != 1 || d.Damaged != 0 {
+		t.Errorf("what was damaged has not been dropped: %+v", d)
+	}
+	if d := one(ask(0, "purge")); d.Objects != 1 || d.Bytes != mib {
+		t.Errorf("purge: %+v", d)
 	}
 }
