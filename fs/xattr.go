@@ -85,7 +85,7 @@ func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
 	case n.dir:
 		return "", false
 	case name == attrETag:
-		return n.etag, true
+		return n.version().ETag, true
 	case name == attrClass:
 		class := n.item().Entry.StorageClass
 		if class == "" {
