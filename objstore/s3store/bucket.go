@@ -2,7 +2,9 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -28,8 +30,34 @@ func (c *Client) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	return c.BucketBelow(ctx, name, "")
 }
 
-// BucketBelow is Bucket for somebody who may list only what is below prefix.
+const (
+	// newBucketTime is for how long a bucket that was just made is waited for. CoreWeave says a minute.
+	newBucketTime = 70 * time.Second
+	// newBucketPause is between two questions for it.
+	newBucketPause = 2 * time.Second
+)
+
+// BucketBelow is Bucket for somebody who may list only what is below prefix. A bucket that the store has just made is waited for.
 func (c *Client) BucketBelow(ctx context.Context, name, prefix string) (*Bucket, error) {
+	for begin := time.Now(); ; {
+		b, err := c.bucketNow(ctx, name, prefix)
+		refusal, ok := errors.AsType[*objstore.Error](err)
+		if !ok || refusal.Code != codeNewBucket || time.Since(begin) >= newBucketTime {
+			return b, err
+		}
+		c.config.Log.Info("the store does not know yet where the bucket is: it is asked again", "bucket", name, "code", refusal.Code)
+		pause := time.NewTimer(newBucketPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, err // which says more than that the time is up
+		}
+	}
+}
+
+// bucketNow is BucketBelow without patience.
+func (c *Client) bucketNow(ctx context.Context, name, prefix string) (*Bucket, error) {
 	b, err := c.bucketIn(ctx, name, c.options.Region)
 	if err != nil {
 		return nil, err

@@ -107,6 +107,7 @@ func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
 		config.WithClientLogMode(0),
 		config.WithLogger(logging.Nop{}),
 		config.WithHTTPClient(forCredentials),
+		config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow, o.ExpiryWindowJitterFrac = renewBefore, 0 }),
 		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = forCredentials }),
 	}
 	if c.Region != "" {
@@ -114,7 +115,7 @@ func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
 	}
 	files := findSharedFiles(c.Profile)
 	options = append(options, config.WithSharedConfigFiles(files.configs), config.WithSharedCredentialsFiles(files.credentials))
-	if files.profile != "" {
+	if files.chosen { // AWS_PROFILE is for the SDK to read: there, a credential in the environment comes first
 		options = append(options, config.WithSharedConfigProfile(files.profile))
 	}
 	switch {

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
@@ -65,5 +69,37 @@ func TestPrestage(t *testing.T) {
 		if err := b.Prestage(t.Context(), key); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", key, err, want)
 		}
+	}
+}
+
+// A bucket that was just made answers InvalidRegion for a minute: it is waited for, and no longer than that.
+func TestNewBucket(t *testing.T) {
+	for name, c := range map[string]struct {
+		settles time.Duration
+		want    error
+	}{
+		"after a minute": {settles: time.Minute},
+		"never":          {settles: time.Hour, want: objstore.ErrConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				config := Config{Endpoint: "http://127.0.0.1:1", AccessKey: testAccessKey, SecretKey: testSecretKey}
+				config.dial = servePipes(t, func(w http.ResponseWriter, _ *http.Request) {
+					if time.Since(begin) < c.settles {
+						w.WriteHeader(http.StatusBadRequest)
+						_, _ = io.WriteString(w, "<Error><Code>InvalidRegion</Code></Error>")
+						return
+					}
+					_, _ = io.WriteString(w, emptyListing)
+				}).dial
+				client := newClient(t, config)
+				_, err := client.Bucket(t.Context(), "bucket")
+				if took := time.Since(begin); !errors.Is(err, c.want) || took < min(c.settles, newBucketTime) || took > newBucketTime+newBucketPause {
+					t.Errorf("%v after %v", err, took)
+				}
+				client.Close()
+			})
+		})
 	}
 }

@@ -23,6 +23,13 @@ const (
 	// doubtfulPause is the same for a refusal that does not say why, as that of a HEAD: it is an object that may not be read
 	// far more often than a credential that was rotated.
 	doubtfulPause = 10 * time.Minute
+	// renewBefore is how long before it expires a credential is renewed: time for an agent or STS to be back, and for what was signed to arrive. The SDK tells an
+	// expiry that is earlier by it.
+	renewBefore = 5 * time.Minute
+	// renewPatience is how long a request waits for a renewal while the credential before is still good. The SDK's question goes on without it.
+	renewPatience = time.Second
+	// stillGood is how long before its expiry a credential is not given to requests any more: they have to arrive.
+	stillGood = 15 * time.Second
 )
 
 // credentialSource hands out the SDK's credentials. The SDK caches them and renews those that expire. This adds what the
@@ -37,21 +44,34 @@ type credentialSource struct {
 	inner  aws.CredentialsProvider
 	held   aws.Credentials // what inner gave last; without a key before the first
 	loaded time.Time       // of the last reading after a refusal
+	asked  time.Time       // of the last attempt to renew held before its time
 }
 
 func newCredentialSource(inner aws.CredentialsProvider, deadline time.Duration) *credentialSource {
 	return &credentialSource{inner: inner, deadline: deadline, reading: make(chan struct{}, 1)}
 }
 
-// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. A renewal that fails is an ordinary
-// failure, worth another attempt, as there was a credential before.
+// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. One that is about to expire is renewed, and used while that fails. A renewal
+// that fails once it has expired is an ordinary failure, worth another attempt, as there was a credential before.
 func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	s.mu.Lock()
 	inner, loaded := s.inner, s.loaded
+	before, good := s.renewable(time.Now())
+	if good && time.Since(s.asked) < reloadPause {
+		s.mu.Unlock()
+		return before, nil
+	}
+	deadline := s.deadline
+	if good {
+		s.asked, deadline = time.Now(), min(deadline, renewPatience)
+	}
 	s.mu.Unlock()
-	c, err := s.ask(ctx, inner)
+	c, err := ask(ctx, inner, deadline)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil && good && ctx.Err() == nil {
+		return before, nil
+	}
 	if err == nil && s.loaded.Equal(loaded) { // else inner is another one now
 		s.held = c
 	}
@@ -61,9 +81,15 @@ func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error
 	return c, err
 }
 
+// renewable gives the credential that should be renewed now; good while it may be used yet. The caller holds mu.
+func (s *credentialSource) renewable(now time.Time) (c aws.Credentials, good bool) {
+	due := s.held.CanExpire && !now.Before(s.held.Expires)
+	return s.held, due && now.Before(s.held.Expires.Add(renewBefore-stillGood))
+}
+
 // ask is Retrieve of one provider.
-func (s *credentialSource) ask(ctx context.Context, provider aws.CredentialsProvider) (aws.Credentials, error) {
-	bounded, cancel := context.WithTimeout(ctx, s.deadline)
+func ask(ctx context.Context, provider aws.CredentialsProvider, deadline time.Duration) (aws.Credentials, error) {
+	bounded, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	c, err := provider.Retrieve(bounded)
 	switch {
@@ -72,7 +98,7 @@ func (s *credentialSource) ask(ctx context.Context, provider aws.CredentialsProv
 	case ctx.Err() != nil:
 		return aws.Credentials{}, ctx.Err()
 	case bounded.Err() != nil:
-		return aws.Credentials{}, &credentialError{cause: fmt.Errorf("%w after %v", objstore.ErrTimeout, s.deadline), passing: true}
+		return aws.Credentials{}, &credentialError{cause: fmt.Errorf("%w after %v", objstore.ErrTimeout, deadline), passing: true}
 	}
 	return aws.Credentials{}, &credentialError{cause: err, passing: mayPass(provider, err)}
 }
@@ -118,7 +144,7 @@ func (s *credentialSource) reload(ctx context.Context) (aws.CredentialsProvider,
 	if err != nil {
 		return nil, aws.Credentials{}, err
 	}
-	c, err := s.ask(ctx, fresh)
+	c, err := ask(ctx, fresh, s.deadline)
 	return fresh, c, err
 }
 

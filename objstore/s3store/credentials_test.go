@@ -256,7 +256,7 @@ func TestAnExpiredTokenIsNotAMissingObject(t *testing.T) {
 	}
 	// An object that a HEAD may not ask for like this, as one encrypted with its reader's key.
 	names = `<ListBucketResult><Contents><Key>object</Key><ETag>1</ETag><Size>5</Size></Contents></ListBucketResult>`
-	if _, err := b.Stat(t.Context(), "object"); !errors.Is(err, objstore.ErrInvalid) || errors.Is(err, objstore.ErrNotExist) {
+	if _, err := b.Stat(t.Context(), "object"); !errors.Is(err, objstore.ErrKeyNeeded) || errors.Is(err, objstore.ErrNotExist) {
 		t.Errorf("an object that is listed: %v", err)
 	}
 }
@@ -295,5 +295,56 @@ func TestNoSecretIsTold(t *testing.T) {
 	}
 	if text := log.String(); text == "" || strings.Contains(text, testSecretKey) || strings.Contains(text, testAccessKey) {
 		t.Errorf("the log: %q", text)
+	}
+}
+
+// Credentials of a web identity and of a container are renewed before they expire, and it is told when they really do.
+func TestRenewalComesBeforeExpiry(t *testing.T) {
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	const sts = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>` +
+		`<AccessKeyId>KEY</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%s</Expiration>` +
+		`</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`
+	const agent = `{"AccessKeyId":"KEY","SecretAccessKey":"s","Token":"t","Expiration":"%s"}`
+	for name, c := range map[string]struct {
+		answer, url string
+		more        map[string]string
+	}{
+		"web identity": {sts, "AWS_ENDPOINT_URL_STS", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_REGION": "us-east-1", "AWS_WEB_IDENTITY_TOKEN_FILE": "token"}},
+		"container":    {agent, "AWS_CONTAINER_CREDENTIALS_FULL_URI", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate(t)
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("token", []byte("identity"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var asked atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				fmt.Fprintf(w, c.answer, expires.Format(time.RFC3339))
+			}))
+			defer server.Close()
+			t.Setenv(c.url, server.URL)
+			for variable, value := range c.more {
+				t.Setenv(variable, value)
+			}
+			client := newClient(t, Config{Endpoint: "http://127.0.0.1:1"})
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					if facts, err := client.Credential(t.Context()); err != nil || facts.KeyID != "KEY" || !facts.Expires.Equal(expires) {
+						t.Errorf("%+v, %v; want an expiry of %v", facts, err, expires)
+					}
+				})
+			}
+			all.Wait()
+			held, err := client.credentials.Retrieve(t.Context())
+			if err != nil || !held.Expires.Equal(expires.Add(-renewBefore)) {
+				t.Errorf("renewed at %v, %v; expires at %v", held.Expires, err, expires)
+			}
+			if n := asked.Load(); n != 1 {
+				t.Errorf("the source was asked %d times", n)
+			}
+		})
 	}
 }

@@ -3,8 +3,10 @@ package s3store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -150,4 +152,80 @@ func TestTheFirstCredential(t *testing.T) {
 			}
 		})
 	}
+}
+
+// agent gives credentials that live for an hour, as long as it works.
+type agent struct {
+	asked int
+	hangs bool
+	fails error
+}
+
+func (a *agent) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	a.asked++
+	if a.hangs {
+		<-ctx.Done()
+		return aws.Credentials{}, ctx.Err()
+	}
+	return aws.Credentials{AccessKeyID: fmt.Sprint(a.asked), SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(time.Hour)}, a.fails
+}
+
+// A credential is renewed minutes before it expires, by one request however many need it, and used to its end while that fails, without a storm of
+// requests for another.
+func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, a := time.Now(), &agent{}
+		s := newCredentialSource(aws.NewCredentialsCache(a, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore }), defaultCredentialDeadline)
+		expect := func(when time.Duration, key string, asked int) {
+			t.Helper()
+			time.Sleep(when - time.Since(begin))
+			if when > 0 { // who renews it; the others do not wait for that
+				_, _ = s.Retrieve(t.Context())
+			}
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					if c, err := s.Retrieve(t.Context()); err != nil || c.AccessKeyID != key {
+						t.Errorf("at %v: key %s, %v; want %s", when, c.AccessKeyID, err, key)
+					}
+				})
+			}
+			all.Wait()
+			if a.asked != asked {
+				t.Errorf("at %v the source was asked %d times in all, want %d", when, a.asked, asked)
+			}
+		}
+		expect(0, "1", 1)
+		expect(54*time.Minute, "1", 1)
+		expect(56*time.Minute, "2", 2)
+		a.fails = errors.New("the agent is away")
+		expect(112*time.Minute, "2", 3)
+		expect(112*time.Minute+5*time.Second, "2", 3)
+		expect(113*time.Minute, "2", 4)
+		a.fails = nil
+		expect(114*time.Minute, "5", 5)
+		a.fails = errors.New("the agent is away")
+		time.Sleep(time.Hour)
+		if _, err := s.Retrieve(t.Context()); err == nil {
+			t.Error("a credential that has expired is used")
+		}
+	})
+}
+
+// A source that hangs delays requests by a moment while the credential of before is good.
+func TestARenewalThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &agent{}
+		s := newCredentialSource(a, defaultCredentialDeadline)
+		first, err := s.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		a.hangs = true
+		begin := time.Now()
+		if c, err := s.Retrieve(t.Context()); err != nil || c != first || time.Since(begin) > renewPatience {
+			t.Errorf("%+v, %v after %v", c, err, time.Since(begin))
+		}
+	})
 }

@@ -31,6 +31,9 @@ type answer struct {
 	header    http.Header
 }
 
+// codeNewBucket is what CoreWeave answers for a bucket that it has just made: for a minute, not all of it knows where the bucket is.
+const codeNewBucket = "InvalidRegion"
+
 // sentinelByCode maps the codes of S3, and those of MinIO, Ceph and other stores beside it, where the code says more
 // than the status or something else.
 func sentinelByCode(code string) error {
@@ -53,7 +56,8 @@ func sentinelByCode(code string) error {
 		return objstore.ErrChanged
 	case "BucketAlreadyExists", "BucketAlreadyOwnedByYou":
 		return objstore.ErrExists
-	case "ConditionalRequestConflict", "OperationAborted", "BucketNotEmpty":
+	case "ConditionalRequestConflict", "OperationAborted", "BucketNotEmpty",
+		codeNewBucket:
 		return objstore.ErrConflict
 	case "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Throttling", "ThrottlingException", "ThrottledException",
 		"RequestLimitExceeded", "RequestThrottled", "BandwidthLimitExceeded", "TooManyRequests", "ServerBusy":

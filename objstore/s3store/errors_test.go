@@ -39,6 +39,7 @@ func TestClassify(t *testing.T) {
 		{"GetObject", 416, "InvalidRange", objstore.ErrChanged},
 		{"PutObject", 409, "ConditionalRequestConflict", objstore.ErrConflict},
 		{"PutObject", 409, "", objstore.ErrConflict},
+		{"PutObject", 400, "InvalidRegion", objstore.ErrConflict},
 		{"GetObject", 503, "SlowDown", objstore.ErrThrottled},
 		{"GetObject", 503, "", objstore.ErrThrottled},
 		{"GetObject", 429, "", objstore.ErrThrottled},

@@ -26,7 +26,7 @@ func (c *Client) Credential(ctx context.Context) (f CredentialFacts, err error) 
 	}
 	f = CredentialFacts{KeyID: credential.AccessKeyID, Source: credential.Source}
 	if credential.CanExpire {
-		f.Expires = credential.Expires
+		f.Expires = credential.Expires.Add(renewBefore)
 	}
 	return f, nil
 }

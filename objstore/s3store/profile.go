@@ -30,6 +30,7 @@ const (
 type sharedFiles struct {
 	configs, credentials []string
 	profile              string // "" for what the SDK takes
+	chosen               bool   // by the user of this package, or here: its credential comes before those of the environment
 }
 
 // findSharedFiles goes by the environment, as the SDK does, and else by the SDK's files and CoreWeave's. The profile is what was asked for; where nothing was, and there is no default one, nor
@@ -41,16 +42,24 @@ func findSharedFiles(asked string) sharedFiles {
 		configs:     filesOf("AWS_CONFIG_FILE", config.DefaultSharedConfigFiles, own(cwConfig)),
 		credentials: filesOf("AWS_SHARED_CREDENTIALS_FILE", config.DefaultSharedCredentialsFiles, own(cwCredentials)),
 		profile:     asked,
+		chosen:      asked != "",
 	}
 	for _, variable := range []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
 		if f.profile == "" {
 			f.profile = os.Getenv(variable)
 		}
 	}
-	if f.profile == "" && os.Getenv("AWS_ACCESS_KEY_ID") == "" && !f.has(defaultProfileName) && f.has(cwProfile) {
-		f.profile = cwProfile
+	if f.profile == "" && !credentialInEnvironment() && !f.has(defaultProfileName) && f.has(cwProfile) {
+		f.profile, f.chosen = cwProfile, true
 	}
 	return f
+}
+
+// credentialInEnvironment tells whether the environment holds a credential, or names a source of one.
+func credentialInEnvironment() bool {
+	return slices.ContainsFunc([]string{
+		"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+	}, func(variable string) bool { return os.Getenv(variable) != "" })
 }
 
 // filesOf are the file that a variable names, or those that are read without it.

@@ -15,9 +15,13 @@ func home(t *testing.T, files map[string]string) {
 	dir := t.TempDir()
 	for _, variable := range []string{
 		"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION",
-		"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
+		"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 	} {
-		t.Setenv(variable, "")
+		t.Setenv(variable, "") // which puts it back at the end
+		if err := os.Unsetenv(variable); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("HOME", dir)
 	for name, text := range files {
@@ -66,6 +70,10 @@ func TestProfiles(t *testing.T) {
 		".aws/config":      "[default]\nregion = eu-west-1\n[profile other]\nregion = eu-north-1\ns3 =\n  addressing_style = path\n",
 		".aws/credentials": "[default]\naws_access_key_id = AWSKEY\naws_secret_access_key = s\n[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n",
 	}
+	services := map[string]string{
+		".aws/config": "[default]\nregion = r\nendpoint_url = https://profile.test\nservices = mine\naws_access_key_id = K\naws_secret_access_key = s\n" +
+			"[services mine]\ns3 =\n  endpoint_url = https://services.test\n",
+	}
 	for _, c := range []struct {
 		name          string
 		files         map[string]string
@@ -82,6 +90,28 @@ func TestProfiles(t *testing.T) {
 		{
 			name: "a credential in the environment", files: cw, env: map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"},
 			key: "ENV", region: defaultRegion,
+		},
+		{
+			name: "a credential in the environment, and a profile there", files: other,
+			env: map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_PROFILE": "other"},
+			key: "ENV", region: "eu-north-1", path: true,
+		},
+		{
+			name: "a credential in the environment, and a profile given", files: other, config: Config{Profile: "other"},
+			env: map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"}, key: "OTHER", region: "eu-north-1", path: true,
+		},
+		{name: "the services section before the profile", files: services, key: "K", endpoint: "https://services.test", region: "r"},
+		{
+			name: "the environment before the services section", files: services, env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test"},
+			key: "K", endpoint: "https://any.test", region: "r",
+		},
+		{
+			name: "the environment's endpoint of S3 before that of all", files: services, key: "K", endpoint: "https://s3.test", region: "r",
+			env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test", "AWS_ENDPOINT_URL_S3": "https://s3.test"},
+		},
+		{
+			name: "what is given before all", files: services, config: Config{Endpoint: "https://given.test"}, key: "K", endpoint: "https://given.test", region: "r",
+			env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test", "AWS_ENDPOINT_URL_S3": "https://s3.test"},
 		},
 		{
 			name: "an endpoint in the environment", files: cw, env: map[string]string{"AWS_ENDPOINT_URL": "https://elsewhere.test"},
