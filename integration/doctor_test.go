@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
@@ -21,7 +24,7 @@ func TestDoctor(t *testing.T) {
 	must[objstore.Entry](t)(l.Bucket(lotaBucket).Put(t.Context(), "models/large", bytes.NewReader(make([]byte, 65*mib)), 65*mib, objstore.Condition{}, objstore.Attributes{}))
 	out := l.run(13, "", "doctor", "s3://"+lotaBucket, "--endpoint", "auto", "--cache-dir", filepath.Join(t.TempDir(), "cache"), "--memory", "64MiB")
 	for _, want := range []string{
-		"fuse", "kernel", "requests", "open files", "memory", "cache disk", "disk speed", "CoreWeave's node cache, answers in", "clock",
+		"fuse", "kernel", "requests", "readahead", "open files", "memory", "cache disk", "disk speed", "CoreWeave's node cache, answers in", "clock",
 		"of EnvConfigCredentials, which does not expire", "training can be listed; its region is US-EAST-04A", "the bucket is in the host's name",
 		"nobody has found out what this store can do", "s3://training/models/large, 65 MiB, is of one piece: `headrace restripe s3://training/models/large`",
 	} {
@@ -96,7 +99,36 @@ func TestDoctorProbe(t *testing.T) {
 	if left := must[[]string](t)(filepath.Glob(filepath.Join(b.server.Dir(), b.name, ".headrace*", "*"))); len(left) > 0 {
 		t.Errorf("versitygw has left %q", left)
 	}
-	if out := l.run(2, "", "doctor", "--probe"); !strings.Contains(out, "s3://BUCKET") {
-		t.Errorf("--probe without a bucket: %s", out)
+	for _, args := range [][]string{{"doctor", "--probe"}, {"doctor", "--probe", "s3://"}} {
+		if out := l.run(2, "", args...); !strings.Contains(out, "s3://BUCKET") {
+			t.Errorf("--probe without a bucket: %s", out)
+		}
+	}
+}
+
+// A probe that is interrupted removes what it has written.
+func TestDoctorProbeInterrupted(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond})
+	cmd := exec.Command(must[string](t)(shared.raced()), "doctor", "s3://"+lotaBucket, "--endpoint", "http://cwlota.com", "--memory", "64MiB", "--probe")
+	cmd.Env = append(os.Environ(), l.environment...)
+	run := start(t, cmd)
+	eventually(t, patience, "an upload to be begun", func() bool {
+		return slices.ContainsFunc(l.Requests(), func(r cwsim.Request) bool { return r.Method == "POST" && strings.Contains(r.Query, "uploads") })
+	})
+	if err := run.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	run.await(patience)
+	if code := run.cmd.ProcessState.ExitCode(); code != 10 {
+		t.Errorf("exit code %d: %s%s", code, run.stdout.String(), run.stderr.String())
+	}
+	for page, err := range l.Bucket(lotaBucket).List(t.Context(), objstore.ListOptions{}) {
+		if err != nil || len(page.Entries) > 0 {
+			t.Errorf("left: %+v, %v", page.Entries, err)
+		}
+	}
+	for u, err := range l.Bucket(lotaBucket).ListUploads(t.Context(), "") {
+		t.Errorf("left an upload: %+v, %v", u, err)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -92,6 +94,60 @@ func TestWarmLotaGoesOn(t *testing.T) {
 	l.run(0, "", args...)
 	if got := l.keys(before, prestages); len(got) != 5 {
 		t.Errorf("after a run that came to its end: asked for %q", got)
+	}
+}
+
+// A run that is interrupted or killed goes on where it was, and Ctrl-C ends it at once with what it has done.
+func TestWarmLotaInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			const objects = 60
+			l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond})
+			for i := range objects {
+				l.put(fmt.Sprintf("set/%02d", i), large)
+			}
+			args := []string{"warm", "--lota", "--endpoint", "http://cwlota.com", "--max-concurrency", "2", "s3://" + lotaBucket + "/set"}
+			asked := func(after int) int { return len(l.keys(after, prestages)) }
+			cmd := exec.Command(must[string](t)(shared.raced()), args...)
+			cmd.Env = append(os.Environ(), l.environment...)
+			run := start(t, cmd)
+			eventually(t, patience, "some objects to be asked for", func() bool { return asked(0) >= 10 })
+			if err := run.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			run.await(patience)
+			first := asked(0)
+			if first == objects {
+				t.Fatal("it was through before it was told to end")
+			}
+			if code := run.cmd.ProcessState.ExitCode(); signal == syscall.SIGINT && (code != 10 || !strings.Contains(run.stdout.String(), "asked LOTA for")) {
+				t.Errorf("interrupted: exit code %d: %s%s", code, run.stdout.String(), run.stderr.String())
+			}
+			before := len(l.Requests())
+			out := l.run(0, "", args...)
+			// Those that were under way when it ended may be asked for again.
+			if again := asked(before); again < objects-first || again > objects-first+2 {
+				t.Errorf("asked for %d, and then for %d of %d: %s", first, again, objects, out)
+			}
+		})
+	}
+}
+
+// Names may come from standard input, also when they are gone through twice; what cannot be found is told once.
+func TestWarmLotaFromStandardInput(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("one", large)
+	l.put("two", large)
+	names := "s3://" + lotaBucket + "/one\ns3://" + lotaBucket + "/missing\ns3://" + lotaBucket + "/two\n"
+	for _, args := range [][]string{{"--list", "-"}, {"-"}, {"--verify", "--settle", "1ms", "--list", "-"}} {
+		before := len(l.Requests())
+		out := l.run(10, names, append([]string{"warm", "--lota", "--again", "--endpoint", "http://cwlota.com"}, args...)...)
+		if got := l.keys(before, prestages); !slices.Equal(got, []string{"one", "two"}) || !strings.Contains(out, "1 failed") {
+			t.Errorf("%q: asked for %q: %s", args, got, out)
+		}
 	}
 }
 

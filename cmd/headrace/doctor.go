@@ -84,7 +84,7 @@ func doctorCommand() *cli.Command {
 			if err := o.store.resolve(c); err != nil {
 				return err
 			}
-			if o.probe && !strings.HasPrefix(c.Args().First(), sourceScheme) {
+			if o.probe && (!strings.HasPrefix(c.Args().First(), sourceScheme) || c.Args().First() == sourceScheme) {
 				return usage("--probe needs to know where it may write: headrace doctor --probe s3://BUCKET")
 			}
 			o.stdout = c.App.Writer

@@ -36,7 +36,7 @@ func wantFinding(t *testing.T, f finding, s severity, found, advice string) {
 
 // healthy is a machine on which all is well.
 func healthy() hostFacts {
-	return hostFacts{kernel: "6.12.1-amd64", root: true, admin: true, maxPages: 256, openFiles: 1 << 20, addresses: unix.RLIM_INFINITY, memory: 64 * gib, group: math.MaxInt64}
+	return hostFacts{kernel: "6.12.1-amd64", root: true, admin: true, tunable: true, maxPages: 256, openFiles: 1 << 20, addresses: unix.RLIM_INFINITY, memory: 64 * gib, group: math.MaxInt64}
 }
 
 func TestJudgeHost(t *testing.T) {
@@ -57,6 +57,7 @@ func TestJudgeHost(t *testing.T) {
 		"no capability":   {func(f *hostFacts) { f.admin = false }, "kernel", noted, "CAP_SYS_ADMIN", "root"},
 		"odd":             {func(f *hostFacts) { f.kernel = "unknown" }, "kernel", noted, "cannot tell", ""},
 		"small requests":  {func(f *hostFacts) { f.maxPages = 32 }, "requests", warned, "at most 128 KiB", "sysctl"},
+		"readahead":       {func(f *hostFacts) { f.tunable = false }, "readahead", noted, "128 KiB", "/sys"},
 		"few files":       {func(f *hostFacts) { f.openFiles = 1024 }, "open files", warned, "1024", "ulimit -n"},
 		"a small group":   {func(f *hostFacts) { f.group = 2 * gib }, "memory", mistaken, "the control group has 2.0 GiB", "smaller --memory"},
 		"a small machine": {func(f *hostFacts) { f.memory = gib }, "memory", mistaken, "the machine has", "smaller --memory"},

@@ -18,6 +18,7 @@ type hostFacts struct {
 	fuse      error  // why nobody can mount; nil when one can
 	root      bool
 	admin     bool  // CAP_SYS_ADMIN
+	tunable   bool  // the readahead of a mount can be set
 	maxPages  int64 // fs.fuse.max_pages_limit; 0 where there is none
 	openFiles uint64
 	addresses uint64 // bytes of address space
@@ -34,6 +35,8 @@ func lookAtHost(root fs.FS) hostFacts {
 	}
 	f.fuse = checkFUSE("/dev/fuse", os.Getuid(), exec.LookPath)
 	f.admin = capable(root, unix.CAP_SYS_ADMIN)
+	var sys unix.Statfs_t
+	f.tunable = f.root && unix.Statfs("/sys/class/bdi", &sys) == nil && sys.Flags&unix.ST_RDONLY == 0 // containers often have it read only
 	if text, err := fs.ReadFile(root, "proc/sys/fs/fuse/max_pages_limit"); err == nil {
 		f.maxPages, _ = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // 0 is "not known"
 	}
@@ -73,7 +76,7 @@ const (
 
 // judgeHost says what is to be thought of a machine that is to have a mount with so much memory.
 func judgeHost(f hostFacts, memory size) []finding {
-	return []finding{judgeFUSE(f), judgeKernel(f), judgeRequests(f), judgeFiles(f), judgeMemory(f, memory), judgeAddresses(f)}
+	return []finding{judgeFUSE(f), judgeKernel(f), judgeRequests(f), judgeReadAhead(f), judgeFiles(f), judgeMemory(f, memory), judgeAddresses(f)}
 }
 
 func judgeFUSE(f hostFacts) finding {
@@ -123,6 +126,16 @@ func judgeRequests(f hostFacts) finding {
 		}
 	}
 	return finding{"requests", fine, fmt.Sprintf("fs.fuse.max_pages_limit is %d: the kernel reads 1 MiB at a time", f.maxPages), ""}
+}
+
+func judgeReadAhead(f hostFacts) finding {
+	if !f.tunable {
+		return finding{
+			"readahead", noted, "the kernel reads 128 KiB ahead, and a mount cannot have it read further, which costs CPU",
+			"mount as root where /sys can be written to, if the CPU is what is short",
+		}
+	}
+	return finding{"readahead", fine, "a mount can have the kernel read ahead further than its 128 KiB", ""}
 }
 
 func judgeFiles(f hostFacts) finding {

@@ -21,21 +21,23 @@ func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucketNam
 		return nil
 	}
 	file := probeFile(facts.endpoint)
-	var r probe.Result
-	var err error
 	if o.probe {
-		r, err = runProbe(ctx, store, bucketName)
-		if err == nil {
-			err = saveProbe(file, r)
+		r, err := runProbe(ctx, store, bucketName)
+		if err != nil {
+			return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), "the credentials need to put, list and delete objects named " + probe.Prefix + "..."}}
 		}
-	} else {
-		r, err = loadProbe(file)
+		all := judgePowers(r)
+		if err := saveProbe(file, r); err != nil {
+			all = append(all, finding{"store can", noted, fmt.Sprintf("this cannot be kept for later runs: %v", err), ""})
+		}
+		return all
 	}
+	r, err := loadProbe(file)
 	switch {
 	case errors.Is(err, errNoProbe):
 		return []finding{{"store can", noted, "nobody has found out what this store can do", fmt.Sprintf("`headrace doctor --probe s3://%s` writes to objects of its own, and removes them", bucketName)}}
 	case err != nil:
-		return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), "the credentials need to put, list and delete objects named " + probe.Prefix + "..."}}
+		return []finding{{"store can", noted, fmt.Sprintf("what was found out before cannot be read: %v", err), fmt.Sprintf("`headrace doctor --probe s3://%s`", bucketName)}}
 	}
 	return judgePowers(r)
 }
@@ -121,5 +123,8 @@ func saveProbe(file string, r probe.Result) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(text, '\n'), 0o600)
+	if err := os.WriteFile(file+".new", append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file) // nobody reads half of it
 }

@@ -35,6 +35,8 @@ func explainStore(err error, what string, o storeOptions) error {
 		return fail(exitDenied, err, "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or use --no-sign-request for a public bucket")
 	case errors.Is(err, objstore.ErrNoBucket):
 		return fail(exitNoBucket, err, "there is no bucket %s at %s: check the name and --endpoint", what, where)
+	case errors.Is(err, objstore.ErrConflict):
+		return fail(exitUnreachable, err, "%s takes no requests for %s just now (%s): a bucket that was just made takes a minute; else check --region", where, what, reason)
 	case errors.Is(err, objstore.ErrInvalid) && answered(err):
 		return fail(exitNoBucket, err, "%s does not take %s for the name of a bucket (%s): check it", where, what, reason)
 	case errors.Is(err, objstore.ErrPermission):

@@ -39,6 +39,7 @@ func TestStoreRefusalsSayWhatToDo(t *testing.T) {
 		{answer(0, "", objstore.ErrCredentials), exitDenied, "AWS_ACCESS_KEY_ID"},
 		{answer(403, "RequestTimeTooSkewed", objstore.ErrClockSkew), exitDenied, "set the clock"},
 		{answer(400, "InvalidBucketName", objstore.ErrInvalid), exitNoBucket, "name of a bucket"},
+		{answer(400, "InvalidRegion", objstore.ErrConflict), exitUnreachable, "takes a minute"},
 		{answer(0, "", objstore.ErrTimeout), exitUnreachable, "in time"},
 		{answer(0, "", syscall.ECONNREFUSED), exitUnreachable, "connection refused"},
 		{answer(503, "SlowDown", objstore.ErrThrottled), exitUnreachable, "SlowDown"},

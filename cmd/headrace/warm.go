@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -98,8 +99,6 @@ func (o *warmOptions) resolve(c *cli.Context) error {
 		return usage("--jobs %d: at least 1 is needed", o.jobs)
 	case !o.lota && (o.verify || o.again || c.IsSet("settle")):
 		return usage("--verify, --settle and --again go with --lota")
-	case o.both && o.list == "-", o.both && slices.Contains(o.args, "-"):
-		return usage("--both goes through the names twice, which standard input does not allow: put them into a file, and give it to --list")
 	}
 	return o.store.resolve(c)
 }
@@ -122,6 +121,14 @@ func (o warmOptions) run(ctx context.Context) error {
 	result := warmResult{DryRun: o.dryRun}
 	var failures failures
 	var err error
+	if (o.both || o.verify) && (o.list == "-" || slices.Contains(o.args, "-")) {
+		names, err := spool(o.stdin)
+		if err != nil {
+			return fail(exitFailure, err, "cannot keep the names of standard input: %v", err)
+		}
+		defer func() { _ = names.Close() }() // it has no name, and is gone
+		o.stdin = names
+	}
 	if o.lota {
 		result.Lota, err = o.stage(ctx, &failures)
 	}
@@ -151,8 +158,32 @@ func (o warmOptions) say(format string, args ...any) {
 	}
 }
 
+// spooled is standard input that can be read more than once.
+type spooled struct{ *os.File }
+
+// spool reads what comes into a file without a name, since names may be more than memory should hold.
+func spool(from io.Reader) (*spooled, error) {
+	file, err := os.CreateTemp("", "headrace-names-")
+	if err != nil {
+		return nil, err
+	}
+	err = os.Remove(file.Name())
+	if err == nil {
+		_, err = io.Copy(file, from)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &spooled{file}, nil
+}
+
 // eachArgument calls each for what was named on the command line and in lists.
 func (o warmOptions) eachArgument(each func(arg string) error) error {
+	if again, ok := o.stdin.(*spooled); ok {
+		if _, err := again.Seek(0, io.SeekStart); err != nil {
+			return fail(exitFailure, err, "cannot read the names again: %v", err)
+		}
+	}
 	if err := arguments(o.args, o.stdin, each); err != nil {
 		return err
 	}

@@ -44,19 +44,13 @@ func (o warmOptions) stage(ctx context.Context, failures *failures) (*lotaResult
 	defer stores.close()
 	s := &staging{options: o, failures: failures}
 	var sample *sample
+	var err error
 	if o.verify && !o.dryRun {
-		sample = newSample()
-		if err := s.eachObject(ctx, stores, func(found object) error {
-			if found.Size >= lotaSmallest {
-				sample.offer(found)
-			}
-			return nil
-		}); err != nil {
+		if sample, err = s.draw(ctx, stores); err != nil {
 			return nil, err
 		}
 		sample.before = firstBytes(ctx, sample.objectsBefore(), failures)
 	}
-	var err error
 	if s.record, err = openPrestageRecord(o, time.Now()); err != nil {
 		return nil, err
 	}
@@ -64,6 +58,9 @@ func (o warmOptions) stage(ctx context.Context, failures *failures) (*lotaResult
 	if sample != nil && err == nil && pauseFor(ctx, time.Duration(o.settle)) {
 		r := judge(sample.before, firstBytes(ctx, sample.objectsAfter(), failures))
 		s.result.Verify = &r
+	}
+	if ctx.Err() != nil { // which is told at the end
+		err = nil
 	}
 	if closed := s.record.close(err == nil && ctx.Err() == nil && failures.count == 0); closed != nil && err == nil {
 		err = closed
@@ -75,9 +72,21 @@ func (o warmOptions) stage(ctx context.Context, failures *failures) (*lotaResult
 	return &s.result, err
 }
 
-// eachObject calls each for the objects that were named. What cannot be found is a failure, and the rest goes on.
-func (s *staging) eachObject(ctx context.Context, stores *stores, each func(object) error) error {
-	return s.options.eachArgument(func(arg string) error { return stores.eachBelow(ctx, arg, s.failures, each) })
+// draw goes through what was named for a sample. What cannot be found is told when it is to be asked for.
+func (s *staging) draw(ctx context.Context, stores *stores) (*sample, error) {
+	drawn := newSample()
+	err := s.options.eachArgument(func(arg string) error {
+		return stores.eachBelow(ctx, arg, new(failures), func(found object) error {
+			if found.Size >= lotaSmallest {
+				drawn.offer(found)
+			}
+			return nil
+		})
+	})
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return drawn, err
 }
 
 // askForAll asks while it is still being found out what there is, so that memory stays bounded however much that is.
@@ -96,19 +105,22 @@ func (s *staging) askForAll(ctx context.Context, stores *stores) error {
 			return nil
 		})
 	}
-	err := s.eachObject(ctx, stores, func(found object) error {
-		if !s.wanted(found) {
-			return ctx.Err()
-		}
-		bar.ChangeMax64(s.total)
-		bar.Describe(fmt.Sprintf("%d objects", s.found))
-		select {
-		case objects <- found:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	err := s.options.eachArgument(func(arg string) error {
+		return stores.eachBelow(ctx, arg, s.failures, func(found object) error {
+			if !s.wanted(found) {
+				return ctx.Err()
+			}
+			bar.ChangeMax64(s.total + 1) // a bar that is full has ended, and more may be found
+			bar.Describe(fmt.Sprintf("%d objects", s.found))
+			select {
+			case objects <- found:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
 	})
+	bar.ChangeMax64(s.total)
 	close(objects)
 	_ = g.Wait() // what failed is in failures
 	_ = bar.Finish()

@@ -22,11 +22,10 @@ const prestageRecordAge = 24 * time.Hour
 type prestageRecord struct {
 	path string
 	done map[uint64]struct{}
+	file *os.File // each entry is written by itself, at the end: what was asked for is known after a kill as well; nil for no record
 
-	mu   sync.Mutex // guards what follows
-	file *os.File
-	out  *bufio.Writer
-	err  error
+	mu  sync.Mutex // guards what follows
+	err error      // the first of writing
 }
 
 // openPrestageRecord opens the record of a command: one that names the same things at the same store.
@@ -54,7 +53,6 @@ func openPrestageRecord(o warmOptions, now time.Time) (*prestageRecord, error) {
 	if r.file, err = os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		return r, fail(exitFailure, err, "what was done cannot be recorded: %v", err)
 	}
-	r.out = bufio.NewWriter(r.file)
 	return r, r.load()
 }
 
@@ -62,13 +60,13 @@ func openPrestageRecord(o warmOptions, now time.Time) (*prestageRecord, error) {
 func (r *prestageRecord) load() error {
 	in := bufio.NewReader(r.file)
 	var entry [8]byte
-	for {
+	for whole := int64(0); ; whole += int64(len(entry)) {
 		_, err := io.ReadFull(in, entry[:])
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return r.file.Truncate(int64(len(r.done)) * int64(len(entry)))
+			return r.file.Truncate(whole)
 		}
 		if err != nil {
 			return fail(exitFailure, err, "%v", err)
@@ -95,10 +93,13 @@ func (r *prestageRecord) add(o object) {
 	if r.file == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := binary.Write(r.out, binary.LittleEndian, prestageHash(o)); err != nil && r.err == nil {
-		r.err = err
+	entry := binary.LittleEndian.AppendUint64(nil, prestageHash(o))
+	if _, err := r.file.Write(entry); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.err == nil {
+			r.err = err
+		}
 	}
 }
 
@@ -107,9 +108,12 @@ func (r *prestageRecord) close(complete bool) error {
 	if r.file == nil {
 		return nil
 	}
-	err := errors.Join(r.err, r.out.Flush(), r.file.Close())
-	if complete {
-		return errors.Join(err, os.Remove(r.path))
+	err := errors.Join(r.err, r.file.Close())
+	if !complete {
+		return err
+	}
+	if removed := os.Remove(r.path); !errors.Is(removed, os.ErrNotExist) { // another run of the same command may have come to its end as well
+		err = errors.Join(err, removed)
 	}
 	return err
 }
