@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -108,7 +109,10 @@ func (r *reader) unmount() {
 // mounting is what each section of a page begins with: what it says of /data is of a plain mount, unless it makes another.
 const mounting = "headrace mount s3://BUCKET /data --endpoint auto"
 
-// commands are those of a page: lines of its code blocks that are run, not files that are shown.
+// shown is a line of a file that a page shows: a section of it, or a setting.
+var shown = regexp.MustCompile(`^\[.+\]$|^ *\w+ =`)
+
+// commands are those of a page: the lines of its code blocks. What is neither one nor part of a file is a mistake.
 func commands(t *testing.T, page string) (all []string) {
 	t.Helper()
 	text := must[[]byte](t)(os.ReadFile(page))
@@ -117,25 +121,50 @@ func commands(t *testing.T, page string) (all []string) {
 			all = append(all, mounting)
 		}
 		command, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "    ")
-		if ok && (strings.HasPrefix(command, "headrace ") || strings.HasPrefix(command, "curl ")) {
+		switch {
+		case !ok || shown.MatchString(command):
+		case strings.HasPrefix(command, "headrace "), strings.HasPrefix(command, "curl "):
 			all = append(all, command)
+		default:
+			t.Errorf("%s shows %q, which is neither run nor a line of a file", page, command)
 		}
 	}
 	return all
 }
 
-// Each command of docs/coreweave.md works, in the order in which it stands there.
+// mentioned are the commands that stand within the text of a page.
+func mentioned(t *testing.T, page string) (all []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("`(headrace [^`]+)`").FindAllSubmatch(must[[]byte](t)(os.ReadFile(page)), -1) {
+		all = append(all, string(m[1]))
+	}
+	return all
+}
+
+// covers tells whether a command that is run has all the words of one that is mentioned; those in capitals stand for what a user puts there.
+func covers(run, mention string) bool {
+	words := strings.Fields(run)
+	for word := range strings.FieldsSeq(mention) {
+		if word != strings.ToUpper(word) && !slices.Contains(words, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// Each command of docs/coreweave.md works, in the order in which it stands there, and none is spoken of that is not among them.
 func TestCoreWeavePage(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)
 	t.Cleanup(r.unmount)
-	all := commands(t, "../docs/coreweave.md")
+	const page = "../docs/coreweave.md"
+	all := commands(t, page)
 	for _, command := range all {
 		r.run(command)
 	}
-	for _, name := range []string{"mount", "umount", "warm", "keys", "restripe", "replicate", "doctor", "bench sweep"} {
-		if !slices.ContainsFunc(all, func(command string) bool { return strings.HasPrefix(command, "headrace "+name) }) {
-			t.Errorf("the page does not show headrace %s", name)
+	for _, mention := range mentioned(t, page) {
+		if !slices.ContainsFunc(all, func(run string) bool { return covers(run, mention) }) {
+			t.Errorf("the page speaks of %q, which none of its commands shows", mention)
 		}
 	}
 }
