@@ -17,8 +17,8 @@ func TestHashedKeysWrites(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
 	m := startMount(t, mountSpec{
-		source: b.source() + "/pre/fix", endpoint: b.server.Endpoint(), flags: []string{"--key-layout", "hashed"},
-		environment: []string{"XDG_CACHE_HOME=" + t.TempDir()}, provoked: slog.LevelWarn,
+		source: b.source() + "/pre/fix", endpoint: b.server.Endpoint(), flags: []string{"--key-layout", "hashed", "--key-index-ttl", "1h"},
+		environment: []string{"XDG_CACHE_HOME=" + t.TempDir()}, provoked: slog.LevelError,
 	})
 	key := func(name string) string { return stored("pre/fix/" + name) }
 	ok := func(err error) {
@@ -83,7 +83,7 @@ func TestHashedKeysWrites(t *testing.T) {
 	b.wantNothing(key("dir/file"))
 	ok(os.Remove(m.path("moved", "file")))
 	ok(os.Remove(m.path("moved")))
-	if got := m.names(); !slices.Equal(got, []string{"new", "raced", "renamed"}) {
+	if got := m.names(); !slices.Equal(got, []string{"new", "renamed"}) { // what others have made shows when the index is made again
 		t.Errorf("left are %q", got)
 	}
 	for _, name := range []string{"dir/", "moved/", "moved/file"} {

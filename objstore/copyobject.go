@@ -32,12 +32,12 @@ func CopyRanges(size, part int64) []Range {
 	return ranges
 }
 
-// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails. progress is told
-// how many bytes more were copied; nil for nobody.
+// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails; a process that
+// is killed leaves its upload in the store.
 func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []Range, p CopyPlan) (e Entry, err error) {
 	attrs := p.Attributes
 	attrs.Copies = true
-	id, err := b.CreateUpload(ctx, key, attrs)
+	id, err := createUpload(ctx, b, key, attrs)
 	if err != nil {
 		return e, err
 	}
@@ -65,6 +65,23 @@ func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []
 		return e, err
 	}
 	return b.CompleteUpload(ctx, key, id, parts, p.Condition)
+}
+
+// createUpload goes on for a moment when ctx ends: an upload whose id nobody knows could not be given up.
+func createUpload(ctx context.Context, b Bucket, key string, attrs Attributes) (id string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	creating, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(abortDeadline):
+			cancel()
+		case <-creating.Done():
+		}
+	})()
+	return b.CreateUpload(creating, key, attrs)
 }
 
 // CopyPlan says what goes along with a copy in parts.

@@ -61,21 +61,34 @@ func TestCopyParts(t *testing.T) {
 	}
 }
 
-// A copy that fails, or whose caller ends, leaves no upload.
+// A copy that fails, or whose caller ends at any step of it, leaves no upload and no object.
 func TestCopyPartsGivesUp(t *testing.T) {
-	inner := memstore.New("bucket")
-	src := stored(t, inner, "key", "0123456789", objstore.Attributes{})
-	ctx, cancel := context.WithCancel(t.Context())
-	b := faultstore.New(inner)
-	b.Add(faultstore.Fault{Op: objstore.OpCopyPart, Before: func(context.Context) error {
-		cancel()
-		return nil
-	}})
-	if _, err := objstore.CopyParts(ctx, b, "to", src, objstore.CopyRanges(10, 4), objstore.CopyPlan{}); err == nil {
-		t.Error("a copy whose caller has ended goes on")
-	}
-	for u, err := range inner.ListUploads(t.Context(), "") {
-		t.Errorf("left: %+v (%v)", u, err)
+	for _, op := range []objstore.Op{objstore.OpCreateUpload, objstore.OpCopyPart, objstore.OpCompleteUpload} {
+		for _, fault := range []error{nil, objstore.ErrChanged} {
+			inner := memstore.New("bucket")
+			src := stored(t, inner, "key", "0123456789", objstore.Attributes{})
+			ctx, cancel := context.WithCancel(t.Context())
+			b := faultstore.New(inner)
+			b.Add(faultstore.Fault{Op: op, Before: func(ctx context.Context) error {
+				if fault == nil {
+					cancel()
+					if op != objstore.OpCreateUpload { // which goes on, so that its upload can be given up
+						return ctx.Err()
+					}
+				}
+				return fault
+			}})
+			if _, err := objstore.CopyParts(ctx, b, "to", src, objstore.CopyRanges(10, 4), objstore.CopyPlan{}); err == nil {
+				t.Errorf("%v: a copy that failed, or whose caller has ended, goes on", op)
+			}
+			cancel()
+			for u, err := range inner.ListUploads(t.Context(), "") {
+				t.Errorf("%v: left: %+v (%v)", op, u, err)
+			}
+			if _, err := inner.Stat(t.Context(), "to"); !errors.Is(err, objstore.ErrNotExist) {
+				t.Errorf("%v: an object is there: %v", op, err)
+			}
+		}
 	}
 }
 
