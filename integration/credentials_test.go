@@ -1,0 +1,83 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/objstore/s3front"
+)
+
+// A credential that the store refuses is EACCES, and the log says why; when another is in the file, the mount goes on with it.
+func TestCredentialRenewed(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"ExpiredToken", "InvalidAccessKeyId"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			bucket := memstore.New("bucket") // behind a server that takes any credential: who is refused is for the proxy to say
+			for _, key := range []string{"a", "b"} {
+				must[objstore.Entry](t)(bucket.Put(t.Context(), key, bytes.NewReader(make([]byte, mib)), mib, objstore.Condition{}, objstore.Attributes{}))
+			}
+			server := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{bucket}}))
+			t.Cleanup(server.Close)
+			p := newProxy(t, server.URL)
+			file := filepath.Join(t.TempDir(), "credentials")
+			give := func(token string) {
+				t.Helper()
+				text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n", accessKey, secretKey, token)
+				if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(file+".new", file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			give("first")
+			m := startMount(t, mountSpec{
+				source: "s3://bucket", endpoint: p.endpoint(), provoked: slog.LevelError, flags: []string{"--read-only", "--metadata-ttl", "0s"},
+				environment: []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SHARED_CREDENTIALS_FILE=" + file},
+			})
+			if _, err := os.ReadFile(m.path("a")); err != nil {
+				t.Fatal(err)
+			}
+			p.inject(&fault{act: func(w http.ResponseWriter, r *http.Request, next http.Handler, healed <-chan struct{}) {
+				if r.Header.Get("X-Amz-Security-Token") == "first" {
+					answer(http.StatusForbidden, code)(w, r, next, healed)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}})
+			if _, err := os.ReadFile(m.path("b")); !isErrno(err, syscall.EACCES) {
+				t.Errorf("with a credential that is refused: %v", err)
+			}
+			give("second")
+			eventually(t, patience, "the mount to use the new credential", func() bool {
+				_, err := os.ReadFile(m.path("b"))
+				if err != nil && !isErrno(err, syscall.EACCES) {
+					t.Errorf("until then: %v", err)
+				}
+				return err == nil
+			})
+			m.inspect = func(lines []logLine) {
+				said := 0
+				for _, line := range lines {
+					if strings.Contains(line.text, "credential") && line.level >= slog.LevelWarn {
+						said++
+					}
+				}
+				if said == 0 {
+					t.Error("the log does not say that the credential is refused")
+				}
+			}
+		})
+	}
+}
