@@ -189,7 +189,9 @@ func protocolOptions(log *slog.Logger, opts MountOptions) *fuse.MountOptions {
 		// DIRECT_IO_ALLOW_MMAP: files can be mapped in read mode direct too.
 		// ASYNC_DIO: io_submit and io_uring get their O_DIRECT reads answered side by side.
 		// ATOMIC_O_TRUNC: a file that is opened to be written anew is told from one that is cut later, which counts as writing.
-		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ASYNC_DIO | fuse.CAP_ATOMIC_O_TRUNC,
+		// HANDLE_KILLPRIV_V2: no file here has setuid, setgid or capabilities that a write would have to take away; the kernel asks for
+		// the attribute security.capability before each write(2) otherwise.
+		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ASYNC_DIO | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2,
 
 		// One path may have several node ids, and a lock is on the path.
 		EnableLocks: true,
