@@ -12,16 +12,21 @@ import (
 )
 
 const (
-	// treeFiles is how many small files a tree has, in directories of filesPerDir.
-	treeFiles   = 2000
-	filesPerDir = 100
+	// treeFiles is how many small files a tree has that cp copies, in directories of filesPerDir; programFiles, one that another program does.
+	treeFiles    = 2000
+	programFiles = 500
+	filesPerDir  = 100
 )
 
 // treeWritings are the files of a tree, each directory before what is in it: its name ends in a slash, and it is an object without content.
 func treeWritings(w workload, opts Options, side string) (all []writing) {
 	root := fmt.Sprintf("%s-%s/", w.name, side)
 	all = append(all, writing{name: root})
-	for i := range min(treeFiles, max(opts.SmallFiles, 1)) {
+	files := treeFiles
+	if w.program != "" {
+		files = programFiles
+	}
+	for i := range min(files, max(opts.SmallFiles, 1)) {
 		dir := fmt.Sprintf("%s%02d/", root, i/filesPerDir)
 		if i%filesPerDir == 0 {
 			all = append(all, writing{name: dir})
@@ -31,8 +36,8 @@ func treeWritings(w workload, opts Options, side string) (all []writing) {
 	return all
 }
 
-// copyTree has cp copy a tree into dir, a mount. What is measured is cp alone.
-func copyTree(ctx context.Context, dir string, all []writing, n *tally) (err error) {
+// copyTree has a program copy a tree into dir, a mount or a directory. What is measured is the program alone.
+func (w workload) copyTree(ctx context.Context, dir string, all []writing, n *tally) (err error) {
 	source, err := os.MkdirTemp("", "headrace-bench-tree-")
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
@@ -49,14 +54,26 @@ func copyTree(ctx context.Context, dir string, all []writing, n *tally) (err err
 			return fmt.Errorf("bench: %w", err)
 		}
 	}
+	top := filepath.Base(all[0].name)
+	args := []string{"cp", "-r", filepath.Join(source, top), dir}
+	switch w.program {
+	case "rsync":
+		args = []string{"rsync", "-a", filepath.Join(source, top), dir + "/"}
+	case "tar":
+		archive := filepath.Join(source, "tar")
+		if out, err := exec.CommandContext(ctx, "tar", "-c", "-f", archive, "-C", source, top).CombinedOutput(); err != nil {
+			return fmt.Errorf("bench: tar -c: %w: %s", err, out)
+		}
+		args = []string{"tar", "-x", "-f", archive, "-C", dir}
+	}
 	start := time.Now()
-	out, err := exec.CommandContext(ctx, "cp", "-r", filepath.Join(source, all[0].name), dir).CombinedOutput()
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	took := time.Since(start)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("bench: cp -r: %w: %s", err, out)
+		return fmt.Errorf("bench: %s: %w: %s", strings.Join(args[:2], " "), err, out)
 	}
 	for _, one := range all {
 		n.note(int(one.size), took/time.Duration(len(all)))

@@ -27,7 +27,7 @@ const (
 	kindWriteFiles      // many small files
 	kindCheckpoint      // a large file under a temporary name, renamed
 	kindAppend          // a little to a large object
-	kindCopyTree        // many small files, by cp -r
+	kindCopyTree        // many small files, by a program
 	kindStage           // write(2) alone
 )
 
@@ -47,6 +47,9 @@ type workload struct {
 	shuffled bool // each epoch has an order of its own
 	epoch    int  // which one is read; the first is 0
 	synced   bool // a checkpoint is synced before it is renamed, rather than closed afterwards
+
+	program string // that copies a tree: rsync or tar; "" for cp
+	back    bool   // the mount has --write-back, and is compared with a plain directory
 }
 
 // allWorkloads in the order in which they run.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 const (
@@ -29,6 +31,10 @@ func writeWorkloads() []workload {
 		{name: "write-64", kind: kindWrite, stage: stageWrite, readers: 64},
 		{name: "write-small-files", kind: kindWriteFiles, stage: stageWrite, readers: 8},
 		{name: "write-copy", kind: kindCopyTree, stage: stageWrite, readers: 1},
+		{name: "write-rsync", kind: kindCopyTree, stage: stageWrite, readers: 1, program: "rsync"},
+		{name: "write-tar", kind: kindCopyTree, stage: stageWrite, readers: 1, program: "tar"},
+		{name: "write-rsync-back", kind: kindCopyTree, stage: stageStaging, readers: 1, program: "rsync", back: true},
+		{name: "write-tar-back", kind: kindCopyTree, stage: stageStaging, readers: 1, program: "tar", back: true},
 		{name: "write-checkpoint-rename", kind: kindCheckpoint, stage: stageWrite, readers: 1},
 		{name: "write-checkpoint-fsync", kind: kindCheckpoint, stage: stageWrite, readers: 1, synced: true},
 		{name: "write-append", kind: kindAppend, stage: stageWrite, readers: 1},
@@ -89,6 +95,9 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 	all := w.writings(opts, "mount")
 	v := visit{dir: dir, writes: true, scratch: dir + ".staging"}
 	v.args = []string{"--staging-dir=" + v.scratch}
+	if w.back {
+		v.args = append(v.args, "--write-back")
+	}
 	v.read = func(ctx context.Context, c *child) (measured, error) {
 		m, err := t.bounded(ctx, opts, w, c, func(ctx context.Context) (measured, error) { return w.writeFiles(ctx, c.dir, all) })
 		if err != nil || m.cut {
@@ -104,7 +113,7 @@ func (w workload) writeFiles(ctx context.Context, dir string, all [][]writing) (
 	var inWrite time.Duration // of the one writer of kindStage
 	m, err := crew(ctx, w.readers, fileSide{dir: dir}, func(ctx context.Context, writer int, n *tally) error {
 		if w.kind == kindCopyTree {
-			return copyTree(ctx, dir, all[writer], n)
+			return w.copyTree(ctx, dir, all[writer], n)
 		}
 		for _, one := range all[writer] {
 			start := time.Now()
@@ -176,6 +185,9 @@ func writePieces(ctx context.Context, fd int, size, piece int64) error {
 	return nil
 }
 
+// storedPoll is how often it is looked whether what was written back is stored.
+const storedPoll = 50 * time.Millisecond
+
 // checkWritten makes sure that the store has what was written, all of it.
 func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) error {
 	for _, some := range all {
@@ -185,6 +197,10 @@ func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) 
 				want += appended
 			}
 			e, err := t.direct.Stat(ctx, t.prefix+one.name)
+			for w.back && errors.Is(err, objstore.ErrNotExist) && ctx.Err() == nil { // it is stored after close
+				time.Sleep(storedPoll)
+				e, err = t.direct.Stat(ctx, t.prefix+one.name)
+			}
 			if err != nil {
 				return err
 			}

@@ -12,9 +12,11 @@ func TestWrittenIsRemoved(t *testing.T) {
 	server, bucket := given(t)
 	opts := quick(t)
 	opts.Endpoint, opts.Region, opts.Bucket = server.Endpoint(), server.Region(), "given"
-	opts.Workloads = []string{"write-checkpoint-fsync", "write-append", "write-small-files", "write-copy"}
+	opts.Workloads = []string{
+		"write-checkpoint-fsync", "write-append", "write-small-files", "write-copy", "write-rsync", "write-tar", "write-rsync-back", "write-tar-back",
+	}
 	report, err := Run(t.Context(), opts)
-	if err != nil || len(report.Rows) != 4 {
+	if err != nil || len(report.Rows) != len(opts.Workloads) {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	for page, err := range bucket.List(t.Context(), objstore.ListOptions{}) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -305,6 +306,26 @@ func TestUnmountStores(t *testing.T) {
 	}
 }
 
+// A store that takes nothing is not waited for longer than `--close-timeout`, and the exit code and the message say what is left, and where.
+func TestUnmountGivesUp(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	s := newStaged(t, b)
+	p := newProxy(t, b.server.Endpoint())
+	m := s.mount(b, p.endpoint(), "--write-back", "--close-timeout", "2s")
+	p.inject(&fault{operation: http.MethodPut, act: hold()})
+	m.write("content", "file")
+	m.exitCode, m.says = 12, s.dir
+	m.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, patience, "the process to end by itself", m.ended)
+	if one := s.only("waiting"); one.Key != "file" {
+		t.Errorf("it is %+v", one)
+	}
+	p.heal()
+	s.mount(b, p.endpoint())
+	b.want("file", "content")
+}
+
 // killAtRequest has the daemon be killed at a request that changes the bucket: before the server gets it, or when it has answered and the daemon has not heard it.
 func (p *proxy) killAtRequest(m *mount, step int, done bool) *fault {
 	return p.inject(&fault{changes: true, skip: step, times: 1, act: func(w http.ResponseWriter, r *http.Request, next http.Handler, _ <-chan struct{}) {
@@ -369,10 +390,20 @@ func TestKilledAtEveryRequest(t *testing.T) {
 	}
 }
 
+// So it is with `--write-back`, where what was acknowledged may be on the local disk alone: the next mount stores it, under the name that it had been given.
+func TestKilledAtEveryRequestOfWriteBack(t *testing.T) {
+	t.Parallel()
+	for step := 0; killedAt(t, step, step%2 > 0, "--write-back"); step++ {
+		if step > 60 {
+			t.Fatal("the script does not come to an end")
+		}
+	}
+}
+
 // killedAt runs the script up to a request, and reports whether it was killed there.
-func killedAt(t *testing.T, step int, done bool) bool {
+func killedAt(t *testing.T, step int, done bool, flags ...string) bool {
 	t.Helper()
-	when := fmt.Sprintf("request %d, done %v", step, done)
+	when := fmt.Sprintf("request %d, done %v %v", step, done, flags)
 	b := newBucket(t)
 	s := newStaged(t, b)
 	p := newProxy(t, b.server.Endpoint())
@@ -380,10 +411,13 @@ func killedAt(t *testing.T, step int, done bool) bool {
 	base := b.put("base", 1, 66<<20)
 	b.putText("old", "old")
 	b.putText("gone", "gone")
-	m := s.mount(b, p.endpoint())
+	m := s.mount(b, p.endpoint(), flags...)
 	kill := p.killAtRequest(m, step, done)
 	script := start(t, exec.Command("python3", "-c", crashScript, m.dir))
 	script.await(4 * patience)
+	if len(flags) > 0 { // what is stored afterwards may be what it is killed at
+		eventually(t, patience, "all to be stored, or the daemon to be dead", func() bool { return kill.hits() > 0 || len(s.list()) == 0 })
+	}
 	killed := kill.hits() > 0
 	if killed {
 		m.exitCode = -1
@@ -396,7 +430,12 @@ func killedAt(t *testing.T, step int, done bool) bool {
 	if !killed {
 		return false
 	}
-	again := s.mount(b, p.endpoint())
+	again := s.mount(b, p.endpoint(), flags...)
+	if len(flags) > 0 {
+		eventually(t, patience, when+": what was acknowledged to be stored", func() bool {
+			return !slices.ContainsFunc(s.list(), func(one unstored) bool { return one.State != "kept" })
+		})
+	}
 	for _, one := range s.list() {
 		if one.State != "kept" {
 			t.Errorf("%s: left is %+v", when, one)

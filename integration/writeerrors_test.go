@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // close and fsync say why what was written is not stored: EACCES when the store forbids it, EDQUOT when its quota is used up, ETIMEDOUT after `--close-timeout` without progress. The data stays, can be read, and goes on being tried: it is stored when the store takes it.
@@ -122,4 +124,44 @@ func TestStagingBudget(t *testing.T) {
 	if got, err := hashFile("read", b.path("large")); err != nil || got != o.sha256() {
 		t.Errorf("stored is %s, %v", got, err)
 	}
+}
+
+// A write that does not fit on the disk of the staging directory is ENOSPC; what was written before is not lost by it, and when there is room again writing goes on.
+func TestFullStagingDisk(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	disk := t.TempDir()
+	if err := unix.Mount("headrace-test", disk, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
+		t.Fatalf("a small disk cannot be mounted (as root?): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	m := mountFaulty(t, b, b.server.Endpoint(), "--staging-dir", disk, "--staging-size", "256MiB")
+	f := must[*os.File](t)(os.Create(m.path("file")))
+	content := noise(16<<20, 1)
+	written := 0
+	for written < len(content) {
+		n, err := f.Write(content[written:min(written+128<<10, len(content))])
+		if written += n; isErrno(err, syscall.ENOSPC) {
+			break
+		} else if err != nil {
+			t.Fatalf("after %d bytes: %v, should be ENOSPC", written, err)
+		}
+	}
+	if written < 4<<20 || written == len(content) {
+		t.Fatalf("%d bytes fit on a disk of 8 MiB", written)
+	}
+	if err := f.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(content[1<<20:2<<20], 1<<20); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.want("file", string(content[:2<<20]))
 }
