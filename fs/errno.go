@@ -76,7 +76,19 @@ func (f *fileSystem) answer(what, name string, err error, errno syscall.Errno) f
 		f.cfg.Log.Debug("changed in the store", "operation", what, "name", name, "error", err)
 	default:
 		f.counters.errors.Add(1)
-		f.cfg.Log.Warn("failed", "operation", what, "name", name, "errno", errno.Error(), "error", err)
+		f.logFailure(what, name, err, errno)
 	}
 	return fuse.Status(errno)
+}
+
+// logFailure says what failed. A credential that is refused fails everything, and is said once in a while.
+func (f *fileSystem) logFailure(what, name string, err error, errno syscall.Errno) {
+	if !errors.Is(err, objstore.ErrCredentials) {
+		f.cfg.Log.Warn("failed", "operation", what, "name", name, "errno", errno.Error(), "error", err)
+		return
+	}
+	if held, due := f.refused.due(f.cfg.Now()); due {
+		f.cfg.Log.Warn("the credential is missing, expired or refused; it is read anew, and used once it is renewed",
+			"operation", what, "name", name, "errno", errno.Error(), "error", err, "failed_since_last_said", held)
+	}
 }

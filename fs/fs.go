@@ -39,6 +39,7 @@ type fileSystem struct {
 	siblings    *prefetch.Siblings // nil when files are not brought ahead of their opening
 
 	counters counters
+	refused  heldBack // lines about the credential
 
 	started  int64           // Unix seconds: the time of what has none of its own
 	life     context.Context // the mount's: what goes on between requests

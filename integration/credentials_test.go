@@ -74,8 +74,8 @@ func TestCredentialRenewed(t *testing.T) {
 						said++
 					}
 				}
-				if said == 0 {
-					t.Error("the log does not say that the credential is refused")
+				if said != 1 {
+					t.Errorf("the log says %d times that the credential is refused, should be once", said)
 				}
 			}
 		})

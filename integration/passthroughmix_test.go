@@ -65,6 +65,8 @@ func (h *openedElsewhere) reads(when string, o object) {
 
 // A file that is open and mapped in cached mode while it becomes whole on the disk, and then in passthrough mode beside that, gives its bytes to both, by read and by
 // mapping. What the kernel has leased is not evicted; and once the object is replaced, who has it open in passthrough mode keeps the old bytes and who opens it gets the new ones.
+//
+// A descriptor that the kernel reads by itself (passthrough) keeps the version it opened, also when this mount writes to the file.
 func TestPassthroughBesideCached(t *testing.T) {
 	t.Parallel()
 	const size = 2*chunk + 3*block + 77
@@ -99,4 +101,9 @@ func TestPassthroughBesideCached(t *testing.T) {
 	replaced := b.put("object", 5, size)
 	openElsewhere(t, m.path("object")).reads("opened after it was replaced", replaced)
 	passing.reads("in passthrough mode, after it was replaced", old)
+	m.write("written here", "object")
+	if got := m.read("object"); got != "written here" {
+		t.Errorf("what was written here reads %.20q", got)
+	}
+	passing.reads("in passthrough mode, after it was written to here", old)
 }
