@@ -72,6 +72,9 @@ func (t *target) plainVisit(opts Options, w workload, dir string) visit {
 // visit is how w is measured through a mount at dir.
 func (t *target) visit(opts Options, w workload, dir string) visit {
 	v := t.plainVisit(opts, w, dir)
+	if w.kind == kindFirstByte { // of a file that nothing has brought before
+		v.args = []string{"--siblings=off"}
+	}
 	switch w.stage {
 	case stageWrite, stageStaging:
 		return t.writeVisit(opts, w, dir)

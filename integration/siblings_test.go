@@ -117,7 +117,7 @@ func TestSiblingsReplaced(t *testing.T) {
 	b := newBucket(t)
 	manyFiles(b, files, 100<<10)
 	p := newProxy(t, b.server.Endpoint())
-	m := mountThrough(t, b, p, "--metadata-ttl", "3s")
+	m := mountThrough(t, b, p, "--metadata-ttl", "3s", "--siblings", "on")
 	m.listed(t, files)
 	p.take(t)
 	for i := range 10 {

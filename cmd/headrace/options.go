@@ -118,6 +118,7 @@ func (o *storeOptions) resolve(c *cli.Context) error {
 type readOptions struct {
 	memory      size
 	readMode    choice
+	siblings    choice
 	metadataTTL interval
 	replicas    bool
 	immutable   bool
@@ -132,6 +133,7 @@ const defaultHedgeBudget = 2
 func (o *readOptions) flags() []cli.Flag {
 	o.memory = defaultMemory(os.DirFS("/"))
 	o.readMode = oneOf("cached", "direct")
+	o.siblings = oneOf("auto", "on", "off")
 	o.metadataTTL = interval(time.Second) // close-to-open for everybody, and an `ls -l` is still one request
 	return []cli.Flag{
 		&cli.GenericFlag{
@@ -141,6 +143,10 @@ func (o *readOptions) flags() []cli.Flag {
 		&cli.GenericFlag{
 			Name: "read-mode", Category: readGroup, EnvVars: environment("read-mode"), Value: &o.readMode,
 			Usage: "`MODE` cached keeps what was read in the kernel's page cache; direct bypasses it, for large reads that happen once",
+		},
+		&cli.GenericFlag{
+			Name: "siblings", Category: readGroup, EnvVars: environment("siblings"), Value: &o.siblings,
+			Usage: "`WHEN` to fetch the next small files of a directory ahead of their opening, once several were opened: auto is with --immutable, or a --metadata-ttl of a minute and more; on is with any but 0, where each that is opened later than that costs a second request",
 		},
 		&cli.GenericFlag{
 			Name: "metadata-ttl", Category: readGroup, EnvVars: environment("metadata-ttl"), Value: &o.metadataTTL,
@@ -159,6 +165,15 @@ func (o *readOptions) flags() []cli.Flag {
 			Usage: "ask a second time for what a reader waits for much longer than usual, with at most `PERCENT` more requests; 0 never does",
 		},
 	}
+}
+
+// longTTL is how long names have to be good for files to be fetched ahead unasked: who reads a directory in any order opens some of them a while later.
+const longTTL = time.Minute
+
+// aheadOfOpening tells whether the next files of a directory are fetched before they are opened. What was fetched ahead of a name that has to be asked for
+// again has saved no round trip.
+func (o *readOptions) aheadOfOpening() bool {
+	return o.siblings.String() == "on" || o.siblings.String() == "auto" && (o.immutable || time.Duration(o.metadataTTL) >= longTTL)
 }
 
 // memoryDefault is in the help in place of this machine's figure, so that the documentation is the same everywhere.

@@ -227,7 +227,10 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	}
 	config := o.files.config(o.read)
 	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
-	config.Files, config.Spare, config.Log, config.Cached, config.Store = s.files, s.cache, s.log, s.cache.Cached, o.reach()
+	config.Files, config.Log, config.Cached, config.Store = s.files, s.log, s.cache.Cached, o.reach()
+	if o.read.aheadOfOpening() {
+		config.Spare = s.cache
+	}
 	if o.cache.dir != "" {
 		config.Keep = s.cache.Keep
 		s.log.Info("disk cache", "dir", o.cache.dir, "policy", o.cache.policy.String(), "behind LOTA", s.client.UsesLota(), "small up to", cache.SmallObject)
