@@ -24,7 +24,7 @@ const (
 	emptyReads = 100
 )
 
-// fill is one GET under way: a goroutine that reads a body straight into its chunk's memory. Cache.mu guards pos and cancelled.
+// fill is one GET under way: a goroutine that reads a body straight into its chunk's memory. Cache.mu guards pos, local and cancelled.
 type fill struct {
 	chunk      *chunk
 	start, end int // bytes of the chunk that it was begun for
@@ -33,6 +33,7 @@ type fill struct {
 	cancel     context.CancelFunc
 
 	pos       int  // the watermark: the bytes from start up to here have come
+	local     bool // some of them from the disk
 	cancelled bool // nobody waits for it nor predicts it; it ends as soon as the source lets go
 }
 

@@ -69,6 +69,7 @@ func (c *Cache) admit(f *fill) error {
 func (c *Cache) local(f *fill, pos int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f.local = true
 	f.chunk.kept |= span{f.pos, pos}.blocks()
 	c.stats.BytesLocal += int64(pos - f.pos)
 	c.arrived(f, pos)

@@ -13,40 +13,52 @@ const spareReserve = 8
 // nothing. Free is what was never used, up to an eighth of the limit, and what holds bytes that their readers keep themselves; see [Cache.HandedOver].
 //
 // asked tells that the store was asked; else v is here, under way, on the disk or with its reader, or there is no room, which full tells. The bytes are as evictable
-// as any that nobody has read again. ctx ends the waiting; what is under way then ends too unless somebody wants it. Errors are the store's, and ctx's.
+// as any that nobody has read again. The class rises with that of ctx's [objstore.Ticket]. ctx ends the waiting; what is under way then ends too unless somebody
+// wants it. Errors are the store's, and ctx's.
 func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error) {
 	if v.Size <= 0 || v.Size > chunkSize || ctx.Err() != nil || c.Local(v) {
 		return false, false, ctx.Err()
 	}
 	rd := &reading{cache: c, count: 1, pieces: [2]piece{{0, span{0, int(v.Size)}}}}
-	w, full := c.bringSpare(v, rd)
+	w, f, full := c.bringSpare(v, rd)
 	if w == nil {
 		return false, full, nil
 	}
 	defer c.goroutines.Done()
+	ticket := objstore.TicketFrom(ctx, objstore.ClassPrefetch)
+	ticket.OnRaise(f.ticket.Raise)
+	defer ticket.OnRaise(nil)
+	f.ticket.Raise(ticket.Class()) // it may have been raised before it was listened to
 	waiters := []*waiter{w}
 	err = await(ctx, waiters)
 	c.leave(rd, waiters)
 	if err != nil {
 		c.unwanted(v, rd)
 	}
-	return true, false, err
+	return !c.wasLocal(f), false, err
+}
+
+// wasLocal tells whether a fill has found bytes on the disk, where they can have come since one looked: other mounts write there too.
+func (c *Cache) wasLocal(f *fill) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return f.local
 }
 
 // bringSpare begins the fill and the wait for it, which the caller ends, in goroutines too; nil when there is none.
-func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, full bool) {
+func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, f *fill, full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.index.find(v, 0) != nil || c.handover.elsewhere(v, 0) {
-		return nil, false
+		return nil, nil, false
 	}
 	if !c.mayTake(nil) || !c.spare(v.Size) {
-		return nil, true
+		return nil, nil, true
 	}
 	whole := rd.pieces[0]
 	started, ok := c.bring(v, whole, objstore.ClassPrefetch, -1, takeFree)
 	if !ok || started == 0 {
-		return nil, !ok
+		return nil, nil, !ok
 	}
 	k := c.index.find(v, 0)
 	rd.chunks[0] = k
@@ -54,7 +66,7 @@ func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, full boo
 	w = &waiter{chunk: k, span: whole.span, done: make(chan error, 1)}
 	k.waiters = append(k.waiters, w)
 	c.goroutines.Add(1)
-	return w, false
+	return w, k.fills[0], false // the chunk was not here, so there is but one
 }
 
 // spare tells whether n bytes may be taken, and gives up for them what its readers keep where nothing else is free.

@@ -3,7 +3,10 @@ package cache
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -107,5 +110,65 @@ func TestFetchSpareGivenUp(t *testing.T) {
 	close(goOn)
 	if err := <-read; err != nil {
 		t.Error(err)
+	}
+}
+
+// What FetchSpare brings is as urgent as its caller's ticket says, whenever that is raised.
+func TestFetchSpareRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		asked, goOn := make(chan *objstore.Ticket, 1), make(chan struct{})
+		store.open = func(ctx context.Context, _ objstore.Version, _ objstore.Range) error {
+			asked <- objstore.TicketFrom(ctx, objstore.ClassWarm)
+			<-goOn
+			return nil
+		}
+		c := newTestCache(t, store, MinMemory)
+		for i, before := range []bool{false, true} {
+			ticket := objstore.NewTicket(objstore.ClassPrefetch)
+			if before {
+				ticket.Raise(objstore.ClassDemand)
+			}
+			var fetching sync.WaitGroup
+			fetching.Go(func() {
+				if asked, _, err := c.FetchSpare(objstore.WithTicket(t.Context(), ticket), spareVersion(i, 1<<20)); !asked || err != nil {
+					t.Errorf("asked %v, %v", asked, err)
+				}
+			})
+			synctest.Wait()
+			own := <-asked
+			if got := own.Class(); got != ticket.Class() {
+				t.Errorf("raised before %v: a GET of class %v", before, got)
+			}
+			ticket.Raise(objstore.ClassDemand)
+			if got := own.Class(); got != objstore.ClassDemand {
+				t.Errorf("raised before %v: class %v once it was raised", before, got)
+			}
+			goOn <- struct{}{}
+			fetching.Wait()
+		}
+	})
+}
+
+// lateDisk has nothing when one looks, and all when one reads: another mount has written meanwhile.
+type lateDisk struct{ Disk }
+
+func (lateDisk) Cached(objstore.Version) int64 { return 0 }
+
+// What another mount has put on the disk just now is no answer of the store.
+func TestFetchSpareFromTheDisk(t *testing.T) {
+	dir, store := filepath.Join(t.TempDir(), "c"), newFakeStore()
+	v := spareVersion(1, 1<<20)
+	c := newDiskCache(t, store, MinMemory, dir, 1)
+	mustRead(t, c, store, v, objstore.Range{Len: v.Size})
+	settled(t, c)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = newDiskCache(t, store, MinMemory, dir, 1)
+	c.disk = lateDisk{c.disk}
+	gets := len(store.ranges())
+	if asked, full, err := c.FetchSpare(t.Context(), v); asked || full || err != nil || len(store.ranges()) != gets {
+		t.Errorf("asked %v, full %v, %v, %d GETs", asked, full, err, len(store.ranges())-gets)
 	}
 }

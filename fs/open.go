@@ -169,7 +169,13 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 	due := !f.fresh(n.confirmedAt()) && !f.believes(n)
 	confirmed := false
 	if !local && !n.passesThrough() {
-		due = due && (strict || !f.foreseen(ctx, n))
+		if due && !strict {
+			ahead, err := f.foreseen(ctx, n)
+			if err != nil {
+				return f.staleness(n, err)
+			}
+			due = !ahead
+		}
 		confirmed, err = file.Preload(ctx)
 		f.siblingOpened(n, confirmed)
 	}

@@ -36,18 +36,18 @@ func (f *fileSystem) directory(n *node) (d directoryOf, ok bool) {
 }
 
 // foreseen tells whether the file was brought ahead, by a GET for this version and no other, so lately that the store need not be asked again. While it is under
-// way it is waited for.
-func (f *fileSystem) foreseen(ctx context.Context, n *node) bool {
+// way it is waited for, and what it fails with is the error.
+func (f *fileSystem) foreseen(ctx context.Context, n *node) (bool, error) {
 	d, ok := f.directory(n)
 	if !ok {
-		return false
+		return false, nil
 	}
-	asked, ok := f.siblings.Confirmed(ctx, d, n.version())
+	asked, ok, err := f.siblings.Confirmed(ctx, d, n.version())
 	if !ok || !f.fresh(asked) {
-		return false
+		return false, err
 	}
 	n.confirm(asked)
-	return true
+	return true, nil
 }
 
 // siblingOpened has others of the file's directory be brought when that is likely to be worth it. fetched says that the file's own bytes had to be.

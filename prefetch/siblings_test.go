@@ -144,6 +144,8 @@ type spare struct {
 	most  int
 	now   int
 	delay time.Duration
+
+	tickets map[string]*objstore.Ticket // of what was asked, unless nil
 }
 
 func (s *spare) FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error) {
@@ -154,6 +156,9 @@ func (s *spare) FetchSpare(ctx context.Context, v objstore.Version) (asked, full
 	}
 	s.room--
 	s.asked[v.Key]++
+	if s.tickets != nil {
+		s.tickets[v.Key] = objstore.TicketFrom(ctx, objstore.ClassWarm)
+	}
 	s.now++
 	s.most = max(s.most, s.now)
 	s.mu.Unlock()
@@ -199,8 +204,8 @@ func TestSiblingsFetch(t *testing.T) {
 		s.Opened("dir", number(3), true, walk)
 		synctest.Wait()
 		began := time.Now()
-		if asked, ok := s.Confirmed(t.Context(), "dir", number(10)); !ok || !asked.Equal(began) || time.Since(began) != src.delay {
-			t.Errorf("a file under way: asked %v, %v, after %v", asked.Sub(began), ok, time.Since(began))
+		if asked, ok, err := s.Confirmed(t.Context(), "dir", number(10)); !ok || err != nil || !asked.Equal(began) || time.Since(began) != src.delay {
+			t.Errorf("a file under way: asked %v, %v, %v, after %v", asked.Sub(began), ok, err, time.Since(began))
 		}
 		for i := 4; i < 300; i++ {
 			s.Opened("dir", number(i), false, walk)
@@ -240,11 +245,47 @@ func TestSiblingsFail(t *testing.T) {
 			s.Opened("dir", number(i), true, func() Upcoming { return &numbered{n: 10} })
 		}
 		synctest.Wait()
-		if _, ok := s.Confirmed(t.Context(), "dir", number(5)); ok {
-			t.Error("a file that has changed is confirmed")
+		if _, ok, err := s.Confirmed(t.Context(), "dir", number(5)); ok || err != nil {
+			t.Errorf("a file that has changed: confirmed %v, %v", ok, err)
 		}
 		if got, want := s.Stats(), (SiblingsStats{Asked: 6, Wasted: 6}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+}
+
+// An open that comes while its file is under way has its GET go as what somebody demands, gets its error, and may give up waiting; what was given up for another reason is
+// no answer.
+func TestSiblingsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tickets := make(map[string]*objstore.Ticket)
+		src := &spare{room: 1000, asked: make(map[string]int), delay: time.Minute, err: objstore.ErrChanged, tickets: tickets}
+		s := NewSiblings(SiblingsConfig{Source: src, TTL: -1, Now: time.Now})
+		defer s.Close()
+		for i := range siblingsStart {
+			s.Opened("dir", number(i), true, func() Upcoming { return &numbered{n: 10} })
+		}
+		synctest.Wait()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, ok, err := s.Confirmed(impatient, "dir", number(5)); ok || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("given up: %v, %v", ok, err)
+		}
+		for key, want := range map[string]objstore.Class{"5": objstore.ClassDemand, "6": objstore.ClassPrefetch} {
+			if got := tickets[key].Class(); got != want {
+				t.Errorf("file %s is of class %v, want %v", key, got, want)
+			}
+		}
+		if _, ok, err := s.Confirmed(t.Context(), "dir", number(6)); ok || !errors.Is(err, objstore.ErrChanged) {
+			t.Errorf("changed: %v, %v", ok, err)
+		}
+		for i := range siblingsStart {
+			s.Opened("other", number(i), true, func() Upcoming { return &numbered{n: 10} })
+		}
+		synctest.Wait()
+		go s.Close()
+		if _, ok, err := s.Confirmed(t.Context(), "other", number(7)); ok || err != nil {
+			t.Errorf("ended: %v, %v", ok, err)
 		}
 	})
 }

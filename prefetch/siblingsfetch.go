@@ -23,7 +23,8 @@ const (
 // Spare is where small files are brought ahead of their opening: the cache's free memory.
 type Spare interface {
 	// FetchSpare brings all of v, by one GET for that version and no other, and waits until it is here. It evicts nothing for it. asked is false when the
-	// store was not asked, because v is here or coming already or, then full is true, because nothing is free. ctx ends the waiting and what nobody else wants.
+	// store was not asked, because v is here or coming already or, then full is true, because nothing is free. The class of the GET is that of ctx's
+	// [objstore.Ticket], and rises with it. ctx ends the waiting and what nobody else wants.
 	FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error)
 }
 
@@ -69,7 +70,14 @@ type openedDirectory struct {
 	done     bool // all were walked through
 	full     bool // there was no room when it was last tried
 	running  int
-	pending  map[fileID]chan struct{} // under way; closed when it is over
+	pending  map[fileID]*coming // under way
+}
+
+// coming is a file under way.
+type coming struct {
+	ticket *objstore.Ticket
+	over   chan struct{} // closed when it is over, after err is set
+	err    error         // the store's, where it was asked
 }
 
 // NewSiblings makes it. The caller closes it.
@@ -91,32 +99,36 @@ func (s *Siblings) Close() {
 	s.workers.Wait()
 }
 
-// Confirmed tells when the store was asked for a file that was brought ahead and has not been opened since, and waits where it is still under way. It had this
-// version then. ok is false when it was not asked, or did not have it.
-func (s *Siblings) Confirmed(ctx context.Context, dir any, v objstore.Version) (asked time.Time, ok bool) {
+// Confirmed tells when the store was asked for a file that was brought ahead and has not been opened since. It had this version then. ok is false when it was not
+// asked. One that is still under way is waited for, as what somebody demands from then on; errors are the store's and ctx's, as they are for who joins any fetch.
+func (s *Siblings) Confirmed(ctx context.Context, dir any, v objstore.Version) (asked time.Time, ok bool, err error) {
 	id := s.id(v)
 	s.mu.Lock()
 	d := s.dirs[dir]
 	if d == nil {
 		s.mu.Unlock()
-		return asked, false
+		return asked, false, nil
 	}
-	pending := d.pending[id]
+	c := d.pending[id]
 	s.mu.Unlock()
-	if pending != nil {
+	if c != nil {
+		c.ticket.Raise(objstore.ClassDemand)
 		select {
-		case <-pending:
+		case <-c.over:
 		case <-ctx.Done():
-			return asked, false
+			return asked, false, ctx.Err()
+		}
+		if c.err != nil {
+			return asked, false, c.err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, coming := d.pending[id]; coming {
-		return asked, false
+	if d.pending[id] != nil {
+		return asked, false, nil
 	}
 	asked, ok = d.ahead[id]
-	return asked, ok
+	return asked, ok, nil
 }
 
 // Opened notes that a file of a directory was opened, and may begin to bring others. fetched says that its bytes were not here. upcoming is called when the walk
@@ -134,7 +146,7 @@ func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming fu
 	s.sweep(now)
 	d := s.dirs[dir]
 	if d == nil {
-		d = &openedDirectory{siblings: newSiblings(s.ttl), pending: make(map[fileID]chan struct{})}
+		d = &openedDirectory{siblings: newSiblings(s.ttl), pending: make(map[fileID]*coming)}
 		d.life, d.cancel = context.WithCancel(s.life)
 		s.dirs[dir] = d
 	}
@@ -167,13 +179,16 @@ func (s *Siblings) work(d *openedDirectory) {
 		if !ok {
 			break
 		}
-		over := make(chan struct{})
-		d.pending[id] = over
+		c := &coming{ticket: objstore.NewTicket(objstore.ClassPrefetch), over: make(chan struct{})}
+		d.pending[id] = c
 		s.mu.Unlock()
-		asked, noRoom, err := s.source.FetchSpare(d.life, v)
+		asked, noRoom, err := s.source.FetchSpare(objstore.WithTicket(d.life, c.ticket), v)
 		s.mu.Lock()
 		delete(d.pending, id)
-		close(over)
+		if d.life.Err() == nil { // else it was given up, which is nothing the store has said
+			c.err = err
+		}
+		close(c.over)
 		full, d.full = noRoom, noRoom
 		switch {
 		case full:
