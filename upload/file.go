@@ -38,7 +38,7 @@ type File struct {
 	doubtful    bool                     // an attempt may have come through without an answer
 	touched     time.Time
 	discarded   bool
-	withdrawn   bool // discarded for now
+	withdrawn   chan struct{} // not nil while it is discarded for now; closed when that is decided
 	closed      bool
 	finished    bool
 }
@@ -66,11 +66,11 @@ func (f *File) Size() int64 {
 	return f.content.size
 }
 
-// Changed tells whether there is something to be stored. That is so of a new file that nothing was written to.
+// Changed tells whether there is something to be stored, unless the file is given up. That is so of a new file that nothing was written to.
 func (f *File) Changed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.dirty && !f.discarded
+	return f.content.dirty && (!f.discarded || f.withdrawn != nil)
 }
 
 // Local tells whether bytes can be read without the store.
@@ -199,7 +199,7 @@ func (f *File) goOn() {
 func (f *File) finish() {
 	f.mu.Lock()
 	pending := f.content.dirty && !f.discarded && f.lost == nil
-	if !f.closed || f.finished || f.publication != nil || f.aborting > 0 || f.withdrawn || pending {
+	if !f.closed || f.finished || f.publication != nil || f.aborting > 0 || f.withdrawn != nil || pending {
 		f.mu.Unlock()
 		return
 	}

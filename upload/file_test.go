@@ -406,8 +406,13 @@ func TestWithdraw(t *testing.T) {
 			t.Error("nothing was under way")
 		}
 		r.bucket.Clear()
-		if f.Changed() {
-			t.Error("it is to be stored")
+		if !f.Changed() {
+			t.Error("what was written is not read any more, though it may be restored")
+		}
+		given, giveUp := context.WithCancel(t.Context())
+		giveUp()
+		if _, err := f.Publish(given); !errors.Is(err, context.Canceled) {
+			t.Errorf("it is answered before it is known what becomes of it: %v", err)
 		}
 		if crash {
 			r.remount(back)

@@ -26,6 +26,12 @@ type publication struct {
 
 func (p *publication) acknowledge() { p.ack.Do(func() { close(p.acked) }) }
 
+// end tells all who wait that entry and err are set: first how it ended, or who waits for the local disk would take an error for a yes.
+func (p *publication) end() {
+	close(p.done)
+	p.acknowledge()
+}
+
 // seen notes that bytes went to the store.
 func (p *publication) seen(n int64) {
 	p.bytes.Add(n)
@@ -46,23 +52,60 @@ func (f *File) Publish(ctx context.Context) (objstore.Entry, error) {
 func (f *File) Store(ctx context.Context) (objstore.Entry, error) { return f.publish(ctx, false) }
 
 func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) {
-	p, e, err := f.current()
-	if p == nil {
-		return e, err
+	for {
+		p, e, err := f.current()
+		if errors.Is(err, errWithdrawn) {
+			if err := f.decided(ctx); err != nil {
+				return objstore.Entry{}, err
+			}
+			continue
+		}
+		if p == nil {
+			return e, err
+		}
+		ended := p.done
+		if local {
+			ended = p.acked
+		}
+		if err := p.wait(ctx, ended, f.uploads.cfg.CloseTimeout); err != nil {
+			return objstore.Entry{}, err
+		}
+		select {
+		case <-p.done:
+			if f.brokenOff(p) {
+				continue
+			}
+			return p.entry, p.err
+		default:
+			return objstore.Entry{}, nil
+		}
 	}
-	ended := p.done
-	if local {
-		ended = p.acked
-	}
-	if err := p.wait(ctx, ended, f.uploads.cfg.CloseTimeout); err != nil {
-		return objstore.Entry{}, err
+}
+
+// errWithdrawn says that it is not known yet whether a file is given up.
+var errWithdrawn = errors.New("upload: withdrawn")
+
+// decided waits until it is known whether the file is given up: see Withdraw.
+func (f *File) decided(ctx context.Context) error {
+	f.mu.Lock()
+	withdrawn := f.withdrawn
+	f.mu.Unlock()
+	if withdrawn == nil {
+		return nil
 	}
 	select {
-	case <-p.done:
-		return p.entry, p.err
-	default:
-		return objstore.Entry{}, nil
+	case <-withdrawn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+}
+
+// brokenOff tells whether a publication ended because the file was withdrawn: what becomes of the file is the answer then.
+func (f *File) brokenOff(p *publication) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.discarded && errors.Is(p.err, context.Canceled)
 }
 
 // wait waits for one of p's channels.
@@ -93,6 +136,8 @@ func (f *File) current() (*publication, objstore.Entry, error) {
 	switch {
 	case f.lost != nil:
 		return nil, objstore.Entry{}, f.lost
+	case f.withdrawn != nil && f.content.dirty:
+		return nil, objstore.Entry{}, errWithdrawn
 	case f.publication != nil: // it keeps writers out until it ends, so it has all that was written
 		return f.publication, objstore.Entry{}, nil
 	case !f.content.dirty || f.discarded:
@@ -115,8 +160,7 @@ func (f *File) beginLocked() *publication {
 		f.publication = nil
 		p.err = context.Canceled
 		cancel()
-		p.acknowledge()
-		close(p.done)
+		p.end()
 	}
 	return p
 }
@@ -141,8 +185,7 @@ func (f *File) run(ctx context.Context, p *publication) {
 	if held {
 		f.turn.release()
 	}
-	p.acknowledge()
-	close(p.done)
+	p.end()
 	f.goOn()
 }
 

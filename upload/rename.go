@@ -19,7 +19,7 @@ func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	}
 	defer f.turn.release()
 	f.mu.Lock()
-	if !f.content.dirty || f.discarded {
+	if !f.content.dirty || f.discarded && f.withdrawn == nil {
 		f.mu.Unlock()
 		return false, nil
 	}
@@ -74,10 +74,14 @@ func (f *File) Moved(v objstore.Version) {
 }
 
 // Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. It waits for a publication under way to end;
-// appeared tells whether there was one, so that the object may have come to be. A crash before Discard undoes it.
+// appeared tells whether there was one, so that the object may have come to be. What was written is read until then, and who publishes it waits for what becomes of it.
+// A crash before Discard undoes it.
 func (f *File) Withdraw() (appeared bool) {
 	f.mu.Lock()
-	f.discarded, f.withdrawn = true, true
+	f.discarded = true
+	if f.withdrawn == nil {
+		f.withdrawn = make(chan struct{})
+	}
 	f.retry.cancel()
 	p := f.publication
 	f.mu.Unlock()
@@ -91,11 +95,20 @@ func (f *File) Withdraw() (appeared bool) {
 // Restore undoes Withdraw: what is closed, or was to be stored, is.
 func (f *File) Restore() {
 	f.mu.Lock()
-	f.discarded, f.withdrawn = false, false
+	f.discarded = false
+	f.decide()
 	due := f.content.dirty && f.lost == nil && (f.closed || f.doubtful || f.failure != nil)
 	f.mu.Unlock()
 	if due {
 		f.begin()
+	}
+}
+
+// decide ends that a file is withdrawn. The caller holds mu.
+func (f *File) decide() {
+	if f.withdrawn != nil {
+		close(f.withdrawn)
+		f.withdrawn = nil
 	}
 }
 
@@ -104,7 +117,7 @@ func (f *File) Restore() {
 func (f *File) Discard() (appeared bool) {
 	appeared = f.Withdraw()
 	f.mu.Lock()
-	f.withdrawn = false
+	f.decide()
 	f.abort()
 	f.mu.Unlock()
 	f.logFailure("log", ignoreClosed(f.note(journal.Discarded{})))
