@@ -79,16 +79,25 @@ func (t *Tier) tidyFile(name string, info os.FileInfo) error {
 	if err != nil || st.Blocks*512 <= stored && stored > 0 {
 		return err
 	}
-	return t.order(func() error { // nothing is being written now
-		chunks := max((info.Size()+ChunkSize-1)/ChunkSize, 1)
-		for index := range uint32(chunks) {
-			if err := t.undo(chunkKey{id, index}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+	chunks := uint32(max((info.Size()+ChunkSize-1)/ChunkSize, 1))
+	for first := uint32(0); first < chunks; first += tidyBatch {
+		err := t.order(func() error { // nothing is being written now
+			for index := first; index < min(first+tidyBatch, chunks); index++ {
+				if err := t.undo(chunkKey{id, index}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
+
+// tidyBatch is how many chunks of a file are looked at while the writer waits: an object of 48.8 TiB has three million.
+const tidyBatch = 64
 
 // storedOf is how many bytes of the disk a version takes by what the catalog says; 0 for one that it does not have.
 func (t *Tier) storedOf(id uint64) (int64, error) {
