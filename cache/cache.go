@@ -75,6 +75,7 @@ type Cache struct {
 	keeper      keeper
 	unkept      map[*chunk]struct{}             // the disk had no time for some of their blocks; see keep
 	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
+	coming      int64                           // bytes under way for FetchSpare
 	queue       []*turn                         // readers who wait for memory; the first is served first
 	stats       Stats
 }

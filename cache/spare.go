@@ -9,8 +9,12 @@ import (
 // spareReserve is the part of the limit that is not taken for what nobody has asked for: readers who come meanwhile find room without evicting.
 const spareReserve = 8
 
+// spareComing is the part of the limit that may be under way so. Nobody can evict it, and readers may be waiting for memory while its GETs, which are less urgent
+// than theirs, wait for a slot.
+const spareComing = 4
+
 // FetchSpare brings all of v, which is no longer than a chunk, by one GET of class prefetch into memory that is free, and waits until it is here. It evicts
-// nothing. Free is what was never used, up to an eighth of the limit, and what holds bytes that their readers keep themselves; see [Cache.HandedOver].
+// nothing. Free is what was never used, but for an eighth of the limit, and what holds bytes that their readers keep themselves; see [Cache.HandedOver].
 //
 // asked tells that the store was asked; else v is here, under way, on the disk or with its reader, or there is no room, which full tells. The bytes are as evictable
 // as any that nobody has read again. The class rises with that of ctx's [objstore.Ticket]. ctx ends the waiting; what is under way then ends too unless somebody
@@ -35,13 +39,14 @@ func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full
 	if err != nil {
 		c.unwanted(v, rd)
 	}
-	return !c.wasLocal(f), false, err
+	return !c.endSpare(f), false, err
 }
 
-// wasLocal tells whether a fill has found bytes on the disk, where they can have come since one looked: other mounts write there too.
-func (c *Cache) wasLocal(f *fill) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+// endSpare ends what bringSpare began. local tells that bytes were found on the disk, where they can have come since one looked: other mounts write there too.
+func (c *Cache) endSpare(f *fill) (local bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coming -= int64(f.end)
 	return f.local
 }
 
@@ -52,7 +57,7 @@ func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, f *fill,
 	if c.closed || c.index.find(v, 0) != nil || c.handover.elsewhere(v, 0) {
 		return nil, nil, false
 	}
-	if !c.mayTake(nil) || !c.spare(v.Size) {
+	if !c.mayTake(nil) || c.coming+v.Size > c.ledger.limit/spareComing || !c.spare(v.Size) {
 		return nil, nil, true
 	}
 	whole := rd.pieces[0]
@@ -65,6 +70,7 @@ func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, f *fill,
 	k.pins.Add(1)
 	w = &waiter{chunk: k, span: whole.span, done: make(chan error, 1)}
 	k.waiters = append(k.waiters, w)
+	c.coming += v.Size
 	c.goroutines.Add(1)
 	return w, k.fills[0], false // the chunk was not here, so there is but one
 }

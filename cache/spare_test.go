@@ -172,3 +172,34 @@ func TestFetchSpareFromTheDisk(t *testing.T) {
 		t.Errorf("asked %v, full %v, %v, %d GETs", asked, full, err, len(store.ranges())-gets)
 	}
 }
+
+// However much is free, a quarter of the limit may be under way.
+func TestFetchSpareUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		goOn := make(chan struct{})
+		store.open = func(context.Context, objstore.Version, objstore.Range) error {
+			<-goOn
+			return nil
+		}
+		c := newTestCache(t, store, MinMemory)
+		const size, most = 4 << 20, MinMemory / spareComing / (4 << 20)
+		var fetching sync.WaitGroup
+		for i := range most {
+			fetching.Go(func() {
+				if asked, full, err := c.FetchSpare(t.Context(), spareVersion(i, size)); !asked || full || err != nil {
+					t.Errorf("asked %v, full %v, %v", asked, full, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if asked, full, err := c.FetchSpare(t.Context(), spareVersion(most, size)); asked || !full || err != nil {
+			t.Errorf("one more: asked %v, full %v, %v", asked, full, err)
+		}
+		close(goOn)
+		fetching.Wait()
+		if asked, full, err := c.FetchSpare(t.Context(), spareVersion(most, size)); !asked || full || err != nil {
+			t.Errorf("once they are here: asked %v, full %v, %v", asked, full, err)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package prefetch
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,7 +194,7 @@ func (s *Siblings) work(d *openedDirectory) {
 		switch {
 		case full:
 			d.unasked(id, true)
-			d.queue = append(d.queue, v)
+			d.queue = slices.Insert(d.queue, 0, v) // a reader in order comes to it first
 			d.done = false
 		case !asked:
 			d.unasked(id, false)
