@@ -38,14 +38,18 @@ func (f *fileSystem) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name 
 
 // unlink removes a file's object, and its name. What is written and not stored is given up only when the object is gone.
 func (f *fileSystem) unlink(ctx context.Context, n *node) error {
-	if err := f.keepContent(ctx, n); err != nil {
+	b, key := n.volume.bucket, n.key()
+	v, restore, err := f.clear(ctx, move{replaced: n, key: key})
+	if err != nil {
 		return err
 	}
-	b, key := n.volume.bucket, n.key()
-	if n.replaces().ETag != "" {
-		if err := b.Delete(ctx, key); err != nil {
-			return err
-		}
+	if v.ETag != "" {
+		err = b.Delete(ctx, key)
+	}
+	failed := err != nil
+	defer func() { restore(failed) }()
+	if failed {
+		return err
 	}
 	f.forgetName(n)
 	if f.detach(n) { // what was being stored meanwhile may have come to be

@@ -235,7 +235,9 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 	if err := f.publishBy(ctx, n, u.Store); isLost(err) {
 		return true, err
 	} else if err != nil {
-		back, failure := u.Retarget(ctx, upload.Target{Bucket: n.volume.bucket, Key: old.Key, Replaces: old})
+		u.Withdraw() // who asked may have been killed: it must not be stored under the new key after this
+		back, failure := u.Retarget(context.WithoutCancel(ctx), upload.Target{Bucket: n.volume.bucket, Key: old.Key, Replaces: old})
+		u.Restore()
 		if back || failure != nil {
 			return true, errors.Join(err, failure)
 		} // it was stored after all

@@ -42,9 +42,10 @@ func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
 // on by the one it had, which is the same where the store computes ETags from content.
 func (f *fileSystem) rebase(n *node) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.confirmed, n.deferred = time.Time{}, true
-	if n.upload != nil {
-		n.upload.Moved(n.versionLocked())
+	u, v := n.upload, n.versionLocked()
+	n.mu.Unlock()
+	if u != nil { // its log is written to, so not within the lock
+		u.Moved(v)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/faultstore"
 	"github.com/headrace/headrace/objstore/memstore"
@@ -176,4 +178,61 @@ func TestFailedRenameOfChanged(t *testing.T) {
 	if got := w.flushed(t, "g"); got != nil {
 		t.Errorf("under the new name %d bytes are stored", len(got))
 	}
+}
+
+// A rename whose caller is killed while the changed file is being stored is undone: it is stored under its old name, and not under the new one later.
+func TestKilledRenameOfChanged(t *testing.T) {
+	w := newWriteBack(t)
+	want := text(3000, 1)
+	w.put(t, "f", want)
+	ctx, kill := context.WithCancel(t.Context())
+	w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "g", Before: func(ctx context.Context) error {
+		kill()
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	w.must(t, operation{verb: "open", path: "f", n: 1})
+	w.must(t, operation{verb: "write", off: 1000, n: 9, fill: 7})
+	f := w.machines[0].fs
+	root := f.nodes.get(fuse.FUSE_ROOT_ID)
+	n, err := f.child(t.Context(), root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.nodes.forget(n.id, 1)
+	if err := f.moveFile(ctx, move{node: n, from: root, to: root, name: "g", key: "g"}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a caller that is killed gets %v", err)
+	}
+	w.bucket.Clear()
+	copy(want[1000:], text(10, 7))
+	w.must(t, operation{verb: "close"})
+	if got := w.flushed(t, "f"); !bytes.Equal(got, want) {
+		t.Errorf("under the old name %d bytes are stored, and not those", len(got))
+	}
+	if got := w.flushed(t, "g"); got != nil {
+		t.Errorf("under the new name %d bytes are stored", len(got))
+	}
+}
+
+// What was written to a file is read while a rename is about to replace it: the rename may fail.
+func TestReadWhileReplaced(t *testing.T) {
+	w := newWriteBack(t)
+	w.put(t, "f", text(3000, 1))
+	w.put(t, "g", text(3000, 2))
+	looked := false
+	look := func(context.Context) error {
+		looked = true
+		if got := w.machines[0].do(operation{verb: "read", n: 2999}); !bytes.HasPrefix(got.content, text(10, 7)) {
+			t.Error("the old version is read")
+		}
+		return objstore.ErrTimeout
+	}
+	w.bucket.Add(faultstore.Fault{Op: objstore.OpRename, Before: look}, faultstore.Fault{Op: objstore.OpCopy, Before: look})
+	w.must(t, operation{verb: "open", path: "g", n: 1})
+	w.must(t, operation{verb: "write", n: 9, fill: 7})
+	if got := w.machines[0].do(operation{verb: "rename", path: "f", to: "g"}); got.errno == 0 || !looked {
+		t.Fatalf("%v, and it was looked at: %v", got.errno, looked)
+	}
+	w.bucket.Clear()
+	w.must(t, operation{verb: "close"})
 }
