@@ -59,10 +59,11 @@ func (b *Bucket) Unwrap() objstore.Bucket { return b.Bucket }
 // Stats are reads from copies, and those that went to the original because a copy failed.
 func (b *Bucket) Stats() (fromCopy, fellBack int64) { return b.fromCopy.Load(), b.fellBack.Load() }
 
-// Open reads from the original or one of its copies, in turn.
+// Open reads from the original or one of its copies, in turn. The beginning of an object comes from the original: who opens a file takes that GET, under
+// If-Match, for the answer that the name still means this version, which a copy does not know.
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	copies := b.known.of(v)
-	if len(copies) == 0 {
+	if len(copies) == 0 || r.Off == 0 {
 		return b.Bucket.Open(ctx, v, r)
 	}
 	n := b.turn.Add(1) % uint64(len(copies)+1)

@@ -67,7 +67,7 @@ func TestKilled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBucket(t, store, replicas.Options{})
 				for range 6 {
-					if got := read(t, b, e); got != "content" {
+					if got := readOn(t, b, e); got != "content"[1:] {
 						t.Errorf("%+v, killed at write %d: read %q", c, writes, got)
 					}
 					synctest.Wait()
