@@ -17,7 +17,7 @@ func TestHashedKeysWrites(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
 	m := startMount(t, mountSpec{
-		source: b.source() + "/pre/fix", endpoint: b.server.Endpoint(), flags: []string{"--key-layout", "hashed", "--key-index-ttl", "1h"},
+		source: b.source() + "/pre/fix", endpoint: b.server.Endpoint(), flags: []string{"--key-layout", "hashed", "--key-index-ttl", "1h", "--staging-dir", t.TempDir()}, // where what the loser of a race wrote is kept
 		environment: []string{"XDG_CACHE_HOME=" + t.TempDir()}, provoked: slog.LevelError,
 	})
 	key := func(name string) string { return stored("pre/fix/" + name) }

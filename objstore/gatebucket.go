@@ -67,9 +67,13 @@ type gatedBody struct {
 	slot     *slot
 	forget   func() bool // has the context's end be without effect
 	released atomic.Bool // Close may come while a Read is under way
+	ended    error       // what the last Read came to; only who reads looks at it
 }
 
 func (b *gatedBody) Read(p []byte) (int, error) {
+	if b.ended != nil { // the request's context has ended with it, and would be all that the body below says
+		return 0, b.ended
+	}
 	b.slot.read.waits.Store(true)
 	n, err := b.inner.Read(p)
 	b.slot.read.waits.Store(false)
@@ -83,6 +87,7 @@ func (b *gatedBody) Read(p []byte) (int, error) {
 		err = b.slot.read.cause(err, b.slot.at)
 		b.release(err)
 	}
+	b.ended = err
 	return n, err
 }
 

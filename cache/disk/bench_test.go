@@ -46,10 +46,16 @@ func manyChunks(b testing.TB, dir string, versions uint64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tier.catalog.mu.Lock()
-	tier.catalog.totals = totals{nextID: versions + 1, chunks: int64(versions) * chunks, versions: int64(versions), space: int64(versions) * chunks * ChunkSize, limit: 32 << 40}
-	tier.catalog.chunks[chunkKey{1, 0}] = &record // so that it commits
-	tier.catalog.mu.Unlock()
+	err = tier.order(func() error { // the totals are the writer's
+		tier.catalog.mu.Lock()
+		defer tier.catalog.mu.Unlock()
+		tier.catalog.totals = totals{nextID: versions + 1, chunks: int64(versions) * chunks, versions: int64(versions), space: int64(versions) * chunks * ChunkSize, limit: 32 << 40}
+		tier.catalog.chunks[chunkKey{1, 0}] = &record // so that it commits
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	tier.fitPopularity(int(versions) * chunks)
 	tier.touch(1) // so that it is saved
 	if err := tier.Close(); err != nil {
