@@ -185,11 +185,15 @@ func writePieces(ctx context.Context, fd int, size, piece int64) error {
 	return nil
 }
 
-// storedPoll is how often it is looked whether what was written back is stored.
-const storedPoll = 50 * time.Millisecond
+const (
+	storedPoll     = 50 * time.Millisecond // how often it is looked whether what was written back is stored
+	storedPatience = 2 * time.Minute       // how long all of it may take
+)
 
 // checkWritten makes sure that the store has what was written, all of it.
 func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) error {
+	patient, cancel := context.WithTimeout(ctx, storedPatience)
+	defer cancel()
 	for _, some := range all {
 		for _, one := range some {
 			want := one.size
@@ -197,7 +201,7 @@ func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) 
 				want += appended
 			}
 			e, err := t.direct.Stat(ctx, t.prefix+one.name)
-			for w.back && errors.Is(err, objstore.ErrNotExist) && ctx.Err() == nil { // it is stored after close
+			for w.back && errors.Is(err, objstore.ErrNotExist) && patient.Err() == nil { // it is stored after close
 				time.Sleep(storedPoll)
 				e, err = t.direct.Stat(ctx, t.prefix+one.name)
 			}

@@ -11,8 +11,8 @@ import (
 
 // Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way, after which there may be
 // nothing left to be stored: then it does nothing, and did is false. Parts that were sent for the old key are given up, since a multipart upload
-// belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and what had to be new stay as
-// they were, if t says nothing.
+// belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and metadata stay as
+// they were, if t says nothing; whether the name must be new is for t to say.
 func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	if err := f.turn.hold(ctx); err != nil {
 		return false, err
