@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -15,7 +16,10 @@ func TestRestripe(t *testing.T) {
 	l := newLota(t, cwsim.Options{})
 	l.put("models/small", mib)
 	store := l.Bucket(lotaBucket)
-	attrs := objstore.Attributes{ContentType: "application/x-model", Metadata: map[string]string{"step": "7"}, Tags: "a=1"}
+	attrs := objstore.Attributes{ContentType: "application/x-model", Metadata: map[string]string{"step": "7"}, Tags: "a=1", StorageClass: "STANDARD_IA", Headers: map[string]string{
+		"Cache-Control": "no-cache", "Content-Disposition": `attachment; filename="m.bin"`, "Content-Encoding": "gzip", "Content-Language": "en",
+		"Expires": "never", "X-Amz-Website-Redirect-Location": "/m",
+	}}
 	content := strings.Repeat("0123456789abcdef", 130<<20/16)
 	before := must[objstore.Entry](t)(store.Put(t.Context(), "models/large", strings.NewReader(content), int64(len(content)), objstore.Condition{}, attrs))
 	m := l.mount("http://cwlota.com")
@@ -26,7 +30,7 @@ func TestRestripe(t *testing.T) {
 		t.Errorf("restripe: %s", got)
 	}
 	after := must[objstore.Entry](t)(store.Stat(t.Context(), "models/large"))
-	if !strings.HasSuffix(after.ETag, "-3") || after.ContentType != attrs.ContentType || after.Metadata["step"] != "7" {
+	if !strings.HasSuffix(after.ETag, "-3") || after.ContentType != attrs.ContentType || after.Metadata["step"] != "7" || after.StorageClass != attrs.StorageClass || !maps.Equal(after.Headers, attrs.Headers) {
 		t.Errorf("after: %+v", after)
 	}
 	if tags := must[string](t)(store.Tags(t.Context(), "models/large")); tags != attrs.Tags {

@@ -77,7 +77,8 @@ type Attributes struct {
 	ContentType  string
 	Metadata     map[string]string
 	StorageClass string
-	Tags         string // as in a query: "a=1&b=2", escaped
+	Tags         string            // as in a query: "a=1&b=2", escaped
+	Headers      map[string]string `json:",omitempty"` // those of [KeptHeaders] that it has, by name
 
 	// Copies says of a multipart upload that parts of it will be copied: then it has no checksum of the whole, which not all stores can make of copies.
 	Copies bool
@@ -122,7 +123,7 @@ type Multipart interface {
 type Copier interface {
 	// Copy stores src under key, metadata included; ErrChanged when src is gone.
 	Copy(ctx context.Context, key string, src Version, cond Condition) (Entry, error)
-	// CopyWith is Copy with other content type, metadata and storage class than src has: those of attrs. Its tags go along as they are. key may be
+	// CopyWith is Copy with other content type, headers, metadata and storage class than src has: those of attrs. Its tags go along as they are. key may be
 	// src's own.
 	CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (Entry, error)
 }

@@ -102,7 +102,7 @@ func CopyObject(ctx context.Context, b Bucket, key string, src Version, cond Con
 	if err != nil {
 		return Entry{}, err
 	}
-	attrs, err := AttributesOf(ctx, b, e)
+	attrs, err := AllAttributesOf(ctx, b, e)
 	switch {
 	case err != nil:
 		return Entry{}, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -147,3 +148,56 @@ func TestCopyRanges(t *testing.T) {
 		}
 	}
 }
+
+// silent does not say that its objects have tags.
+type silent struct{ objstore.Bucket }
+
+func (b silent) Stat(ctx context.Context, key string) (objstore.Entry, error) {
+	e, err := b.Bucket.Stat(ctx, key)
+	e.Tagged = false
+	return e, err
+}
+
+// mute has tags, and does not tell them.
+type mute struct {
+	silent
+	err error
+}
+
+func (b mute) Tags(context.Context, string) (string, error) { return "", b.err }
+
+// What goes along with an object that is going to be gone is all that there is, also where the store does not say that it has tags; where they cannot be read, that is an error.
+func TestAllAttributesOf(t *testing.T) {
+	store := memstore.New("bucket")
+	want := objstore.Attributes{
+		ContentType: "text/plain", Metadata: map[string]string{"a": "b"}, StorageClass: "STANDARD_IA", Tags: "a=1", Headers: map[string]string{"Content-Encoding": "gzip"},
+	}
+	stored(t, store, "key", "content", want)
+	for name, c := range map[string]struct {
+		b    objstore.Bucket
+		tags string
+		err  error
+	}{
+		"told":      {store, "a=1", nil},
+		"not told":  {silent{store}, "a=1", nil},
+		"no tags":   {mute{silent{store}, objstore.ErrUnsupported}, "", nil},
+		"forbidden": {mute{silent{store}, objstore.ErrPermission}, "", objstore.ErrPermission},
+	} {
+		e, err := c.b.Stat(t.Context(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := objstore.AllAttributesOf(t.Context(), unwrapping{c.b}, e)
+		want.Tags = c.tags
+		if !errors.Is(err, c.err) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// unwrapping shows what is below it, as decorators do.
+type unwrapping struct{ objstore.Bucket }
+
+func (b unwrapping) Unwrap() objstore.Bucket { return b.Bucket }
+
+func (b silent) Unwrap() objstore.Bucket { return b.Bucket }

@@ -31,7 +31,8 @@ type Entry struct {
 	// Only Stat and Open fill these in.
 	ContentType string
 	Metadata    map[string]string // user metadata; keys in lower case, without "x-amz-meta-"
-	Tagged      bool              // it has tags: see [Tagger]
+	Headers     map[string]string // those of [KeptHeaders] that it has, by name
+	Tagged      bool              // it has tags, as far as the store says so: see [Tagger]
 }
 
 // VersionOf is the version that e describes in b.

@@ -118,7 +118,7 @@ func TestChangeOfLarge(t *testing.T) {
 func TestAttributesAreKept(t *testing.T) {
 	r := newRig(t, nil)
 	for _, size := range []int{10, 1 << 20} {
-		attrs := objstore.Attributes{ContentType: "text/x", Metadata: map[string]string{"k": "v"}, Tags: "a=1"}
+		attrs := objstore.Attributes{ContentType: "text/x", Metadata: map[string]string{"k": "v"}, Tags: "a=1", Headers: map[string]string{"Content-Encoding": "gzip"}}
 		if _, err := r.store.Put(context.Background(), "key", bytes.NewReader(text(size, 1)), int64(size), objstore.Condition{}, attrs); err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestAttributesAreKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.ContentType != "text/x" || !maps.Equal(e.Metadata, map[string]string{"k": "v"}) {
+		if e.ContentType != "text/x" || !maps.Equal(e.Metadata, map[string]string{"k": "v"}) || !maps.Equal(e.Headers, attrs.Headers) {
 			t.Errorf("%d bytes: %+v", size, e)
 		}
 		if tags, err := r.store.Tags(context.Background(), "key"); err != nil || tags != "a=1" {

@@ -111,9 +111,9 @@ func restripe(ctx context.Context, o object, progress func(int64)) error {
 	if e.ETag != o.ETag {
 		return fmt.Errorf("it was replaced meanwhile: %w", objstore.ErrChanged)
 	}
-	attrs, err := objstore.AttributesOf(ctx, o.bucket, e)
+	attrs, err := objstore.AllAttributesOf(ctx, o.bucket, e)
 	if err != nil {
-		return err
+		return fmt.Errorf("what goes along with it would be lost: %w", err)
 	}
 	_, err = objstore.CopyParts(ctx, o.bucket, o.Key, o.version(), objstore.CopyRanges(o.Size, stripe), objstore.CopyPlan{
 		Attributes: attrs, Condition: objstore.Condition{IfMatch: o.ETag}, Progress: progress,

@@ -21,7 +21,7 @@ func (s *Store) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 		return objstore.Entry{}, s.fail(objstore.OpStat, key, objstore.ErrNotExist)
 	}
 	e := o.entry(key)
-	e.ContentType, e.Metadata, e.Tagged = o.attrs.ContentType, maps.Clone(o.attrs.Metadata), o.attrs.Tags != ""
+	e.ContentType, e.Metadata, e.Headers, e.Tagged = o.attrs.ContentType, maps.Clone(o.attrs.Metadata), maps.Clone(o.attrs.Headers), o.attrs.Tags != ""
 	return e, nil
 }
 

@@ -115,7 +115,7 @@ func (o *object) entry(key string) objstore.Entry {
 
 // newObject takes data over.
 func newObject(data []byte, attrs objstore.Attributes) *object {
-	attrs.Metadata = maps.Clone(attrs.Metadata)
+	attrs.Metadata, attrs.Headers = maps.Clone(attrs.Metadata), maps.Clone(attrs.Headers)
 	return &object{data: data, etag: sum(data), attrs: attrs}
 }
 

@@ -41,7 +41,9 @@ type Quirks struct {
 	NoListUploads  string // ListUploads fails, or leaves uploads out
 	NoUserMetadata string // metadata given to Put is not given back
 	NoTagCount     string // Stat does not say that an object has tags
-	Unordered      string // listings do not ascend in byte order
+	// NoHeader returns the reason why one of [objstore.KeptHeaders] is not given back; "" if it is.
+	NoHeader  func(name string) string
+	Unordered string // listings do not ascend in byte order
 }
 
 // Run runs the suite. Each case calls open once, for a bucket that is empty and that nobody else uses meanwhile.
@@ -52,6 +54,9 @@ func Run(t *testing.T, open func(t *testing.T) objstore.Bucket, quirks Quirks) {
 	}
 	if quirks.MisplacesKey == nil {
 		quirks.MisplacesKey = func(string) string { return "" }
+	}
+	if quirks.NoHeader == nil {
+		quirks.NoHeader = func(string) string { return "" }
 	}
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,6 +107,7 @@ func cases() []testCase {
 		{"copy conditions", testCopyConditions},
 		{"copy with other attributes", testCopyWith},
 		{"tags", testTags},
+		{"headers", testHeaders},
 		{"rename", testRename},
 		{"prestage", testPrestage},
 		{"odd keys", testKeys},

@@ -42,6 +42,9 @@ func (q *request) describe(e objstore.Entry) {
 	for name, value := range e.Metadata {
 		h.Set("X-Amz-Meta-"+name, value)
 	}
+	for name, value := range e.Headers {
+		h.Set(name, value)
+	}
 }
 
 // stat finds q's object and checks If-Match; it has answered when it returns false.
@@ -122,6 +125,7 @@ func (q *request) condition() objstore.Condition {
 func (q *request) attributes() objstore.Attributes {
 	a := objstore.Attributes{
 		ContentType: q.r.Header.Get("Content-Type"), StorageClass: q.r.Header.Get("X-Amz-Storage-Class"), Tags: q.r.Header.Get("X-Amz-Tagging"),
+		Headers: objstore.HeadersFrom(q.r.Header.Get),
 	}
 	for name, values := range q.r.Header {
 		if rest, ok := strings.CutPrefix(name, "X-Amz-Meta-"); ok {

@@ -30,7 +30,7 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, attrs objstore.At
 			Bucket: &b.name, Key: &key, ChecksumAlgorithm: sum.algorithm.sdk(), ChecksumType: sum.algorithm.kind(),
 			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
 			Tagging: optional(attrs.Tags),
-		})
+		}, with(attrs.Headers))
 		if err != nil {
 			err = b.client.fail(ctx, t, err)
 		}

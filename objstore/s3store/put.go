@@ -11,6 +11,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -32,7 +33,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 			ChecksumCRC64NVME: sum.crc64(), ChecksumCRC32C: sum.crc32c(), ContentMD5: sum.md5(),
 			ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata, StorageClass: types.StorageClass(attrs.StorageClass),
 			Tagging: optional(attrs.Tags),
-		}, b.unsignedPayload)
+		}, b.unsignedPayload, with(attrs.Headers))
 		if err != nil {
 			err = writeError(b.client.fail(ctx, t, err), cond)
 		}
@@ -57,6 +58,15 @@ func (b *Bucket) unsignedPayload(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
+// with has an object be stored with headers of its own, byte for byte as some other client has given them: the SDK would take an Expires that is a time only.
+func with(headers map[string]string) func(*s3.Options) {
+	return func(o *s3.Options) {
+		for name, value := range headers {
+			o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue(name, value))
+		}
+	}
+}
+
 // taken makes sure that what was sent is stored: a store gives it an ETag, and a web server says 200 to everything.
 func (t target) taken(etag string) error {
 	if etag != "" {
@@ -72,21 +82,22 @@ func (b *Bucket) Copy(ctx context.Context, key string, src objstore.Version, con
 
 // CopyWith copies on the store's side, with other attributes. See [objstore.Copier].
 func (b *Bucket) CopyWith(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, attrs objstore.Attributes) (objstore.Entry, error) {
-	return b.copy(ctx, key, src, cond, &s3.CopyObjectInput{
+	in := &s3.CopyObjectInput{
 		MetadataDirective: types.MetadataDirectiveReplace, ContentType: optional(attrs.ContentType), Metadata: attrs.Metadata,
 		StorageClass: types.StorageClass(attrs.StorageClass),
-	})
+	}
+	return b.copy(ctx, key, src, cond, in, with(attrs.Headers))
 }
 
 // copy makes a copy as in says, whose other fields it fills in.
-func (b *Bucket) copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, in *s3.CopyObjectInput) (objstore.Entry, error) {
+func (b *Bucket) copy(ctx context.Context, key string, src objstore.Version, cond objstore.Condition, in *s3.CopyObjectInput, options ...func(*s3.Options)) (objstore.Entry, error) {
 	t := b.target("CopyObject", key)
 	if src.Size > objstore.MaxCopy {
 		return objstore.Entry{}, t.error(fmt.Errorf("%w: more than 5 GiB in one copy", objstore.ErrInvalid))
 	}
 	in.Bucket, in.Key, in.CopySource, in.CopySourceIfMatch = &b.name, &key, b.copySource(src), sourceCondition(src)
 	in.IfMatch, in.IfNoneMatch = headersOf(cond)
-	out, err := b.api.CopyObject(withPatience(ctx, serverWork), in)
+	out, err := b.api.CopyObject(withPatience(ctx, serverWork), in, options...)
 	if err != nil {
 		return objstore.Entry{}, b.copyError(ctx, b.client.fail(ctx, t, err), key, cond)
 	}

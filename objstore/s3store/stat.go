@@ -104,6 +104,7 @@ func entryFromHeader(key string, resp *http.Response) objstore.Entry {
 		ModTime:      lastModified(h),
 		StorageClass: storageClass(headerValue(h, "X-Amz-Storage-Class")),
 		ContentType:  headerValue(h, "Content-Type"),
+		Headers:      objstore.HeadersFrom(func(name string) string { return headerValue(h, name) }),
 		Tagged:       headerValue(h, headerTagCount) != "",
 	}
 	for name, values := range h {

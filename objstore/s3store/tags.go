@@ -17,7 +17,10 @@ const headerTagCount = "X-Amz-Tagging-Count"
 func (b *Bucket) Tags(ctx context.Context, key string) (string, error) {
 	out, err := b.api.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &b.name, Key: &key})
 	if err != nil {
-		return "", b.client.fail(ctx, b.target("GetObjectTagging", key), err)
+		if err = b.client.fail(ctx, b.target("GetObjectTagging", key), err); codeOf(err) == "NoSuchTagSet" { // as some stores say that it has none
+			err = nil
+		}
+		return "", err
 	}
 	tags := make(url.Values, len(out.TagSet))
 	for _, t := range out.TagSet {

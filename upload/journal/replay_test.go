@@ -147,7 +147,7 @@ func TestReplay(t *testing.T) {
 // everyStep is one of each, with all that can stand in them.
 func everyStep() []Step {
 	v := objstore.Version{Endpoint: "e", Bucket: "b", Key: "k\xfe\x00 \n\"", ETag: "x", Size: 3}
-	attrs := objstore.Attributes{ContentType: "t", Metadata: map[string]string{"a": "b\xff", "c": "base64:"}, StorageClass: "s"}
+	attrs := objstore.Attributes{ContentType: "t", Metadata: map[string]string{"a": "b\xff", "c": "base64:"}, StorageClass: "s", Headers: map[string]string{"Content-Disposition": "b\xff"}}
 	now := time.Unix(77, 5).UTC()
 	return []Step{
 		Begin{Bucket: "b", Endpoint: "e", Key: "base64:\xff", Replaces: v, Base: v, Exclusive: true, Attributes: attrs, Created: now},

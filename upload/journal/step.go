@@ -222,8 +222,16 @@ func mapMetadata(m map[string]string, f func(string) (string, error)) (map[strin
 	return result, nil
 }
 
+// mapAttributes maps what other clients have given, in whatever bytes.
+func mapAttributes(a *objstore.Attributes, f func(string) (string, error)) (err error) {
+	if a.Metadata, err = mapMetadata(a.Metadata, f); err == nil {
+		a.Headers, err = mapMetadata(a.Headers, f)
+	}
+	return err
+}
+
 func (b Begin) mapped(f func(string) (string, error)) (_ Step, err error) {
-	if b.Attributes.Metadata, err = mapMetadata(b.Attributes.Metadata, f); err != nil {
+	if err = mapAttributes(&b.Attributes, f); err != nil {
 		return nil, err
 	}
 	err = mapStrings(f, &b.Key, &b.Replaces.Key, &b.Base.Key)
@@ -231,7 +239,7 @@ func (b Begin) mapped(f func(string) (string, error)) (_ Step, err error) {
 }
 
 func (r Retarget) mapped(f func(string) (string, error)) (_ Step, err error) {
-	if r.Attributes.Metadata, err = mapMetadata(r.Attributes.Metadata, f); err != nil {
+	if err = mapAttributes(&r.Attributes, f); err != nil {
 		return nil, err
 	}
 	err = mapStrings(f, &r.Key, &r.Replaces.Key)
