@@ -134,6 +134,13 @@ type Deleter interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// VersionDeleter removes an object if it is still the one that is meant. Optional: see [AsVersionDeleter].
+type VersionDeleter interface {
+	// DeleteVersion is Delete of v's key while that holds v: ErrChanged when it holds another content. A store that refuses such a condition answers ErrUnsupported; one that does not know
+	// of it ignores it, and nothing tells but a probe.
+	DeleteVersion(ctx context.Context, v Version) error
+}
+
 // Tagger tells an object's tags. Optional: see [AsTagger].
 type Tagger interface {
 	// Tags returns them as in [Attributes].

@@ -101,6 +101,30 @@ func (t *through) Delete(ctx context.Context, key string) error {
 	})
 }
 
+// DeleteVersion fails with ErrUnsupported when no store below has the power.
+func (t *through) DeleteVersion(ctx context.Context, v Version) error {
+	deleter, ok := AsVersionDeleter(t.inner)
+	if !ok {
+		return unsupported(t.inner, OpDelete, v.Key)
+	}
+	return t.do(ctx, request{op: OpDelete, key: v.Key}, func(ctx context.Context) error {
+		return deleter.DeleteVersion(ctx, v)
+	})
+}
+
+// Tags fails with ErrUnsupported when no store below has the power.
+func (t *through) Tags(ctx context.Context, key string) (tags string, err error) {
+	tagger, ok := AsTagger(t.inner)
+	if !ok {
+		return "", unsupported(t.inner, OpTags, key)
+	}
+	err = t.do(ctx, request{op: OpTags, key: key}, func(ctx context.Context) (err error) {
+		tags, err = tagger.Tags(ctx, key)
+		return err
+	})
+	return tags, err
+}
+
 // Rename fails with ErrUnsupported when no store below has the power.
 func (t *through) Rename(ctx context.Context, key string, src Version, cond Condition) error {
 	renamer, ok := AsRenamer(t.inner)

@@ -9,7 +9,7 @@
 //
 //   - [Version], [Entry], [Range]: what is named, what a listing tells, which bytes are meant.
 //   - Interfaces of one to three methods ([Statter], [Lister], [Opener], ...), and [Bucket], their sum. Powers that not
-//     every store has ([Renamer], [Prestager]) stay out of the sum: use [AsRenamer] and [AsPrestager].
+//     every store has ([Renamer], [VersionDeleter], [Tagger], [Prestager]) stay out of the sum: use [AsRenamer] and its like.
 //   - A closed set of error sentinels, wrapped once by [*Error], which says operation, key, status and request id.
 //   - [Ticket], which carries a request's [Class] down to the gate and lets it be raised while it waits.
 //   - Decorators, always composed as retry(hedger(gate(meter(store)))): see [NewRetry], [Hedger], [Gate], [Meter]. Retry is outermost so

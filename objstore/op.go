@@ -22,7 +22,8 @@ const (
 	OpDelete
 	OpRename
 	OpPrestage
-	NumOps = int(OpPrestage) + 1
+	OpTags
+	NumOps = int(OpTags) + 1
 )
 
 // String is the name S3 has for the request, as it stands in [Error].Op, metrics and logs.
@@ -33,14 +34,14 @@ func (o Op) String() string {
 	return [NumOps]string{
 		"Any", "HeadObject", "ListObjectsV2", "GetObject", "PutObject", "CreateMultipartUpload", "UploadPart",
 		"UploadPartCopy", "CompleteMultipartUpload", "AbortMultipartUpload", "ListMultipartUploads", "CopyObject",
-		"DeleteObject", "RenameObject", "PrestageObject",
+		"DeleteObject", "RenameObject", "PrestageObject", "GetObjectTagging",
 	}[o]
 }
 
 // Class is the class of a request whose context carries no [Ticket].
 func (o Op) Class() Class {
 	switch o {
-	case OpStat, OpList, OpDelete, OpRename:
+	case OpStat, OpList, OpDelete, OpRename, OpTags:
 		return ClassMetadata
 	case OpOpen:
 		return ClassDemand

@@ -3,6 +3,9 @@ package objstore
 // AsRenamer finds the power to rename in b or in a store it decorates. The one found is the outermost that has it.
 func AsRenamer(b Bucket) (Renamer, bool) { return find[Renamer](b) }
 
+// AsVersionDeleter finds the power to remove under a condition in b or in a store it decorates.
+func AsVersionDeleter(b Bucket) (VersionDeleter, bool) { return find[VersionDeleter](b) }
+
 // AsTagger finds the power to tell tags in b or in a store it decorates.
 func AsTagger(b Bucket) (Tagger, bool) { return find[Tagger](b) }
 

@@ -53,6 +53,7 @@ var advice = map[string]struct {
 	probe.CompleteOnly:   {warned, "large files are checked before they are put in place, and not while"},
 	probe.CopyParts:      {warned, "changing a part of a large file sends all of it, and files above 5 GiB cannot be renamed"},
 	probe.Rename:         {noted, "renaming copies on the store's side"},
+	probe.DeleteOnly:     {noted, "what somebody else writes in the moment before a move removes its source is lost with it"},
 	probe.ListOrder:      {noted, "large directories are listed by what comes, which costs memory"},
 	probe.ListAfterWrite: {warned, "names appear late in other mounts"},
 }

@@ -145,7 +145,23 @@ func moveObject(ctx context.Context, o object, to string) error {
 	case err != nil:
 		return err
 	case now.ETag != o.ETag:
-		return fmt.Errorf("it was copied, and replaced meanwhile: remove %s and run again: %w", to, objstore.ErrChanged)
+		err = objstore.ErrChanged
+	default:
+		err = removeFound(ctx, o)
+	}
+	if errors.Is(err, objstore.ErrChanged) {
+		return fmt.Errorf("it was copied, and replaced meanwhile: remove %s and run again: %w", to, err)
+	}
+	return err
+}
+
+// removeFound removes an object if it is still the one that was found, as far as the store looks at that: one that refuses the condition is asked without, and one that ignores it was
+// asked what is there a moment ago.
+func removeFound(ctx context.Context, o object) error {
+	if deleter, ok := objstore.AsVersionDeleter(o.bucket); ok {
+		if err := deleter.DeleteVersion(ctx, o.version()); !errors.Is(err, objstore.ErrUnsupported) {
+			return err
+		}
 	}
 	return o.bucket.Delete(ctx, o.Key)
 }

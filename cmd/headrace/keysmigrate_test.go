@@ -16,6 +16,12 @@ import (
 // hiding has none of the optional powers of the store below it.
 type hiding struct{ objstore.Bucket }
 
+// removing has one of them.
+type removing struct {
+	hiding
+	objstore.VersionDeleter
+}
+
 func putContent(t *testing.T, b objstore.Bucket, key, content string) object {
 	t.Helper()
 	e, err := b.Put(t.Context(), key, strings.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{})
@@ -62,6 +68,7 @@ func TestMoveObject(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		there     string // under the new key
+		knows     bool   // the store looks at conditions of removals
 		fault     *faultstore.Fault
 		err       error
 		key, atTo string // what is there afterwards
@@ -75,6 +82,9 @@ func TestMoveObject(t *testing.T) {
 		"removed after the copy":    {fault: &faultstore.Fault{Op: objstore.OpStat, Key: "key", Before: remove("key")}, atTo: "content"},
 		"killed before the copy":    {fault: &faultstore.Fault{Op: objstore.OpCopy, Err: objstore.ErrTimeout}, err: objstore.ErrTimeout, key: "content"},
 		"killed before the removal": {fault: &faultstore.Fault{Op: objstore.OpDelete, Err: objstore.ErrTimeout}, err: objstore.ErrTimeout, key: "content", atTo: "content"},
+		"replaced in the end":       {knows: true, fault: &faultstore.Fault{Op: objstore.OpDelete, Before: replace("key", "new")}, err: objstore.ErrChanged, key: "new", atTo: "content"},
+		"removed in the end":        {knows: true, fault: &faultstore.Fault{Op: objstore.OpDelete, Before: remove("key")}, atTo: "content"},
+		"a condition is refused":    {knows: true, fault: &faultstore.Fault{Op: objstore.OpDelete, Times: 1, Err: objstore.ErrUnsupported}, atTo: "content"},
 	} {
 		store = memstore.New("bucket")
 		o := putContent(t, store, "key", "content")
@@ -86,6 +96,9 @@ func TestMoveObject(t *testing.T) {
 			faulty.Add(*c.fault)
 		}
 		o.bucket = hiding{faulty}
+		if c.knows {
+			o.bucket = removing{hiding{faulty}, faulty}
+		}
 		if err := moveObject(t.Context(), o, to); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, should be %v", name, err, c.err)
 		}

@@ -114,6 +114,17 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return s.pass(ctx, objstore.OpDelete, key, nil, func() error { return s.inner.Delete(ctx, key) })
 }
 
+// DeleteVersion passes a removal on; ErrUnsupported when no store below has the power.
+func (s *Store) DeleteVersion(ctx context.Context, v objstore.Version) error {
+	return s.pass(ctx, objstore.OpDelete, v.Key, nil, func() error {
+		deleter, ok := objstore.AsVersionDeleter(s.inner)
+		if !ok {
+			return s.wrap(objstore.ErrUnsupported, objstore.OpDelete, v.Key)
+		}
+		return deleter.DeleteVersion(ctx, v)
+	})
+}
+
 // Rename passes a move on; ErrUnsupported when no store below has the power.
 func (s *Store) Rename(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) error {
 	return s.pass(ctx, objstore.OpRename, key, nil, func() error {

@@ -124,7 +124,7 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 func (b *Bucket) Tags(ctx context.Context, key string) (string, error) {
 	tagger, ok := objstore.AsTagger(b.inner)
 	if !ok {
-		return "", b.fail(objstore.OpStat, key, objstore.ErrUnsupported)
+		return "", b.fail(objstore.OpTags, key, objstore.ErrUnsupported)
 	}
 	tags, err := tagger.Tags(ctx, Encode(key))
 	return tags, about(err, key)
@@ -146,4 +146,6 @@ var (
 	_ objstore.Prestager  = (*Bucket)(nil)
 	_ objstore.Indexed    = (*Bucket)(nil)
 	_ objstore.KeyLimiter = (*Bucket)(nil)
+
+	_ objstore.VersionDeleter = (*Bucket)(nil)
 )

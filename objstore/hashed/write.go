@@ -103,6 +103,19 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return about(err, key)
 }
 
+// DeleteVersion removes an object if it is still the one that is meant.
+func (b *Bucket) DeleteVersion(ctx context.Context, v objstore.Version) error {
+	deleter, ok := objstore.AsVersionDeleter(b.inner)
+	if !ok {
+		return b.fail(objstore.OpDelete, v.Key, objstore.ErrUnsupported)
+	}
+	err := deleter.DeleteVersion(ctx, b.stored(v))
+	if err == nil {
+		b.removed(v.Key)
+	}
+	return about(err, v.Key)
+}
+
 // Rename moves an object by the store's own rename.
 func (b *Bucket) Rename(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) error {
 	renamer, ok := objstore.AsRenamer(b.inner)

@@ -96,6 +96,20 @@ func (s *Store) Rename(ctx context.Context, key string, src objstore.Version, co
 	return nil
 }
 
+// DeleteVersion removes v if it is there, and nothing else.
+func (s *Store) DeleteVersion(ctx context.Context, v objstore.Version) error {
+	if err := s.begin(ctx, objstore.OpDelete, v.Key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.objects[v.Key]; o != nil && o.etag != v.ETag {
+		return s.fail(objstore.OpDelete, v.Key, objstore.ErrChanged)
+	}
+	s.remove(v.Key)
+	return nil
+}
+
 // Delete removes key if it is there.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := s.begin(ctx, objstore.OpDelete, key); err != nil {

@@ -38,6 +38,8 @@ type Quirks struct {
 	NoIfNewCopy       string // the same for Copy
 	NoIfMatchCopy     string
 
+	NoIfMatchDelete string // DeleteVersion removes whatever is there
+
 	NoListUploads  string // ListUploads fails, or leaves uploads out
 	NoUserMetadata string // metadata given to Put is not given back
 	NoTagCount     string // Stat does not say that an object has tags
@@ -98,6 +100,7 @@ func cases() []testCase {
 		{"put if match", testPutIfMatch},
 		{"one of many creators wins", testPutRace},
 		{"delete", testDelete},
+		{"delete of a version", testDeleteVersion},
 		{"multipart", testMultipart},
 		{"multipart of missing or foreign parts", testMultipartInvalid},
 		{"multipart abort", testMultipartAbort},

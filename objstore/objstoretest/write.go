@@ -122,3 +122,26 @@ func testDelete(s *suite) {
 	s.must(s.bucket.Delete(s.Context(), "never"))
 	s.holds("dir/b", []byte("b"))
 }
+
+func testDeleteVersion(s *suite) {
+	old := s.put("key", []byte("one"))
+	present := s.put("key", []byte("two"))
+	deleter, ok := objstore.AsVersionDeleter(s.bucket)
+	if !ok {
+		return // an optional power: callers look, and delete
+	}
+	stale := func() error { return deleter.DeleteVersion(s.Context(), old) }
+	if s.lacks(s.quirks.NoIfMatchDelete, stale) {
+		return
+	}
+	err := stale()
+	if errors.Is(err, objstore.ErrUnsupported) {
+		return
+	}
+	s.fails(err, "key", objstore.ErrChanged)
+	s.holds("key", []byte("two"))
+	s.must(deleter.DeleteVersion(s.Context(), present))
+	_, err = s.bucket.Stat(s.Context(), "key")
+	s.fails(err, "key", objstore.ErrNotExist)
+	s.must(deleter.DeleteVersion(s.Context(), present))
+}

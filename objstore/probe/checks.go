@@ -132,6 +132,24 @@ func (p *prober) rename(ctx context.Context) error {
 	return p.isCopy(ctx, e)
 }
 
+// deleteOnly: what is there stays when another is to be removed.
+func (p *prober) deleteOnly(ctx context.Context) error {
+	deleter, ok := objstore.AsVersionDeleter(p.bucket)
+	if !ok {
+		return objstore.ErrUnsupported
+	}
+	e, err := p.put(ctx, "created", objstore.Condition{})
+	if err != nil {
+		return err
+	}
+	other := objstore.VersionOf(p.bucket, e)
+	other.ETag = "0123456789abcdef0123456789abcdef"
+	if err := refused(deleter.DeleteVersion(ctx, other), objstore.ErrChanged); err != nil {
+		return err
+	}
+	return deleter.DeleteVersion(ctx, objstore.VersionOf(p.bucket, e))
+}
+
 // listed are names whose order tells that of a listing: by bytes, and neither by letters nor level by level.
 var listed = []string{"list/B", "list/a-b", "list/a.b", "list/a/b", "list/b"}
 

@@ -51,6 +51,7 @@ const (
 	CompleteOnly     = "conditional end of a multipart upload"
 	CopyParts        = "UploadPartCopy"
 	Rename           = "RenameObject"
+	DeleteOnly       = "conditional removal"
 	ListOrder        = "listings in the order of bytes"
 	ListAfterWrite   = "listings show what was just written"
 	probedObjectText = "headrace probes what this store can do; this object may be removed\n"
@@ -87,6 +88,7 @@ func Run(ctx context.Context, b objstore.Bucket, now time.Time) (r Result, err e
 		{CompleteOnly, p.completeOnly},
 		{CopyParts, p.copyParts},
 		{Rename, p.rename},
+		{DeleteOnly, p.deleteOnly},
 		{ListOrder, p.listOrder},
 		{ListAfterWrite, p.listAfterWrite},
 	} {

@@ -39,7 +39,7 @@ func TestProbe(t *testing.T) {
 	b := memstore.New("bucket")
 	now := time.Now()
 	r, err := probe.Run(t.Context(), b, now)
-	if err != nil || len(r.Answers) != 8 || !r.At.Equal(now) || !strings.HasPrefix(r.Prefix, probe.Prefix) {
+	if err != nil || len(r.Answers) != 9 || !r.At.Equal(now) || !strings.HasPrefix(r.Prefix, probe.Prefix) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, a := range r.Answers {
@@ -59,6 +59,10 @@ func (c careless) Put(ctx context.Context, key string, body io.ReadSeeker, size 
 	return c.Store.Put(ctx, key, body, size, objstore.Condition{}, attrs)
 }
 
+func (c careless) DeleteVersion(ctx context.Context, v objstore.Version) error {
+	return c.Delete(ctx, v.Key)
+}
+
 func (c careless) Rename(ctx context.Context, key string, _ objstore.Version, _ objstore.Condition) error {
 	_, err := c.Store.Put(ctx, key, strings.NewReader(""), 0, objstore.Condition{}, objstore.Attributes{})
 	return err
@@ -72,7 +76,7 @@ func TestProbeCareless(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, has := range map[string]bool{
-		probe.CreateOnly: false, probe.ReplaceOnly: false, probe.Rename: false, probe.CompleteOnly: true, probe.CopyParts: true, probe.Ranges: true,
+		probe.CreateOnly: false, probe.ReplaceOnly: false, probe.Rename: false, probe.DeleteOnly: false, probe.CompleteOnly: true, probe.CopyParts: true, probe.Ranges: true,
 	} {
 		if r.Has(name) != has {
 			t.Errorf("%s: %v: %+v", name, !has, r)

@@ -2,6 +2,7 @@ package s3front
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -162,7 +163,17 @@ func (q *request) put() {
 }
 
 func (q *request) delete() {
-	if err := q.bucket.Delete(q.r.Context(), q.key); err != nil {
+	remove := q.bucket.Delete
+	if match := q.r.Header.Get("If-Match"); match != "" {
+		remove = func(ctx context.Context, key string) error {
+			deleter, ok := objstore.AsVersionDeleter(q.bucket)
+			if !ok {
+				return objstore.ErrUnsupported
+			}
+			return deleter.DeleteVersion(ctx, q.version(objstore.Entry{Key: key, ETag: unquote(match)}))
+		}
+	}
+	if err := remove(q.r.Context(), q.key); err != nil {
 		q.fail(err)
 		return
 	}

@@ -114,6 +114,12 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return ignoreNotExist(b.client.fail(ctx, b.target("DeleteObject", key), err))
 }
 
+// DeleteVersion removes v, and nothing else, where the store looks at the condition. See [objstore.VersionDeleter].
+func (b *Bucket) DeleteVersion(ctx context.Context, v objstore.Version) error {
+	_, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &v.Key, IfMatch: aws.String(quoteETag(v.ETag))})
+	return ignoreNotExist(b.client.fail(ctx, b.target("DeleteObject", v.Key), err))
+}
+
 // copyError tells a lost source from a lost condition: one status stands for both.
 func (b *Bucket) copyError(ctx context.Context, err error, key string, cond objstore.Condition) error {
 	if isMissing(err) {

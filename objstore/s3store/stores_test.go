@@ -36,6 +36,7 @@ func TestConformanceOnMinio(t *testing.T) {
 		NoFileBesideDirectory: "MinIO does not list what is below a key that exists",
 		NoIfNewCopy:           "MinIO ignores conditions of a copy on its destination",
 		NoIfMatchCopy:         "MinIO ignores conditions of a copy on its destination",
+		NoIfMatchDelete:       "MinIO ignores conditions of removals",
 		NoListUploads:         "MinIO lists the uploads of exact keys only",
 		NoHeader: func(name string) string {
 			return map[string]string{"X-Amz-Website-Redirect-Location": "MinIO has no web sites", "Expires": "MinIO loses it when it copies"}[name]
