@@ -70,11 +70,11 @@ func TestDoctorProbe(t *testing.T) {
 		return can
 	}
 	probed := said(l.run(0, "", append(args, "--probe", "--json")...))
-	if text := strings.Join(probed, "\n"); len(probed) != 9 || !strings.Contains(text, "RenameObject") || !strings.Contains(text, "checksums of what is sent") {
+	if text := strings.Join(probed, "\n"); len(probed) != 10 || !strings.Contains(text, "RenameObject") || !strings.Contains(text, "checksums of what is sent") {
 		t.Errorf("can: %q", probed)
 	}
 	before := len(l.Requests())
-	if again := said(l.run(0, "", append(args, "--json")...)); len(again) != 9 {
+	if again := said(l.run(0, "", append(args, "--json")...)); len(again) != 10 {
 		t.Errorf("remembered: %q", again)
 	}
 	for _, r := range l.Requests()[before:] {
