@@ -25,7 +25,7 @@ func TestDoctor(t *testing.T) {
 	out := l.run(13, "", "doctor", "s3://"+lotaBucket, "--endpoint", "auto", "--cache-dir", filepath.Join(t.TempDir(), "cache"), "--memory", "64MiB")
 	for _, want := range []string{
 		"fuse", "kernel", "requests", "readahead", "open files", "memory", "cache disk", "disk speed", "CoreWeave's node cache, answers in", "clock",
-		"of EnvConfigCredentials, which does not expire", "training can be listed; its region is US-EAST-04A", "the bucket is in the host's name",
+		"of EnvConfigCredentials, which does not expire", "training can be listed; its region is US-EAST-04A", "bucket training is in the host's name",
 		"nobody has found out what this store can do", "s3://training/models/large, 65 MiB, is of one piece: `headrace restripe s3://training/models/large`",
 	} {
 		if !strings.Contains(out, want) {
@@ -130,5 +130,28 @@ func TestDoctorProbeInterrupted(t *testing.T) {
 	}
 	for u, err := range l.Bucket(lotaBucket).ListUploads(t.Context(), "") {
 		t.Errorf("left an upload: %+v, %v", u, err)
+	}
+}
+
+// Each bucket, file and directory that is named is judged, and each store once.
+func TestDoctorOfSeveral(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{Buckets: []cwsim.Bucket{{Name: lotaBucket}, {Name: "second"}, {Name: "third"}}})
+	l.put("small", mib)
+	m := startMount(t, mountSpec{source: "s3://third", endpoint: "http://cwlota.com", flags: []string{"--read-only"}, environment: l.environment})
+	m.names()
+	out := l.run(14, "", "doctor", "--endpoint", "http://cwobject.com", "--memory", "64MiB", "--probe", m.dir, "s3://none", "s3://"+lotaBucket, "s3://second/below", "s3://"+lotaBucket+"/small")
+	for want, times := range map[string]int{
+		"third can be listed": 1, "there is no bucket none": 2, "training can be listed": 1, "second can be listed": 1, "http://cwobject.com answers": 1,
+		"s3://training: of 1": 1, "s3://training/small: of 1": 1, "RenameObject (probed": 1, "nobody has found out": 0,
+	} {
+		if got := strings.Count(out, want); got != times {
+			t.Errorf("says %q %d times, should be %d:\n%s", want, got, times, out)
+		}
+	}
+	for _, r := range l.Requests() {
+		if r.Method == "PUT" && r.Bucket != lotaBucket {
+			t.Errorf("probed where it was not asked to: %+v", r)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/objstore/cwsim"
 )
@@ -170,4 +173,44 @@ func TestWarmLotaVerify(t *testing.T) {
 	if !strings.Contains(out, "asked LOTA for 10 objects") || !strings.Contains(out, "read 10 files, 38 MiB; 0 were in the cache") {
 		t.Errorf("both: %s", out)
 	}
+}
+
+// Ctrl-C ends at once what waits for names of standard input, with what it has done until then.
+func TestStandardInputInterrupted(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	l.put("one", large)
+	for _, args := range [][]string{
+		{"warm", "--lota", "--list", "-"}, {"warm", "--lota", "--verify", "--settle", "1ms", "-"}, {"restripe", "-"}, {"replicate", "--copies", "1", "-"}, {"keys", "encode", "-"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			defer r.Close()
+			cmd := exec.Command(must[string](t)(shared.raced()), args...)
+			cmd.Env, cmd.Stdin = append(os.Environ(), append(l.environment, "HEADRACE_ENDPOINT=http://cwlota.com")...), r
+			run := start(t, cmd)
+			if _, err := io.WriteString(w, "s3://"+lotaBucket+"/one\n"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, patience, "the name to be read", func() bool { return unread(t, r) == 0 })
+			if err := run.cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			run.await(patience)
+			if code := run.cmd.ProcessState.ExitCode(); code != 10 || !strings.Contains(run.stderr.String(), "interrupted") {
+				t.Errorf("exit code %d: %s%s", code, run.stdout.String(), run.stderr.String())
+			}
+		})
+	}
+}
+
+// unread is how many bytes are in a pipe.
+func unread(t *testing.T, pipe *os.File) int {
+	t.Helper()
+	return must[int](t)(unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ))
 }

@@ -43,7 +43,17 @@ func (b *bulk) run(c *cli.Context, work func(ctx context.Context, args []string)
 	b.stdout, b.stderr = c.App.Writer, c.App.ErrWriter
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	return work(ctx, c.Args().Slice())
+	stdin, release, err := untilEnd(ctx, b.stdin)
+	if err != nil {
+		return err
+	}
+	defer release()
+	b.stdin = stdin
+	err = work(ctx, c.Args().Slice())
+	if err == nil {
+		err = new(failures).outcome(ctx) // what stopped in the middle of its names has not done all of it
+	}
+	return err
 }
 
 // bar is a progress bar in bytes.

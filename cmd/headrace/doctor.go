@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,7 +84,7 @@ func doctorCommand() *cli.Command {
 			if err := o.store.resolve(c); err != nil {
 				return err
 			}
-			if o.probe && (!strings.HasPrefix(c.Args().First(), sourceScheme) || c.Args().First() == sourceScheme) {
+			if o.probe && !slices.ContainsFunc(c.Args().Slice(), namesBucket) {
 				return usage("--probe needs to know where it may write: headrace doctor --probe s3://BUCKET")
 			}
 			o.stdout = c.App.Writer
@@ -94,6 +94,9 @@ func doctorCommand() *cli.Command {
 		},
 	}
 }
+
+// namesBucket tells whether an argument is a bucket's by name.
+func namesBucket(arg string) bool { return strings.HasPrefix(arg, sourceScheme) && arg != sourceScheme }
 
 func (o doctorOptions) run(ctx context.Context, args []string) error {
 	worst := fine
@@ -108,7 +111,7 @@ func (o doctorOptions) run(ctx context.Context, args []string) error {
 	if o.cache.dir != "" {
 		tell(judgeDisk(measureDisk(o.cache.dir))...)
 	}
-	if err := o.lookAtStore(ctx, args, tell); err != nil {
+	if err := o.lookAtStores(ctx, args, tell); err != nil {
 		return err
 	}
 	for _, arg := range args {
@@ -137,51 +140,4 @@ func (o doctorOptions) print(f finding) error {
 	}
 	_, err := fmt.Fprintf(o.stdout, "%-8s %-12s %s%s\n", f.Severity, f.Check, f.Found, advice)
 	return err
-}
-
-// lookAtStore looks at the store of what is named first: of its mount, or by the flags.
-func (o doctorOptions) lookAtStore(ctx context.Context, args []string, tell func(...finding)) error {
-	asked, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	store, bucketName, prefix, err := o.target(args)
-	if err != nil {
-		return err
-	}
-	s, err := openStore(asked, store, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tell(finding{"endpoint", mistaken, err.Error(), "check --endpoint and the configuration"})
-		return nil
-	}
-	defer func() { _ = s.close() }() // nothing waits in it
-	facts := lookAtStore(asked, s, bucketName, prefix)
-	tell(judgeStore(facts, time.Now())...)
-	if bucketName == "" {
-		return nil
-	}
-	tell(o.powers(ctx, store, bucketName, facts)...)
-	return nil
-}
-
-// target is the store and bucket of the first argument.
-func (o doctorOptions) target(args []string) (store storeOptions, bucketName, prefix string, err error) {
-	if len(args) == 0 {
-		return o.store, "", "", nil
-	}
-	if rest, ok := strings.CutPrefix(args[0], sourceScheme); ok {
-		bucketName, prefix, _ = strings.Cut(rest, "/")
-		return o.store, bucketName, prefix, nil
-	}
-	path, err := resolvePath(args[0])
-	if err != nil {
-		return o.store, "", "", usage("%v", err)
-	}
-	r, below, err := mountOf(path)
-	if err != nil {
-		return o.store, "", "", err
-	}
-	src, err := parseSource(r.Source)
-	if src.all() {
-		src.bucket, _, _ = strings.Cut(below, "/")
-	}
-	return r.under(o.store), src.bucket, src.prefix, err
 }

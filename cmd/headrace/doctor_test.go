@@ -82,18 +82,20 @@ func TestCapable(t *testing.T) {
 func reachable() storeFacts {
 	return storeFacts{
 		endpoint: s3store.Lota, lota: true, reached: s3store.Reached{Took: time.Millisecond, HasDate: true},
-		credential: s3store.CredentialFacts{KeyID: "AKIAIOSFODNN7EXAMPLE", Source: "EnvConfigCredentials"}, bucket: "b", region: "US-EAST-04A", virtual: true,
+		credential: s3store.CredentialFacts{KeyID: "AKIAIOSFODNN7EXAMPLE", Source: "EnvConfigCredentials"},
 	}
 }
 
+// listable is a bucket with which all is well.
+func listable() bucketFacts { return bucketFacts{name: "b", region: "US-EAST-04A", virtual: true} }
+
 func TestJudgeStore(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, f := range judgeStore(reachable(), now) {
+	for _, f := range append(judgeStore(reachable(), now), judgeBucket(reachable(), listable())...) {
 		if f.Severity != fine || f.Advice != "" || strings.Contains(f.Found, "AKIAIOSFODNN7EXAMPLE") {
 			t.Errorf("a healthy store: %+v", f)
 		}
 	}
-	denied := &objstore.Error{Op: "ListObjectsV2", Status: 403, Code: "AccessDenied", Err: objstore.ErrPermission}
 	for name, c := range map[string]struct {
 		change        func(*storeFacts)
 		check         string
@@ -108,15 +110,32 @@ func TestJudgeStore(t *testing.T) {
 		"expired":         {func(f *storeFacts) { f.credential.Expires = now.Add(-time.Minute) }, "credentials", mistaken, "has expired", "renew"},
 		"expiring":        {func(f *storeFacts) { f.credential.Expires = now.Add(time.Hour) }, "credentials", fine, "until 2026-01-02 04:04:05", ""},
 		"anonymous":       {func(f *storeFacts) { f.credential = s3store.CredentialFacts{} }, "credentials", fine, "not signed", ""},
-		"denied":          {func(f *storeFacts) { f.bucketErr = denied }, "bucket", mistaken, "denies access", ""},
-		"in the path":     {func(f *storeFacts) { f.virtual = false }, "addressing", mistaken, "CoreWeave refuses", "--path-style"},
-		"hashed":          {func(f *storeFacts) { f.hashed = true }, "key layout", warned, "look hashed", "--key-layout hashed"},
 		"no time is told": {func(f *storeFacts) { f.reached.HasDate = false }, "clock", noted, "does not tell", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := reachable()
 			c.change(&f)
 			wantFinding(t, judged(t, judgeStore(f, now), c.check), c.severity, c.found, c.advice)
+		})
+	}
+}
+
+func TestJudgeBucket(t *testing.T) {
+	denied := &objstore.Error{Op: "ListObjectsV2", Status: 403, Code: "AccessDenied", Err: objstore.ErrPermission}
+	for name, c := range map[string]struct {
+		change        func(*bucketFacts)
+		check         string
+		severity      severity
+		found, advice string
+	}{
+		"denied":      {func(f *bucketFacts) { f.err = denied }, "bucket", mistaken, "denies access", ""},
+		"in the path": {func(f *bucketFacts) { f.virtual = false }, "addressing", mistaken, "CoreWeave refuses", "--path-style"},
+		"hashed":      {func(f *bucketFacts) { f.hashed = true }, "key layout", warned, "look hashed", "--key-layout hashed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := listable()
+			c.change(&f)
+			wantFinding(t, judged(t, judgeBucket(reachable(), f), c.check), c.severity, c.found, c.advice)
 		})
 	}
 }

@@ -15,14 +15,11 @@ import (
 	"github.com/headrace/headrace/objstore/probe"
 )
 
-// powers says what the store can do: as it is probed now, or was.
-func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucketName string, facts storeFacts) []finding {
-	if facts.bucketErr != nil || facts.reachErr != nil {
-		return nil
-	}
-	file := probeFile(facts.endpoint)
-	if o.probe {
-		r, err := runProbe(ctx, store, bucketName)
+// powers says what the store can do: as it is probed now, in a bucket that was named for it, or was.
+func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucket examinedBucket, endpoint string) []finding {
+	file := probeFile(endpoint)
+	if o.probe && bucket.mayProbe {
+		r, err := runProbe(ctx, store, bucket.name)
 		if err != nil {
 			return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), "the credentials need to put, list and delete objects named " + probe.Prefix + "..."}}
 		}
@@ -35,9 +32,9 @@ func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucketNam
 	r, err := loadProbe(file)
 	switch {
 	case errors.Is(err, errNoProbe):
-		return []finding{{"store can", noted, "nobody has found out what this store can do", fmt.Sprintf("`headrace doctor --probe s3://%s` writes to objects of its own, and removes them", bucketName)}}
+		return []finding{{"store can", noted, "nobody has found out what this store can do", fmt.Sprintf("`headrace doctor --probe s3://%s` writes to objects of its own, and removes them", bucket.name)}}
 	case err != nil:
-		return []finding{{"store can", noted, fmt.Sprintf("what was found out before cannot be read: %v", err), fmt.Sprintf("`headrace doctor --probe s3://%s`", bucketName)}}
+		return []finding{{"store can", noted, fmt.Sprintf("what was found out before cannot be read: %v", err), fmt.Sprintf("`headrace doctor --probe s3://%s`", bucket.name)}}
 	}
 	return judgePowers(r)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/objstore/s3store"
 )
 
-// storeFacts are what matters of a store and of one bucket in it.
+// storeFacts are what matters of a store.
 type storeFacts struct {
 	endpoint      string
 	lota          bool
@@ -21,32 +21,37 @@ type storeFacts struct {
 	reachErr      error
 	credential    s3store.CredentialFacts
 	credentialErr error
-
-	bucket    string // "" for none
-	bucketErr error
-	region    string
-	virtual   bool
-	hashed    bool // its keys look so
-	layout    layoutOptions
 }
 
-// lookAtStore gathers them, of the bucket that is named, if any.
-func lookAtStore(ctx context.Context, s *stack, bucketName, prefix string) (f storeFacts) {
-	f.bucket, f.layout = bucketName, s.layout.options
+// bucketFacts are what matters of a bucket.
+type bucketFacts struct {
+	name    string
+	err     error // it cannot be used
+	region  string
+	virtual bool
+	hashed  bool // its keys look so
+	layout  layoutOptions
+}
+
+// lookAtStore gathers what matters of a store.
+func lookAtStore(ctx context.Context, s *stack) (f storeFacts) {
 	f.endpoint, _ = s.client.Using()
 	f.lota = s.client.UsesLota()
 	f.reached, f.reachErr = s.client.Reach(ctx)
 	f.credential, f.credentialErr = s.client.Credential(ctx)
-	if bucketName == "" || f.reachErr != nil {
-		return f
-	}
-	b, err := s.client.BucketBelow(ctx, bucketName, s.layout.allowed(prefix))
-	if f.bucketErr = err; err != nil {
+	return f
+}
+
+// lookAtBucket gathers what matters of a bucket, of which only what is below prefix need be allowed.
+func lookAtBucket(ctx context.Context, s *stack, name, prefix string) (f bucketFacts) {
+	f.name, f.layout = name, s.layout.options
+	b, err := s.client.BucketBelow(ctx, name, s.layout.allowed(prefix))
+	if f.err = err; err != nil {
 		return f
 	}
 	f.region, f.virtual = b.Region(), b.VirtualHosted()
 	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: s.layout.allowed(prefix), PageSize: 3}) {
-		f.bucketErr = err
+		f.err = err
 		f.hashed = hashed.LooksHashed(page.Entries)
 		break
 	}
@@ -59,17 +64,18 @@ func judgeStore(f storeFacts, now time.Time) []finding {
 	if f.reachErr == nil {
 		all = append(all, judgeClock(f))
 	}
-	all = append(all, judgeCredential(f, now))
-	if f.bucket == "" || f.reachErr != nil {
-		return all
+	return append(all, judgeCredential(f, now))
+}
+
+// judgeBucket says what is to be thought of a bucket.
+func judgeBucket(s storeFacts, f bucketFacts) []finding {
+	if f.err != nil {
+		explained := explainStore(f.err, f.name, storeOptions{endpoint: s.endpoint})
+		return []finding{{"bucket", mistaken, explained.Error(), ""}}
 	}
-	if f.bucketErr != nil {
-		explained := explainStore(f.bucketErr, f.bucket, storeOptions{endpoint: f.endpoint})
-		return append(all, finding{"bucket", mistaken, explained.Error(), ""})
-	}
-	all = append(all, finding{"bucket", fine, fmt.Sprintf("%s can be listed; its region is %s", f.bucket, f.region), ""}, judgeAddressing(f))
+	all := []finding{{"bucket", fine, fmt.Sprintf("%s can be listed; its region is %s", f.name, f.region), ""}, judgeAddressing(s, f)}
 	if f.hashed && !f.layout.hashed() {
-		all = append(all, finding{"key layout", warned, "the keys of the bucket look hashed", "mount it with --key-layout hashed"})
+		all = append(all, finding{"key layout", warned, fmt.Sprintf("the keys of bucket %s look hashed", f.name), "mount it with --key-layout hashed"})
 	}
 	return all
 }
@@ -133,14 +139,14 @@ func shortened(id string) string {
 	return id[:4] + "..." + id[len(id)-4:]
 }
 
-func judgeAddressing(f storeFacts) finding {
+func judgeAddressing(s storeFacts, f bucketFacts) finding {
 	if f.virtual {
-		return finding{"addressing", fine, "the bucket is in the host's name", ""}
+		return finding{"addressing", fine, fmt.Sprintf("bucket %s is in the host's name", f.name), ""}
 	}
-	if u, err := url.Parse(f.endpoint); err == nil && (strings.HasSuffix(u.Hostname(), "cwobject.com") || strings.HasSuffix(u.Hostname(), "cwlota.com")) {
-		return finding{"addressing", mistaken, "the bucket is in the path, which CoreWeave refuses", "leave --path-style out, and addressing_style of the profile"}
+	if u, err := url.Parse(s.endpoint); err == nil && (strings.HasSuffix(u.Hostname(), "cwobject.com") || strings.HasSuffix(u.Hostname(), "cwlota.com")) {
+		return finding{"addressing", mistaken, fmt.Sprintf("bucket %s is in the path, which CoreWeave refuses", f.name), "leave --path-style out, and addressing_style of the profile"}
 	}
-	return finding{"addressing", fine, "the bucket is in the path", ""}
+	return finding{"addressing", fine, fmt.Sprintf("bucket %s is in the path", f.name), ""}
 }
 
 // errNoProbe says that nobody has probed yet.

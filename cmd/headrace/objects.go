@@ -183,12 +183,13 @@ func (s *stores) each(ctx context.Context, args []string, stdin io.Reader, failu
 
 func (s *stores) eachBelow(ctx context.Context, arg string, failures *failures, each func(object) error) error {
 	err := s.find(ctx, arg, each)
+	if ctx.Err() != nil {
+		return nil // which is told at the end
+	}
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	if ctx.Err() == nil {
-		failures.add(err)
-	}
+	failures.add(err)
 	return nil
 }
 

@@ -85,6 +85,12 @@ func warmCommand() *cli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			stdin, release, err := untilEnd(ctx, o.stdin)
+			if err != nil {
+				return err
+			}
+			defer release()
+			o.stdin = stdin
 			return o.run(ctx)
 		},
 	}

@@ -93,7 +93,7 @@ func (o warmOptions) plan(ctx context.Context, result *warmResult, failures *fai
 			return usage("%s: a mount's cache is filled by reading its files: name one, or use --lota", arg)
 		}
 		walk(ctx, arg, failures, add)
-		return nil
+		return nil // also when it was told to end: the names of standard input are at their end then
 	})
 	return todo, err
 }
