@@ -16,9 +16,9 @@ import (
 
 // A sweep of the simulated store finds where it is best, and leaves nothing in the bucket.
 func TestSweep(t *testing.T) {
-	l := newLota(t, cwsim.Options{Model: cwsim.Measured(64 << 20)})
+	l := newLota(t, cwsim.Options{Model: cwsim.Measured(12 << 20)})
 	out := l.run(0, "", "bench", "sweep", "s3://"+lotaBucket, "--endpoint=http://cwlota.com",
-		"--operation=get", "--size=256KiB", "--concurrency=8,64,150", "--duration=2s", "--json")
+		"--operation=get", "--size=256KiB", "--concurrency=8,64,150", "--duration=4s", "--json")
 	var report struct {
 		Curves []struct {
 			Steps []struct {
