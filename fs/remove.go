@@ -52,7 +52,7 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return err
 	}
 	f.forgetName(n)
-	if f.detach(n) { // what was being stored meanwhile may have come to be
+	if f.detach(ctx, n) { // what was being stored meanwhile may have come to be
 		return b.Delete(ctx, key)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 }
 
 // detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key.
-func (f *fileSystem) detach(n *node) (appeared bool) {
+func (f *fileSystem) detach(ctx context.Context, n *node) (appeared bool) {
 	var u *upload.File
 	f.locks.move(n, func() {
 		n.mu.Lock()
@@ -109,7 +109,7 @@ func (f *fileSystem) detach(n *node) (appeared bool) {
 	})
 	f.nodes.retire(n)
 	if u != nil {
-		appeared = u.Discard()
+		appeared = u.Discard(ctx)
 		f.settle(n)
 	}
 	return appeared

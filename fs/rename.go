@@ -133,7 +133,7 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
 	if err != nil {
 		return err
 	}
-	f.renameNode(m)
+	f.renameNode(ctx, m)
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (f *fileSystem) clear(ctx context.Context, m move) (v objstore.Version, res
 		f.publishLast(n, nil)
 		f.closeNode(n)
 	}
-	appeared := u != nil && u.Withdraw() // else it would be stored under the name, after this
+	appeared := u != nil && u.Withdraw(ctx) // else it would be stored under the name, after this
 	v = n.replaces()
 	if appeared {
 		switch e, err := n.volume.bucket.Stat(ctx, m.key); {
@@ -235,7 +235,7 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 	if err := f.publishBy(ctx, n, u.Store); isLost(err) {
 		return true, err
 	} else if err != nil {
-		u.Withdraw() // who asked may have been killed: it must not be stored under the new key after this
+		u.Withdraw(ctx) // who asked may have been killed: it must not be stored under the new key after this
 		back, failure := u.Retarget(context.WithoutCancel(ctx), upload.Target{Bucket: n.volume.bucket, Key: old.Key, Replaces: old})
 		u.Restore()
 		if back || failure != nil {
@@ -246,11 +246,11 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 }
 
 // renameNode has the node go by its new name, once the store does.
-func (f *fileSystem) renameNode(m move) {
+func (f *fileSystem) renameNode(ctx context.Context, m move) {
 	n, tree := m.node, m.node.volume.tree
 	oldDir, oldName := n.parent().key(), n.name()
 	if m.replaced != nil {
-		f.detach(m.replaced)
+		f.detach(ctx, m.replaced)
 	}
 	f.locks.move(n, func() { f.nodes.move(n, m.to, m.name, m.key) })
 	n.mu.Lock()

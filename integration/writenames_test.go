@@ -2,8 +2,10 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -142,6 +144,25 @@ func TestRemoveUnstored(t *testing.T) {
 		t.Errorf("%d PUTs were made", puts)
 	}
 	b.wantNothing("file")
+}
+
+// A file that is removed while --write-back stores it does not come to be afterwards, and its directory can be removed.
+func TestRemoveWhileStored(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	m := mountBucket(t, b, "--write-back")
+	const rounds = 60 // each has the removal come at another moment
+	for i := range rounds {
+		dir := m.path(fmt.Sprint("temporary-", i))
+		file := filepath.Join(dir, "file")
+		for _, err := range []error{os.Mkdir(dir, 0o755), os.WriteFile(file, []byte("content"), 0o644), os.Remove(file), os.Remove(dir)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.stop()
+	checkNames(t, mountBucket(t, b).names())
 }
 
 // A file may be closed while it is being unlinked, and its content fetched for who had it open: nobody is left to read it, and the name is gone.

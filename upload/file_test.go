@@ -330,7 +330,7 @@ func TestDiscard(t *testing.T) {
 	if err := r.store.Delete(context.Background(), "key"); err != nil {
 		t.Fatal(err)
 	}
-	if f.Discard() {
+	if f.Discard(t.Context()) {
 		t.Error("something was being stored")
 	}
 	got := make([]byte, len(content))
@@ -402,7 +402,7 @@ func TestWithdraw(t *testing.T) {
 		r.write(f, []byte("text"), 0)
 		r.publish(f)
 		f.Close()
-		if !f.Withdraw() {
+		if !f.Withdraw(t.Context()) {
 			t.Error("nothing was under way")
 		}
 		r.bucket.Clear()

@@ -68,7 +68,7 @@ func (u *Uploads) Abort(ctx context.Context, buckets Buckets, id string) error {
 		if !f.forgotten() {
 			return ErrBeingWritten
 		}
-		f.Discard()
+		f.Discard(ctx)
 		return nil
 	}
 	r, data, err := u.cfg.Journal.Look(id)

@@ -193,9 +193,19 @@ func (f *File) send(ctx context.Context, m *multipart, staging *journal.Upload, 
 type watched struct {
 	*io.SectionReader
 	seen func(int64)
+	last func() error // asked before the last bytes are given away; may be nil
 }
 
 func (w *watched) Read(p []byte) (n int, err error) {
+	if w.last != nil {
+		at, err := w.Seek(0, io.SeekCurrent)
+		if err == nil && at+int64(len(p)) >= w.Size() {
+			err = w.last()
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 	n, err = w.SectionReader.Read(p)
 	if w.seen != nil && n > 0 {
 		w.seen(int64(n))

@@ -22,6 +22,38 @@ type publication struct {
 
 	entry objstore.Entry
 	err   error
+
+	mu        sync.Mutex // guards what is below
+	committed bool       // the store may make the object appear, whatever becomes of the request
+	broken    bool       // it was broken off before that
+}
+
+// commit is called before the store gets the last of what makes the object appear; context.Canceled when that must not be any more.
+func (p *publication) commit() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken {
+		return context.Canceled
+	}
+	p.committed = true
+	return nil
+}
+
+// breakOff ends the publication if that can be done so that the object does not appear. A store that has all of a request may carry it out after the connection is
+// gone, and after whatever is asked next: then only its answer tells how it ended, and that is waited for, for as long as ctx lets.
+func (p *publication) breakOff(ctx context.Context) {
+	p.mu.Lock()
+	p.broken = !p.committed
+	committed := p.committed
+	p.mu.Unlock()
+	if committed {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+		}
+	}
+	p.cancel()
+	<-p.done
 }
 
 func (p *publication) acknowledge() { p.ack.Do(func() { close(p.acked) }) }

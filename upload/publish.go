@@ -64,7 +64,12 @@ func (f *File) putWhole(ctx context.Context, p *publication, staging *journal.Up
 		return e, err
 	}
 	err = f.conditionally(ctx, t, func(cond objstore.Condition) (err error) {
-		body := &watched{SectionReader: io.NewSectionReader(staging.Data(), 0, size), seen: p.seen}
+		body := &watched{SectionReader: io.NewSectionReader(staging.Data(), 0, size), seen: p.seen, last: p.commit}
+		if size == 0 { // nothing of it will be read
+			if err := p.commit(); err != nil {
+				return err
+			}
+		}
 		e, err = t.Bucket.Put(ctx, t.Key, body, size, cond, attrs)
 		return err
 	})
@@ -85,6 +90,9 @@ func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Up
 	}
 	if err == nil {
 		err = f.conditionally(ctx, t, func(cond objstore.Condition) (err error) {
+			if err := p.commit(); err != nil {
+				return err
+			}
 			e, err = t.Bucket.CompleteUpload(ctx, m.key, m.id, inOrder(parts), cond)
 			return err
 		})

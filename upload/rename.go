@@ -73,10 +73,10 @@ func (f *File) Moved(v objstore.Version) {
 	f.logFailure("log", ignoreClosed(f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})))
 }
 
-// Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. It waits for a publication under way to end;
-// appeared tells whether there was one, so that the object may have come to be. What was written is read until then, and who publishes it waits for what becomes of it.
+// Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. A publication under way is broken off, or waited for where the store has
+// all of it, as long as ctx lets; appeared tells whether there was one, so that the object may have come to be. What was written is read until then, and who publishes it waits for what becomes of it.
 // A crash before Discard undoes it.
-func (f *File) Withdraw() (appeared bool) {
+func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	f.mu.Lock()
 	f.discarded = true
 	if f.withdrawn == nil {
@@ -86,8 +86,7 @@ func (f *File) Withdraw() (appeared bool) {
 	p := f.publication
 	f.mu.Unlock()
 	if p != nil {
-		p.cancel()
-		<-p.done
+		p.breakOff(ctx)
 	}
 	return p != nil
 }
@@ -114,8 +113,8 @@ func (f *File) decide() {
 
 // Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end, as Withdraw does. What is local can be
 // read until Close.
-func (f *File) Discard() (appeared bool) {
-	appeared = f.Withdraw()
+func (f *File) Discard(ctx context.Context) (appeared bool) {
+	appeared = f.Withdraw(ctx)
 	f.mu.Lock()
 	f.decide()
 	f.abort()
