@@ -3,8 +3,10 @@ package integration
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
@@ -53,5 +55,36 @@ func TestRestripe(t *testing.T) {
 	}
 	if got := l.run(10, "", "restripe", "s3://training/none", "--endpoint", "http://cwlota.com"); !strings.Contains(got, "s3://training/none") {
 		t.Errorf("what is not there: %s", got)
+	}
+}
+
+// What a kill leaves of a copy in parts is given up by the next run, on the same machine, and nobody else's upload.
+func TestRestripeKilled(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{RequestCost: 50 * time.Millisecond})
+	store := l.Bucket(lotaBucket)
+	l.put("models/large", 130*mib)
+	others := must[string](t)(store.CreateUpload(t.Context(), "models/large", objstore.Attributes{}))
+	for _, args := range [][]string{{"restripe", "s3://training/models/large"}, {"replicate", "--copies", "1", "s3://training/models/large"}} {
+		args = append(args, "--endpoint", "http://cwlota.com")
+		before := len(l.Requests())
+		cmd := exec.Command(must[string](t)(shared.raced()), args...)
+		cmd.Env = append(os.Environ(), l.environment...)
+		run := start(t, cmd)
+		copies := func(r cwsim.Request) bool { return r.Method == "PUT" && strings.Contains(r.Query, "partNumber") }
+		eventually(t, patience, "parts to be copied", func() bool { return len(l.keys(before, copies)) > 0 })
+		_ = run.cmd.Process.Kill()
+		run.await(patience)
+		if got := l.run(0, "", args...); !strings.Contains(got, "gave up 1 multipart uploads") {
+			t.Errorf("%q again: %s", args[0], got)
+		}
+		for u, err := range store.ListUploads(t.Context(), "") {
+			if err != nil || u.ID != others {
+				t.Errorf("%q has left %+v, %v", args[0], u, err)
+			}
+		}
+	}
+	if _, err := store.UploadPart(t.Context(), "models/large", others, 1, strings.NewReader("x"), 1); err != nil {
+		t.Errorf("somebody else's upload: %v", err)
 	}
 }

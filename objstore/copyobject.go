@@ -32,22 +32,18 @@ func CopyRanges(size, part int64) []Range {
 	return ranges
 }
 
-// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails; a process that
-// is killed leaves its upload in the store.
+// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails; of a process that
+// is killed the plan's log tells what it has left in the store.
 func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []Range, p CopyPlan) (e Entry, err error) {
-	attrs := p.Attributes
-	attrs.Copies = true
-	id, err := createUpload(ctx, b, key, attrs)
+	id, number, err := p.begin(ctx, b, key)
 	if err != nil {
 		return e, err
 	}
 	defer func() {
 		if err != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortDeadline)
-			defer cancel()
-			if aborted := b.AbortUpload(ctx, key, id); aborted != nil {
-				err = errors.Join(err, fmt.Errorf("its upload %s is left in the store: %w", id, aborted))
-			}
+			err = errors.Join(err, p.giveUp(ctx, b, key, id, number))
+		} else {
+			p.log().Ended(number)
 		}
 	}()
 	parts := make([]Part, len(ranges))
@@ -67,6 +63,43 @@ func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []
 	return b.CompleteUpload(ctx, key, id, parts, p.Condition)
 }
 
+// begin creates the upload, and has the log know of it.
+func (p CopyPlan) begin(ctx context.Context, b Bucket, key string) (id string, number int, err error) {
+	attrs := p.Attributes
+	attrs.Copies = true
+	if number, err = p.log().Intend(b, key); err != nil {
+		return "", 0, err
+	}
+	if id, err = createUpload(ctx, b, key, attrs); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) || !mayHaveHappened(err) {
+			p.log().Ended(number)
+		}
+		return "", 0, err
+	}
+	if err = p.log().Created(number, id); err != nil {
+		return "", 0, errors.Join(err, p.giveUp(ctx, b, key, id, number))
+	}
+	return id, number, nil
+}
+
+// giveUp aborts an upload, whoever has told the caller to end.
+func (p CopyPlan) giveUp(ctx context.Context, b Bucket, key, id string, number int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortDeadline)
+	defer cancel()
+	if err := b.AbortUpload(ctx, key, id); err != nil {
+		return fmt.Errorf("its upload %s is left in the store: %w", id, err)
+	}
+	p.log().Ended(number)
+	return nil
+}
+
+func (p CopyPlan) log() UploadLog {
+	if p.Log == nil {
+		return unlogged{}
+	}
+	return p.Log
+}
+
 // createUpload goes on for a moment when ctx ends: an upload whose id nobody knows could not be given up.
 func createUpload(ctx context.Context, b Bucket, key string, attrs Attributes) (id string, err error) {
 	if err := ctx.Err(); err != nil {
@@ -84,32 +117,33 @@ func createUpload(ctx context.Context, b Bucket, key string, attrs Attributes) (
 	return b.CreateUpload(creating, key, attrs)
 }
 
-// CopyPlan says what goes along with a copy in parts.
+// CopyPlan says how a copy is made in parts.
 type CopyPlan struct {
-	Attributes Attributes
+	Attributes Attributes // of the copy
 	Condition  Condition
 	Progress   func(bytes int64) // called from several goroutines; nil for nobody
+	Log        UploadLog         // nil for none
 }
 
-// CopyObject copies a version to a key, with what goes along with it, by as many requests as its size takes. Markers of directories are made anew: stores that
+// CopyObject copies a version to a key, with what goes along with it in place of the plan's attributes, by as many requests as its size takes. Markers of directories are made anew: stores that
 // keep objects in folders do not copy them.
-func CopyObject(ctx context.Context, b Bucket, key string, src Version, cond Condition) (Entry, error) {
+func CopyObject(ctx context.Context, b Bucket, key string, src Version, p CopyPlan) (Entry, error) {
 	isMarker := src.Size == 0 && strings.HasSuffix(src.Key, "/")
 	if !isMarker && src.Size <= MaxCopy {
-		return b.Copy(ctx, key, src, cond)
+		return b.Copy(ctx, key, src, p.Condition)
 	}
 	e, err := b.Stat(ctx, src.Key)
 	if err != nil {
 		return Entry{}, err
 	}
-	attrs, err := AllAttributesOf(ctx, b, e)
+	p.Attributes, err = AllAttributesOf(ctx, b, e)
 	switch {
 	case err != nil:
 		return Entry{}, err
 	case isMarker:
-		return b.Put(ctx, key, strings.NewReader(""), 0, cond, attrs)
+		return b.Put(ctx, key, strings.NewReader(""), 0, p.Condition, p.Attributes)
 	}
-	return CopyParts(ctx, b, key, src, CopyRanges(src.Size, 1<<30), CopyPlan{Attributes: attrs, Condition: cond})
+	return CopyParts(ctx, b, key, src, CopyRanges(src.Size, 1<<30), p)
 }
 
 // SameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal contents have different

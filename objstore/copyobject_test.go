@@ -98,14 +98,14 @@ func TestCopyObject(t *testing.T) {
 	b := memstore.New("bucket")
 	for _, key := range []string{"dir/", "file"} {
 		src := stored(t, b, key, strings.TrimSuffix(key, "dir/"), objstore.Attributes{Metadata: map[string]string{"a": "b"}})
-		e, err := objstore.CopyObject(t.Context(), b, "to/"+key, src, objstore.Condition{IfNew: true})
+		e, err := objstore.CopyObject(t.Context(), b, "to/"+key, src, objstore.CopyPlan{Condition: objstore.Condition{IfNew: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if e, err = b.Stat(t.Context(), "to/"+key); err != nil || e.Metadata["a"] != "b" || e.Size != src.Size {
 			t.Errorf("%s: %+v, %v", key, e, err)
 		}
-		if _, err := objstore.CopyObject(t.Context(), b, "to/"+key, src, objstore.Condition{IfNew: true}); !errors.Is(err, objstore.ErrExists) {
+		if _, err := objstore.CopyObject(t.Context(), b, "to/"+key, src, objstore.CopyPlan{Condition: objstore.Condition{IfNew: true}}); !errors.Is(err, objstore.ErrExists) {
 			t.Errorf("%s again: %v", key, err)
 		}
 	}

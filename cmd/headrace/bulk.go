@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
@@ -17,6 +19,7 @@ import (
 type bulk struct {
 	dryRun bool
 	store  storeOptions
+	log    *copyLog // of what is being copied in parts
 
 	stdin  io.Reader
 	stdout io.Writer
@@ -48,12 +51,32 @@ func (b *bulk) run(c *cli.Context, work func(ctx context.Context, args []string)
 		return err
 	}
 	defer release()
-	b.stdin = stdin
+	b.stdin, b.log = stdin, newCopyLog(time.Now)
 	err = work(ctx, c.Args().Slice())
+	if closed := b.log.close(); err == nil {
+		err = closed
+	}
 	if err == nil {
 		err = new(failures).outcome(ctx) // what stopped in the middle of its names has not done all of it
 	}
 	return err
+}
+
+// tidy gives up the uploads that runs which were killed have left in the buckets that are open. In a dry run it does not.
+func (b *bulk) tidy(ctx context.Context, stores *stores, failures *failures) {
+	if b.dryRun {
+		return
+	}
+	given, err := b.log.giveUpLeft(ctx, stores.buckets(), func(u leftUpload) {
+		fmt.Fprintf(b.stderr, "an upload of s3://%s/%s was about to begin at %s by a run that was killed, and cannot be told from others: see `aws s3api list-multipart-uploads`\n",
+			u.Bucket, u.Key, u.At.Local().Format(time.DateTime))
+	})
+	if given > 0 {
+		fmt.Fprintf(b.stderr, "gave up %d multipart uploads that a run which was killed had left\n", given)
+	}
+	if ctx.Err() == nil {
+		failures.add(err)
+	}
 }
 
 // bar is a progress bar in bytes.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/memstore"
 	"github.com/headrace/headrace/objstore/probe"
 	"github.com/headrace/headrace/objstore/s3store"
 )
@@ -130,6 +131,7 @@ func TestJudgeBucket(t *testing.T) {
 	}{
 		"denied":      {func(f *bucketFacts) { f.err = denied }, "bucket", mistaken, "denies access", ""},
 		"in the path": {func(f *bucketFacts) { f.virtual = false }, "addressing", mistaken, "CoreWeave refuses", "--path-style"},
+		"uploads":     {func(f *bucketFacts) { f.uploads, f.oldest = 3, time.Now() }, "uploads", noted, "3 multipart uploads in bucket b", "list-multipart-uploads"},
 		"hashed":      {func(f *bucketFacts) { f.hashed = true }, "key layout", warned, "look hashed", "--key-layout hashed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,5 +181,22 @@ func TestJudgeDisk(t *testing.T) {
 	}
 	if f := measureDisk(t.TempDir() + "/not/there"); f.err != nil || f.written <= 0 || f.read <= 0 || f.free <= 0 {
 		t.Errorf("this disk: %+v", f)
+	}
+}
+
+// Uploads that are under way for long are counted, and those of today are not.
+func TestForgotten(t *testing.T) {
+	store := memstore.New("bucket")
+	for _, key := range []string{"a/1", "a/2", "b"} {
+		if _, err := store.CreateUpload(t.Context(), key, objstore.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	if n, _ := forgotten(t.Context(), store, "", now); n != 0 {
+		t.Errorf("%d of today", n)
+	}
+	if n, oldest := forgotten(t.Context(), store, "a/", now.Add(2*uploadAge)); n != 2 || oldest.IsZero() {
+		t.Errorf("%d, the oldest since %v", n, oldest)
 	}
 }

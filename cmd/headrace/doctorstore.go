@@ -31,7 +31,17 @@ type bucketFacts struct {
 	virtual bool
 	hashed  bool // its keys look so
 	layout  layoutOptions
+
+	uploads int       // multipart uploads that are under way for longer than uploadAge
+	oldest  time.Time // of them
 }
+
+const (
+	// uploadAge is how long an upload may be under way before somebody seems to have forgotten it.
+	uploadAge = 24 * time.Hour
+	// doctorUploads is how many uploads are looked at, at most: a request's worth.
+	doctorUploads = 1000
+)
 
 // lookAtStore gathers what matters of a store.
 func lookAtStore(ctx context.Context, s *stack) (f storeFacts) {
@@ -55,7 +65,25 @@ func lookAtBucket(ctx context.Context, s *stack, name, prefix string) (f bucketF
 		f.hashed = hashed.LooksHashed(page.Entries)
 		break
 	}
+	f.uploads, f.oldest = forgotten(ctx, b, prefix, time.Now())
 	return f
+}
+
+// forgotten counts old uploads. Where they cannot be listed there are none to be told of.
+func forgotten(ctx context.Context, b objstore.Bucket, prefix string, now time.Time) (n int, oldest time.Time) {
+	seen := 0
+	for u, err := range b.ListUploads(ctx, prefix) {
+		if seen++; err != nil || seen > doctorUploads {
+			break
+		}
+		if now.Sub(u.Initiated) <= uploadAge {
+			continue
+		}
+		if n++; n == 1 || u.Initiated.Before(oldest) {
+			oldest = u.Initiated
+		}
+	}
+	return n, oldest
 }
 
 // judgeStore says what is to be thought of a store.
@@ -76,6 +104,12 @@ func judgeBucket(s storeFacts, f bucketFacts) []finding {
 	all := []finding{{"bucket", fine, fmt.Sprintf("%s can be listed; its region is %s", f.name, f.region), ""}, judgeAddressing(s, f)}
 	if f.hashed && !f.layout.hashed() {
 		all = append(all, finding{"key layout", warned, fmt.Sprintf("the keys of bucket %s look hashed", f.name), "mount it with --key-layout hashed"})
+	}
+	if f.uploads > 0 {
+		all = append(all, finding{
+			"uploads", noted, fmt.Sprintf("%d multipart uploads in bucket %s are under way for more than a day, the oldest since %s", f.uploads, f.name, f.oldest.Local().Format(time.DateTime)),
+			"they never expire: run again what was killed, and see `aws s3api list-multipart-uploads` and `abort-multipart-upload`",
+		})
 	}
 	return all
 }

@@ -35,6 +35,7 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 		return err
 	}
 	m := &migration{options: o}
+	o.tidy(ctx, stores, &m.failures)
 	bar := newBar(o.stderr, 1, progressbar.OptionShowIts())
 	var found int64
 	var g errgroup.Group
@@ -110,7 +111,7 @@ func (m *migration) take(ctx context.Context, o object) {
 	to := hashed.Encode(o.Key)
 	if m.options.dryRun {
 		fmt.Fprintf(m.options.stdout, "%s -> %s\n", o.Key, to)
-	} else if err := moveObject(ctx, o, to); err != nil {
+	} else if err := moveObject(ctx, o, to, m.options.log); err != nil {
 		if ctx.Err() == nil {
 			m.failures.add(fmt.Errorf("%s: %w", o.name(), err))
 		}
@@ -121,7 +122,7 @@ func (m *migration) take(ctx context.Context, o object) {
 }
 
 // moveObject moves an object to a key where nothing is, or a copy of it that an earlier run has made. What it removes in the end it has seen under both keys, the same as it was found.
-func moveObject(ctx context.Context, o object, to string) error {
+func moveObject(ctx context.Context, o object, to string, log objstore.UploadLog) error {
 	if renamer, ok := objstore.AsRenamer(o.bucket); ok {
 		err := renamer.Rename(ctx, to, o.version(), objstore.Condition{IfNew: true})
 		if !errors.Is(err, objstore.ErrUnsupported) && !errors.Is(err, objstore.ErrExists) {
@@ -133,7 +134,7 @@ func moveObject(ctx context.Context, o object, to string) error {
 	case err == nil:
 		err = isCopy(ctx, o, to)
 	case errors.Is(err, objstore.ErrNotExist):
-		err = copyObject(ctx, o, to)
+		err = copyObject(ctx, o, to, log)
 	}
 	if err != nil {
 		return err
@@ -167,10 +168,12 @@ func removeFound(ctx context.Context, o object) error {
 }
 
 // copyObject copies an object to a key where nothing is, and makes sure that the copy is there.
-func copyObject(ctx context.Context, o object, to string) error {
-	made, err := objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{IfNew: true})
+func copyObject(ctx context.Context, o object, to string, log objstore.UploadLog) error {
+	plan := objstore.CopyPlan{Condition: objstore.Condition{IfNew: true}, Log: log}
+	made, err := objstore.CopyObject(ctx, o.bucket, to, o.version(), plan)
 	if errors.Is(err, objstore.ErrUnsupported) {
-		made, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), objstore.Condition{})
+		plan.Condition = objstore.Condition{}
+		made, err = objstore.CopyObject(ctx, o.bucket, to, o.version(), plan)
 	}
 	if err != nil {
 		return err

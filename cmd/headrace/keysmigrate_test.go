@@ -99,7 +99,7 @@ func TestMoveObject(t *testing.T) {
 		if c.knows {
 			o.bucket = removing{hiding{faulty}, faulty}
 		}
-		if err := moveObject(t.Context(), o, to); !errors.Is(err, c.err) {
+		if err := moveObject(t.Context(), o, to, nil); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, should be %v", name, err, c.err)
 		}
 		if key, atTo := contentOf(t, store, "key"), contentOf(t, store, to); key != c.key || atTo != c.atTo {
@@ -114,7 +114,7 @@ func TestMoveObjectLostCopy(t *testing.T) {
 	o := putContent(t, store, "key", "content")
 	to := hashed.Encode("key")
 	o.bucket = hiding{losing{store}}
-	if err := moveObject(t.Context(), o, to); !errors.Is(err, objstore.ErrNotExist) {
+	if err := moveObject(t.Context(), o, to, nil); !errors.Is(err, objstore.ErrNotExist) {
 		t.Errorf("a copy that is not there: %v", err)
 	}
 	if got := contentOf(t, store, "key"); got != "content" {
@@ -140,7 +140,7 @@ func TestRestripeReplaced(t *testing.T) {
 			return nil
 		}})
 		o.bucket = faulty
-		if err := restripe(t.Context(), o, func(int64) {}); !errors.Is(err, objstore.ErrChanged) {
+		if err := restripe(t.Context(), o, objstore.CopyPlan{}); !errors.Is(err, objstore.ErrChanged) {
 			t.Errorf("replaced before %v: %v", op, err)
 		}
 		if got := contentOf(t, store, "key"); got != "new" {

@@ -55,6 +55,14 @@ func (s *stores) close() {
 	}
 }
 
+// buckets are those that are open.
+func (s *stores) buckets() (all []objstore.Bucket) {
+	for _, r := range s.open {
+		all = append(all, r.opened.all()...)
+	}
+	return all
+}
+
 // bucket opens a bucket of the store that r reaches; prefix is what has to be allowed to be listed.
 func (s *stores) bucket(ctx context.Context, r reach, name, prefix string) (objstore.Bucket, error) {
 	r.Source = ""

@@ -67,6 +67,7 @@ func (o *replicateOptions) work(ctx context.Context, args []string) error {
 		fmt.Fprintf(o.stdout, "would keep %d copies of each of %d objects, %s in all\n", o.copies, len(todo), sizeText(total))
 		return failures.outcome(ctx)
 	}
+	o.tidy(ctx, stores, &failures)
 	bar := o.bar(total)
 	done := 0
 	for _, found := range todo { // one after the other: each has several requests under way
@@ -132,7 +133,7 @@ func asStored(o object) object {
 func (o *replicateOptions) replicate(ctx context.Context, found object, progress func(int64)) error {
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
 	found = asStored(found)
-	_, err := replicas.Make(ctx, found.bucket, found.Entry, replicas.Plan{Copies: o.copies, Now: time.Now(), Progress: progress})
+	_, err := replicas.Make(ctx, found.bucket, found.Entry, replicas.Plan{Copies: o.copies, Now: time.Now(), Progress: progress, Log: o.log})
 	if errors.Is(err, objstore.ErrChanged) {
 		return fmt.Errorf("%w: run it again", err)
 	}

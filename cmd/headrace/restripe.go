@@ -75,6 +75,7 @@ func (o *restripeOptions) work(ctx context.Context, args []string) error {
 		fmt.Fprintf(o.stdout, "would copy %d objects, %s; %d need it not\n", len(todo), sizeText(total), whole)
 		return failures.outcome(ctx)
 	}
+	o.tidy(ctx, stores, &failures)
 	bar := o.bar(total)
 	var done, bytes atomic.Int64
 	var g errgroup.Group
@@ -84,7 +85,7 @@ func (o *restripeOptions) work(ctx context.Context, args []string) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			err := restripe(ctx, found, func(n int64) { _ = bar.Add64(n) })
+			err := restripe(ctx, found, objstore.CopyPlan{Progress: func(n int64) { _ = bar.Add64(n) }, Log: o.log})
 			switch {
 			case err == nil:
 				done.Add(1)
@@ -102,7 +103,7 @@ func (o *restripeOptions) work(ctx context.Context, args []string) error {
 }
 
 // restripe copies an object onto itself in parts, if it is still the one that was found.
-func restripe(ctx context.Context, o object, progress func(int64)) error {
+func restripe(ctx context.Context, o object, p objstore.CopyPlan) error {
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
 	e, err := o.bucket.Stat(ctx, o.Key)
 	if err != nil {
@@ -111,12 +112,11 @@ func restripe(ctx context.Context, o object, progress func(int64)) error {
 	if e.ETag != o.ETag {
 		return fmt.Errorf("it was replaced meanwhile: %w", objstore.ErrChanged)
 	}
-	attrs, err := objstore.AllAttributesOf(ctx, o.bucket, e)
+	p.Condition.IfMatch = o.ETag
+	p.Attributes, err = objstore.AllAttributesOf(ctx, o.bucket, e)
 	if err != nil {
 		return fmt.Errorf("what goes along with it would be lost: %w", err)
 	}
-	_, err = objstore.CopyParts(ctx, o.bucket, o.Key, o.version(), objstore.CopyRanges(o.Size, stripe), objstore.CopyPlan{
-		Attributes: attrs, Condition: objstore.Condition{IfMatch: o.ETag}, Progress: progress,
-	})
+	_, err = objstore.CopyParts(ctx, o.bucket, o.Key, o.version(), objstore.CopyRanges(o.Size, stripe), p)
 	return err
 }

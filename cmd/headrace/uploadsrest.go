@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -139,6 +141,13 @@ func (o *openedBuckets) open(ctx context.Context, s *stack, name, prefix string)
 	}
 	o.of[name] = b
 	return b, nil
+}
+
+// all are those that are open.
+func (o *openedBuckets) all() []objstore.Bucket {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Values(o.of))
 }
 
 // newStoreStack is openStore for the store that a mount has written to.

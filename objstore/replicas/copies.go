@@ -17,7 +17,8 @@ const stripe = 64 << 20
 type Plan struct {
 	Copies   int // 0 removes them all, of an object that is gone as well
 	Now      time.Time
-	Progress func(bytes int64) // is told what was copied, from several goroutines; nil for nobody
+	Progress func(bytes int64)  // is told what was copied, from several goroutines; nil for nobody
+	Log      objstore.UploadLog // of copies in parts; nil for none
 }
 
 // Make sees to it that an object has so many copies of its present content, and says what it has. Copies that are right already stay, and those above the number go. At every moment the manifest
@@ -164,14 +165,14 @@ func (m *maker) ensure(ctx context.Context, n int) (c Copy, there bool, err erro
 	}
 	var made objstore.Entry
 	if e.Size <= stripe {
-		made, err = objstore.CopyObject(ctx, b, c.Key, src, objstore.Condition{})
+		made, err = objstore.CopyObject(ctx, b, c.Key, src, objstore.CopyPlan{})
 		if err == nil && m.plan.Progress != nil {
 			m.plan.Progress(e.Size)
 		}
 	} else {
 		var attrs objstore.Attributes
 		if attrs, err = objstore.AttributesOf(ctx, b, e); err == nil {
-			made, err = objstore.CopyParts(ctx, b, c.Key, src, objstore.CopyRanges(e.Size, stripe), objstore.CopyPlan{Attributes: attrs, Progress: m.plan.Progress})
+			made, err = objstore.CopyParts(ctx, b, c.Key, src, objstore.CopyRanges(e.Size, stripe), objstore.CopyPlan{Attributes: attrs, Progress: m.plan.Progress, Log: m.plan.Log})
 		}
 	}
 	c.ETag = made.ETag

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/objstore/hashed"
+	"github.com/headrace/headrace/objstore/memstore"
+)
+
+// uploadsOf are the ids of a store's uploads.
+func uploadsOf(t *testing.T, b objstore.Bucket) (ids []string) {
+	t.Helper()
+	for u, err := range b.ListUploads(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, u.ID)
+	}
+	return ids
+}
+
+// left are the files of a log's directory.
+func left(t *testing.T, l *copyLog) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(l.dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// What a copy that was killed has left is given up by the next run, and nothing else: no upload of somebody else's, of the same key either, and none of a run that lives.
+func TestCopyLog(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	store := memstore.New("bucket")
+	o := putContent(t, store, "key\xff", "content")
+	others, err := store.CreateUpload(t.Context(), o.Key, objstore.Attributes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]objstore.Bucket{"plain": store, "hashed": hashed.New(store, hashed.Options{})} {
+		killed := newCopyLog(time.Now)
+		ctx, cancel := context.WithCancel(t.Context())
+		faulty := faultstore.New(store)
+		faulty.Add(
+			faultstore.Fault{Op: objstore.OpCopyPart, Before: func(ctx context.Context) error { return errors.New("killed") }},
+			faultstore.Fault{Op: objstore.OpAbortUpload, Err: errors.New("killed")},
+		)
+		if h, ok := b.(*hashed.Bucket); ok {
+			defer h.Close()
+			b = hashed.New(faulty, hashed.Options{})
+			defer b.(*hashed.Bucket).Close()
+			if _, err := store.Copy(t.Context(), hashed.Encode(o.Key), o.version(), objstore.Condition{}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			b = faulty
+		}
+		e, err := b.Stat(ctx, o.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := restripe(ctx, object{b, e}, objstore.CopyPlan{Log: killed}); err == nil {
+			t.Fatalf("%s: it was not killed", name)
+		}
+		cancel()
+		mine := slices.DeleteFunc(uploadsOf(t, store), func(id string) bool { return id == others })
+		if len(mine) != 1 || len(left(t, killed)) != 1 {
+			t.Fatalf("%s: left %q and %q", name, mine, left(t, killed))
+		}
+		next := newCopyLog(time.Now)
+		buckets := []objstore.Bucket{memstore.New("another"), b}
+		doubt := func(u leftUpload) { t.Errorf("%s: in doubt: %+v", name, u) }
+		if n, err := next.giveUpLeft(t.Context(), buckets, doubt); n != 0 || err != nil {
+			t.Errorf("%s: of a process that lives: %d, %v", name, n, err)
+		}
+		if err := killed.file.Close(); err != nil { // as its end does
+			t.Fatal(err)
+		}
+		if n, err := next.giveUpLeft(t.Context(), buckets[:1], doubt); n != 0 || err != nil {
+			t.Errorf("%s: in another bucket: %d, %v", name, n, err)
+		}
+		if n, err := next.giveUpLeft(t.Context(), []objstore.Bucket{store}, doubt); n != 1 || err != nil {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		if got := uploadsOf(t, store); !slices.Equal(got, []string{others}) || len(left(t, next)) != 0 {
+			t.Errorf("%s: left %q, %q", name, got, left(t, next))
+		}
+	}
+}
+
+// An upload whose id nobody has heard of is told of, once, and left alone; what is damaged is passed over; and a run that has come to its end leaves nothing.
+func TestCopyLogInDoubt(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	store := memstore.New("bucket")
+	o := putContent(t, store, "key", "content")
+	fine := newCopyLog(time.Now)
+	if err := restripe(t.Context(), o, objstore.CopyPlan{Log: fine}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fine.close(); err != nil || len(left(t, fine)) != 0 {
+		t.Errorf("%q, %v", left(t, fine), err)
+	}
+	killed := newCopyLog(time.Now)
+	if _, err := killed.Intend(store, "key"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := killed.file.WriteString("torn"); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.CreateUpload(t.Context(), "key", objstore.Attributes{}); err != nil {
+		t.Fatal(err)
+	}
+	var doubts []string
+	for range 2 {
+		if n, err := newCopyLog(time.Now).giveUpLeft(t.Context(), []objstore.Bucket{store}, func(u leftUpload) { doubts = append(doubts, u.Key) }); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	if !slices.Equal(doubts, []string{"key"}) || len(uploadsOf(t, store)) != 1 || len(left(t, killed)) != 0 {
+		t.Errorf("in doubt: %q; left %q", doubts, left(t, killed))
+	}
+	if err := os.WriteFile(filepath.Join(killed.dir, "x.log"), []byte(strings.Repeat("?", 10)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := newCopyLog(time.Now).giveUpLeft(t.Context(), nil, nil); n != 0 || err != nil || len(left(t, killed)) != 0 {
+		t.Errorf("a file of something else: %d, %v, %q", n, err, left(t, killed))
+	}
+}
