@@ -108,6 +108,29 @@ func rewrite(change func(http.Header)) action {
 	return modify(func(resp *http.Response, _ <-chan struct{}) { change(resp.Header) })
 }
 
+// flip has one bit of what is sent be wrong when it arrives.
+func flip() action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler, _ <-chan struct{}) {
+		r.Body = &flippedBody{ReadCloser: r.Body}
+		next.ServeHTTP(w, r)
+	}
+}
+
+// flippedBody has one wrong bit.
+type flippedBody struct {
+	io.ReadCloser
+	done bool
+}
+
+func (b *flippedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 && !b.done {
+		p[n/2] ^= 0x10
+		b.done = true
+	}
+	return n, err
+}
+
 // truncate ends the body after n bytes by closing the connection.
 func truncate(n int64) action {
 	return modify(func(resp *http.Response, _ <-chan struct{}) {

@@ -66,7 +66,7 @@ func TestWriteThroughFaults(t *testing.T) {
 	faults := map[string]action{
 		"SlowDown": answer(http.StatusServiceUnavailable, "SlowDown"), "InternalError": answer(http.StatusInternalServerError, "InternalError"),
 		"throttled": answer(http.StatusTooManyRequests, "TooManyRequests"), "conflict": answer(http.StatusConflict, "ConditionalRequestConflict"),
-		"lost answer": lose(),
+		"lost answer": lose(), "wrong bit": flip(),
 	}
 	for name, act := range faults {
 		broken := p.inject(&fault{operation: "PUT", times: 2, act: act})
@@ -78,7 +78,7 @@ func TestWriteThroughFaults(t *testing.T) {
 		p.heal()
 	}
 	// Beginning, a part and the end of a multipart upload: one of each is broken in each way.
-	for i, act := range []action{faults["SlowDown"], lose()} {
+	for i, act := range []action{faults["SlowDown"], lose(), flip()} {
 		p.inject(&fault{operation: "PUT", times: 1, act: act})
 		p.inject(&fault{operation: "POST", times: 1, act: act})
 		p.inject(&fault{operation: "POST", skip: 1, times: 1, act: act})
@@ -86,6 +86,24 @@ func TestWriteThroughFaults(t *testing.T) {
 		b.want("large", large[i:])
 		p.heal()
 	}
+}
+
+// What arrives at the store is compared with the checksum that goes along with it: a wire that spoils it is EIO at close, and never stored; what was written is kept, and stored once it arrives as it is.
+func TestWireThatSpoils(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	m := mountFaulty(t, b, p.endpoint())
+	p.inject(&fault{operation: "PUT", act: flip()})
+	if err := os.WriteFile(m.path("file"), []byte("content"), 0o644); !isErrno(err, syscall.EIO) {
+		t.Errorf("%v, should be EIO", err)
+	}
+	b.wantNothing("file")
+	p.heal()
+	eventually(t, patience, "the file to be stored", func() bool {
+		stored, err := os.ReadFile(b.path("file"))
+		return err == nil && string(stored) == "content"
+	})
 }
 
 // lose has the server carry the request out, and nobody hear of it.

@@ -59,11 +59,17 @@ func (r *retry) UploadPart(ctx context.Context, key, uploadID string, number int
 }
 
 func (r *retry) CompleteUpload(ctx context.Context, key, uploadID string, parts []Part, cond Condition) (e Entry, err error) {
+	var wrong error // the object is there, and by the store's own word it is not what the parts are: its ETag, which is made of theirs, says nothing against that
 	complete := func() error {
-		e, err = r.inner.CompleteUpload(ctx, key, uploadID, parts, cond)
+		if e, err = r.inner.CompleteUpload(ctx, key, uploadID, parts, cond); errors.Is(err, ErrCorrupt) && e.ETag != "" {
+			wrong = err
+		}
 		return err
 	}
 	settle := func(refusal error) error {
+		if wrong != nil {
+			return wrong
+		}
 		etag, size, ok := multipartETag(parts)
 		if !ok {
 			return refusal

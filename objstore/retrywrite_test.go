@@ -137,3 +137,26 @@ func TestRetryRefused(t *testing.T) {
 		}
 	}
 }
+
+// wrongWhole makes an object of the parts, and says that it is not what they are.
+type wrongWhole struct{ objstore.Bucket }
+
+func (w wrongWhole) CompleteUpload(ctx context.Context, key, id string, parts []objstore.Part, cond objstore.Condition) (objstore.Entry, error) {
+	e, err := w.Bucket.CompleteUpload(ctx, key, id, parts, cond)
+	if err == nil {
+		err = &objstore.Error{Op: "CompleteMultipartUpload", Key: key, Err: objstore.ErrCorrupt}
+	}
+	return e, err
+}
+
+// An object of which the store says that it is not what its parts are is no success, though its ETag is theirs.
+func TestRetryWrongWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRetryTest(t, objstore.RetryPolicy{})
+		b := objstore.NewRetry(wrongWhole{r.store}, objstore.RetryPolicy{})
+		wantKind(t, lostWrites()[1].write(t.Context(), b, objstore.Version{}), objstore.KindCorrupt)
+		if _, err := r.store.Stat(t.Context(), "key"); err != nil {
+			t.Errorf("the store has made it: %v", err)
+		}
+	})
+}

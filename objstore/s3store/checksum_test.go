@@ -136,6 +136,20 @@ func TestChecksumMismatch(t *testing.T) {
 	}
 }
 
+// TestWholeMismatch: an object whose checksum, as the store tells it, is not that of its parts is not what was sent.
+func TestWholeMismatch(t *testing.T) {
+	part := objstore.Part{Number: 1, ETag: "e", Size: 7, Checksum: checksum{algorithmCRC64, "AAAAAAAAAAE="}.String()}
+	for told, want := range map[string]error{"AAAAAAAAAAE=": nil, "AAAAAAAAAAI=": objstore.ErrCorrupt} {
+		b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>"e-1"</ETag><ChecksumCRC64NVME>%s</ChecksumCRC64NVME></CompleteMultipartUploadResult>`, told)
+		})
+		e, err := b.CompleteUpload(t.Context(), "k", "1", []objstore.Part{part}, objstore.Condition{})
+		if !errors.Is(err, want) || e.ETag != "e-1" {
+			t.Errorf("%s: %+v, %v, want %v", told, e, err, want)
+		}
+	}
+}
+
 // TestChecksumsAreVerified against a real server: it says what it has of an object, of each part and of the whole.
 func TestChecksumsAreVerified(t *testing.T) {
 	b := serverBuckets(t, s3server.Versitygw)(t).(*Bucket)

@@ -63,7 +63,12 @@ func TestNotStored(t *testing.T) {
 	_, put := b.Put(t.Context(), "k", strings.NewReader("text"), 4, objstore.Condition{}, objstore.Attributes{})
 	_, create := b.CreateUpload(t.Context(), "k", objstore.Attributes{})
 	_, part := b.UploadPart(t.Context(), "k", "1", 1, strings.NewReader("text"), 4)
-	for i, err := range []error{put, create, part} {
+	src := objstore.Version{Key: "from", ETag: "e", Size: 4}
+	_, copied := b.Copy(t.Context(), "k", src, objstore.Condition{})
+	_, copiedWith := b.CopyWith(t.Context(), "k", src, objstore.Condition{}, objstore.Attributes{})
+	_, copiedPart := b.CopyPart(t.Context(), "k", "1", 1, src, objstore.Range{Len: 4})
+	_, completed := b.CompleteUpload(t.Context(), "k", "1", []objstore.Part{{Number: 1, ETag: "e", Size: 4}}, objstore.Condition{})
+	for i, err := range []error{put, create, part, copied, copiedWith, copiedPart, completed} {
 		if !errors.Is(err, objstore.ErrCorrupt) {
 			t.Errorf("%d: %v", i, err)
 		}

@@ -104,7 +104,7 @@ func (b *Bucket) CopyPart(ctx context.Context, key, uploadID string, number int,
 			}
 		}
 	}
-	return part, nil
+	return part, t.taken(part.ETag)
 }
 
 // CompleteUpload makes the object appear, with a checksum of all of it where those of all parts are known.
@@ -132,8 +132,11 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, uploadID string, parts
 	if err != nil {
 		return objstore.Entry{}, completeError(b.client.fail(ctx, t, err), cond)
 	}
-	b.client.checksums.uploads.Delete(uploadID)
 	e := objstore.Entry{Key: key, Size: size, ETag: normaliseETag(aws.ToString(out.ETag))}
+	if err := t.taken(e.ETag); err != nil {
+		return e, err
+	}
+	b.client.checksums.uploads.Delete(uploadID)
 	if told := aws.ToString(out.ChecksumCRC64NVME); known && told != "" && told != sum.value {
 		return e, t.error(fmt.Errorf("%w: the store has crc64nvme %s, the parts have %s", objstore.ErrCorrupt, told, sum.value))
 	}

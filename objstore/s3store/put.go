@@ -105,7 +105,7 @@ func (b *Bucket) copy(ctx context.Context, key string, src objstore.Version, con
 	if out.CopyObjectResult != nil {
 		e.ETag, e.ModTime = normaliseETag(aws.ToString(out.CopyObjectResult.ETag)), seconds(out.CopyObjectResult.LastModified)
 	}
-	return e, nil
+	return e, t.taken(e.ETag) // or what was copied could be removed though there is no copy
 }
 
 // Delete removes key. See [objstore.Deleter].
