@@ -162,7 +162,7 @@ func (f *fileSystem) another(n *node) fuse.Status {
 
 // checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
-// for this version and no other; only where nothing had to be fetched, or the object is large, it takes a HEAD. O_DIRECT
+// for this version and no other; only where nothing had to be fetched, a copy may have answered, or the object is large, it takes a HEAD. O_DIRECT
 // always asks, but for a second try after ESTALE. What is local is not brought.
 func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict, local bool) (err error) {
 	asked := f.cfg.Now()
@@ -178,6 +178,7 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 		}
 		confirmed, err = file.Preload(ctx)
 		f.siblingOpened(n, confirmed)
+		confirmed = confirmed && !n.readFromCopy(asked)
 	}
 	switch {
 	case err != nil:

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"time"
 
 	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/objstore"
@@ -43,11 +44,16 @@ func (f *fileSystem) foreseen(ctx context.Context, n *node) (bool, error) {
 		return false, nil
 	}
 	asked, ok, err := f.siblings.Confirmed(ctx, d, n.version())
-	if !ok || !f.fresh(asked) {
+	if !ok || !f.fresh(asked) || n.readFromCopy(asked) {
 		return false, err
 	}
 	n.confirm(asked)
 	return true, nil
+}
+
+// readFromCopy tells whether the file's bytes, since a time, may have come from another object of the same content: see [objstore.Spreader].
+func (n *node) readFromCopy(since time.Time) bool {
+	return n.volume != nil && objstore.ReadFromCopy(n.volume.bucket, n.version(), since)
 }
 
 // siblingOpened has others of the file's directory be brought when that is likely to be worth it. fetched says that the file's own bytes had to be.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -64,5 +65,41 @@ func TestReplicas(t *testing.T) {
 	}
 	if got := l.run(2, "", args...); !strings.Contains(got, "--copies") {
 		t.Errorf("without a number: %s", got)
+	}
+}
+
+// Small objects are read from copies as well, and an open still sees what somebody else has just stored, of which the copies know nothing.
+func TestReplicasOfSmallObjects(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	const objects = 8
+	store := func(i int, content string) {
+		t.Helper()
+		must[objstore.Entry](t)(l.Bucket(lotaBucket).Put(t.Context(), fmt.Sprint("hot/", i), strings.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{}))
+	}
+	for i := range objects {
+		store(i, "before")
+	}
+	l.put("hot/large", 40*mib)
+	l.run(0, "", "replicate", "s3://"+lotaBucket+"/hot", "--endpoint", "http://cwlota.com", "--copies", "3")
+	m := startMount(t, mountSpec{
+		source: "s3://" + lotaBucket, endpoint: "http://cwlota.com", environment: l.environment,
+		flags: []string{"--replicas", "--memory", "32MiB", "--read-mode", "direct", "--metadata-ttl", "0s"},
+	})
+	const fromCopy = "headrace_replica_reads_total"
+	eventually(t, patience, "copies to be known of", func() bool {
+		m.read("hot", "large") // which memory does not hold
+		return m.counters(fromCopy)[fromCopy] > 0
+	})
+	before := len(l.Requests())
+	m.names("hot") // what is known of the names from here on is old
+	for i := range objects {
+		store(i, "after!")
+		if got := m.read("hot", fmt.Sprint(i)); got != "after!" {
+			t.Errorf("hot/%d is read as it was: %q", i, got)
+		}
+	}
+	if got := l.keys(before, func(r cwsim.Request) bool { return reads(r) && strings.Contains(r.Key, "/.headrace/replicas/") }); len(got) == 0 {
+		t.Error("no copy was read")
 	}
 }

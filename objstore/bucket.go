@@ -183,5 +183,11 @@ type Distant interface {
 	WriteLatency() time.Duration
 }
 
+// Spreader is a bucket that also reads from copies under other keys. Such a GET brings the right bytes and says nothing of whether the key still means them. Optional: see [ReadFromCopy].
+type Spreader interface {
+	// ReadFromCopy tells whether a GET of v may have been answered by a copy that was sent at a time or later.
+	ReadFromCopy(v Version, since time.Time) bool
+}
+
 // Unwrapper is what a decorator offers so that optional powers of the store below it can be found.
 type Unwrapper interface{ Unwrap() Bucket }

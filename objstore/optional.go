@@ -1,5 +1,7 @@
 package objstore
 
+import "time"
+
 // AsRenamer finds the power to rename in b or in a store it decorates. The one found is the outermost that has it.
 func AsRenamer(b Bucket) (Renamer, bool) { return find[Renamer](b) }
 
@@ -14,6 +16,12 @@ func AsPrestager(b Bucket) (Prestager, bool) { return find[Prestager](b) }
 
 // AsDistant finds the power to tell the latency of writes in b or in a store it decorates.
 func AsDistant(b Bucket) (Distant, bool) { return find[Distant](b) }
+
+// ReadFromCopy tells whether a GET of v in b, since a time, may have gone to a copy: then it has not confirmed that v's key still means v.
+func ReadFromCopy(b Bucket, v Version, since time.Time) bool {
+	s, ok := find[Spreader](b)
+	return ok && s.ReadFromCopy(v, since)
+}
 
 // LongestKey is how many bytes a key of b has at most.
 func LongestKey(b Bucket) int {

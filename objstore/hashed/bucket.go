@@ -130,6 +130,11 @@ func (b *Bucket) Tags(ctx context.Context, key string) (string, error) {
 	return tags, about(err, key)
 }
 
+// ReadFromCopy tells of the bucket below. See [objstore.Spreader].
+func (b *Bucket) ReadFromCopy(v objstore.Version, since time.Time) bool {
+	return objstore.ReadFromCopy(b.inner, b.stored(v), since)
+}
+
 // Prestage has a cache in front of the store fetch an object.
 func (b *Bucket) Prestage(ctx context.Context, key string) error {
 	prestager, ok := objstore.AsPrestager(b.inner)
@@ -148,4 +153,5 @@ var (
 	_ objstore.KeyLimiter = (*Bucket)(nil)
 
 	_ objstore.VersionDeleter = (*Bucket)(nil)
+	_ objstore.Spreader       = (*Bucket)(nil)
 )

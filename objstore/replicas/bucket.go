@@ -28,6 +28,7 @@ type Bucket struct {
 	direct objstore.Opener
 	known  *known
 
+	sent     sent
 	turn     atomic.Uint64
 	fromCopy atomic.Int64
 	fellBack atomic.Int64
@@ -59,11 +60,11 @@ func (b *Bucket) Unwrap() objstore.Bucket { return b.Bucket }
 // Stats are reads from copies, and those that went to the original because a copy failed.
 func (b *Bucket) Stats() (fromCopy, fellBack int64) { return b.fromCopy.Load(), b.fellBack.Load() }
 
-// Open reads from the original or one of its copies, in turn. The beginning of an object comes from the original: who opens a file takes that GET, under
-// If-Match, for the answer that the name still means this version, which a copy does not know.
+// Open reads from the original or one of its copies, in turn. A copy does not know whether the name still means this version, so who takes a GET for the answer to that asks
+// [Bucket.ReadFromCopy].
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	copies := b.known.of(v)
-	if len(copies) == 0 || r.Off == 0 {
+	if len(copies) == 0 {
 		return b.Bucket.Open(ctx, v, r)
 	}
 	n := b.turn.Add(1) % uint64(len(copies)+1)
@@ -72,6 +73,7 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 	}
 	c := v
 	c.Key, c.ETag = copies[n-1].Key, copies[n-1].ETag
+	b.sent.note(v, b.known.now())
 	body, err := b.direct.Open(ctx, c, r)
 	if err != nil {
 		if errors.Is(err, objstore.ErrNotExist) || errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrPermission) {
@@ -81,6 +83,11 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 	}
 	b.fromCopy.Add(1)
 	return &reading{bucket: b, ctx: ctx, version: v, rest: r, body: body}, nil
+}
+
+// ReadFromCopy tells whether a GET of v was sent to a copy at a time or later, also if the original has answered in the end. See [objstore.Spreader].
+func (b *Bucket) ReadFromCopy(v objstore.Version, since time.Time) bool {
+	return b.sent.since(v, since)
 }
 
 // original is the way back from a copy.
