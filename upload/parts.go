@@ -181,6 +181,7 @@ func (f *File) send(ctx context.Context, m *multipart, staging *journal.Upload, 
 	} else {
 		body := &watched{SectionReader: io.NewSectionReader(staging.Data(), s.Off, s.Len), seen: seen}
 		sent, err = m.bucket.UploadPart(ctx, m.key, m.id, s.number, body, s.Len)
+		defer body.tell(0) // it is counted as a part from now on, or is sent again
 	}
 	if err != nil {
 		return sent, err
@@ -189,28 +190,42 @@ func (f *File) send(ctx context.Context, m *multipart, staging *journal.Upload, 
 	return sent, staging.Note(journal.Part{Part: sent, Off: s.Off})
 }
 
-// watched tells how far a body was read.
+// watched tells how far a body was read: a client reads it for its checksums first, and again for each try, and goes back to its beginning for that.
 type watched struct {
 	*io.SectionReader
-	seen func(int64)
+	seen func(int64)  // may be nil; less than zero when it goes back
 	last func() error // asked before the last bytes are given away; may be nil
+
+	told int64 // bytes that seen knows of
 }
 
 func (w *watched) Read(p []byte) (n int, err error) {
-	if w.last != nil {
-		at, err := w.Seek(0, io.SeekCurrent)
-		if err == nil && at+int64(len(p)) >= w.Size() {
-			err = w.last()
-		}
-		if err != nil {
-			return 0, err
-		}
+	at, err := w.SectionReader.Seek(0, io.SeekCurrent)
+	if err == nil && w.last != nil && at+int64(len(p)) >= w.Size() {
+		err = w.last()
+	}
+	if err != nil {
+		return 0, err
 	}
 	n, err = w.SectionReader.Read(p)
-	if w.seen != nil && n > 0 {
-		w.seen(int64(n))
-	}
+	w.tell(max(w.told, at+int64(n)))
 	return n, err
+}
+
+func (w *watched) Seek(offset int64, whence int) (int64, error) {
+	at, err := w.SectionReader.Seek(offset, whence)
+	if err == nil {
+		w.tell(min(w.told, at))
+	}
+	return at, err
+}
+
+// tell has seen know that so many bytes were read.
+func (w *watched) tell(read int64) {
+	if w.seen != nil && read != w.told {
+		w.seen(read - w.told)
+	}
+	w.told = read
 }
 
 // WriteTo is hidden: it would not be seen.

@@ -64,9 +64,12 @@ func (p *publication) end() {
 	p.acknowledge()
 }
 
-// seen notes that bytes went to the store.
+// seen notes that bytes go to the store, or, less than zero, that they have to go once more.
 func (p *publication) seen(n int64) {
 	p.bytes.Add(n)
+	if n <= 0 {
+		return
+	}
 	p.moved.Store(time.Now().UnixNano())
 }
 

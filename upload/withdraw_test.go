@@ -112,6 +112,37 @@ func TestWithdrawBreaksOff(t *testing.T) {
 	}
 }
 
+// How far a body was read is what is on its way now, however often it is read for its checksums and its tries.
+func TestProgressOfABody(t *testing.T) {
+	sum := int64(0)
+	body := &watched{SectionReader: io.NewSectionReader(zeros{}, 0, 1000), seen: func(n int64) { sum += n }}
+	want := func(n int64) {
+		t.Helper()
+		if sum != n {
+			t.Errorf("%d bytes are told, want %d", sum, n)
+		}
+	}
+	for range 3 {
+		if end, err := body.Seek(0, io.SeekEnd); end != 1000 || err != nil {
+			t.Fatal(end, err)
+		}
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		want(0)
+		if _, err := io.CopyN(io.Discard, body, 300); err != nil {
+			t.Fatal(err)
+		}
+		want(300)
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			t.Fatal(err)
+		}
+		want(1000)
+	}
+	body.tell(0)
+	want(0)
+}
+
 type zeros struct{}
 
 func (zeros) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }

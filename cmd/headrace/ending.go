@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -104,8 +105,8 @@ func (e *ending) ended(left upload.Progress) error {
 	if err != nil || len(all) == 0 { // it was stored in the last moment
 		return nil
 	}
-	return fail(exitUnstored, nil, "unmounted, but %d files are not stored: they are kept in %s; the next mount goes on, and `headrace uploads ls` shows them",
-		len(all), e.dir.Path())
+	return fail(exitUnstored, nil, "unmounted, but %d files are not stored: they are kept in %s; the next mount goes on, and `headrace uploads ls --staging-dir %s` shows them",
+		len(all), e.dir.Path(), filepath.Dir(e.dir.Path()))
 }
 
 func (e *ending) show(p upload.Progress) {

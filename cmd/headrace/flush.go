@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -42,8 +43,8 @@ func (s *stack) flush(signals <-chan os.Signal, patience time.Duration, stderr i
 		return nil
 	}
 	bytes := size(left.Bytes)
-	return fail(exitUnstored, nil, "%d files (%s) are not stored, and %d that somebody else has replaced meanwhile: they are kept in %s: `headrace uploads ls` shows them, the next mount goes on",
-		left.Files, bytes.String(), left.Conflicts, s.staging.Path())
+	return fail(exitUnstored, nil, "%d files (%s) are not stored, and %d that somebody else has replaced meanwhile: they are kept in %s: `headrace uploads ls --staging-dir %s` shows them, the next mount goes on",
+		left.Files, bytes.String(), left.Conflicts, s.staging.Path(), filepath.Dir(s.staging.Path()))
 }
 
 // flushing follows the storing of what is left.
@@ -59,7 +60,7 @@ type flushing struct {
 }
 
 func newFlushing(s *stack, patience time.Duration, giveUp func(), stderr io.Writer) *flushing {
-	f := &flushing{stack: s, patience: patience, giveUp: giveUp, moved: time.Now(), reported: time.Now()}
+	f := &flushing{stack: s, patience: patience, giveUp: giveUp, moved: time.Now()}
 	if isTerminal(stderr) {
 		f.bar = newFlushBar(stderr)
 	}
@@ -74,9 +75,6 @@ func newFlushBar(stderr io.Writer) *progressbar.ProgressBar {
 // told takes note of how far it is.
 func (f *flushing) told(p upload.Progress) {
 	now := time.Now()
-	if f.total == 0 {
-		f.stack.log.Info("storing what was written", "files", p.Files, "bytes", p.Bytes)
-	}
 	if p.Bytes > f.total {
 		f.total = p.Bytes
 	}

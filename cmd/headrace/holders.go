@@ -129,7 +129,7 @@ func describeHolders(proc fs.FS, mounted *mountinfo.Info) string {
 		parts = append(parts, "processes of other users cannot be seen from here")
 	}
 	if len(parts) == 0 {
-		return "no process was found that holds it; it may be in another mount namespace"
+		return "no process was found that has a file of it open; one may wait in close until its file is stored, or be in another mount namespace"
 	}
 	return strings.Join(parts, "; ")
 }
