@@ -104,25 +104,24 @@ func (t *Tier) adopt(v objstore.Version, file *os.File, records []chunkRecord, r
 	return t.commit(nil), nil
 }
 
-// makeRoom evicts until a file of so many bytes may be counted, which are on the disk already.
+// makeRoom evicts until a file of so many bytes may be counted, which are on the disk already. It gives up no more for it than the file has, and nothing where that could
+// not be enough: then others have filled the disk, and it is better off without the file.
 func (t *Tier) makeRoom(need int64) (bool, error) {
-	if need > t.space.limit/adoptShare {
+	fs, err := statfs(t.dir.path)
+	if err != nil || need > t.space.limit/adoptShare {
+		return false, err
+	}
+	fs.free += need
+	short := need - t.left(0, fs)
+	if short > min(need, t.catalog.totals.space) {
 		return false, nil
 	}
-	for {
-		fs, err := statfs(t.dir.path)
-		if err != nil {
-			return false, err
-		}
-		fs.free += t.evictedSpace + need
-		if t.space.left(t.catalog.totals.space, fs) >= need {
-			return true, nil
-		}
-		before := t.catalog.totals.space
+	for enough := t.evictedSpace + short; t.evictedSpace < enough; {
 		gone, ok, err := t.evictOne(nil)
 		if err != nil || !ok {
 			return false, err
 		}
-		t.evict(gone, before-t.catalog.totals.space)
+		t.evict(gone)
 	}
+	return true, nil
 }

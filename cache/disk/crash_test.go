@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -86,7 +87,7 @@ func workOnce(tier *Tier, rnd *rand.Rand) error {
 	switch rnd.IntN(8) {
 	case 0:
 		return tier.order(func() error {
-			_, err := tier.evictSome(1)
+			_, err := tier.evictSome(1, math.MaxInt64)
 			tier.commit(nil)
 			return err
 		})
@@ -214,7 +215,7 @@ func TestOldIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyFile(t, filepath.Join(dir, indexFile), filepath.Join(dir, "..", "old"))
-	if err := tier.order(func() error { _, err := tier.evictSome(2); return err }); err != nil {
+	if err := tier.order(func() error { _, err := tier.evictSome(2, math.MaxInt64); return err }); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {

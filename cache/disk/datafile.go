@@ -201,15 +201,24 @@ func (d *dataFile) readAt(b []byte, off int64) error {
 
 // punchBlocks gives the space of blocks of a chunk back to the disk.
 func (d *dataFile) punchBlocks(chunk uint32, length int, blocks Blocks) error {
-	for i := range blocksPerChunk {
-		if !blocks.Has(i) {
+	for i := 0; i < blocksPerChunk; i++ {
+		var run Blocks
+		from := i
+		for ; i < blocksPerChunk && blocks.Has(i); i++ {
+			run |= 1 << i
+		}
+		if run == 0 {
 			continue
 		}
-		_, n := weigh(length, 1<<i)
-		const flags = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-		if err := unix.Fallocate(int(d.plain.Fd()), flags, int64(chunk)*ChunkSize+int64(i)*BlockSize, n); err != nil {
+		_, n := weigh(length, run)
+		if err := punchHole(d.plain, int64(chunk)*ChunkSize+int64(from)*BlockSize, n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// punchHole gives n bytes of a file at an offset back to the disk; they read as zeros then.
+func punchHole(f *os.File, off, n int64) error {
+	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }

@@ -21,12 +21,12 @@
 //   - catalog.go: the index and what has changed since it was last committed.
 //   - datafile.go: the data files: open ones, direct I/O, holes.
 //   - popularity.go, worth.go, evict.go: which chunks are worth their place.
-//   - space.go: how much may be used: of the limit, and of the disk.
+//   - space.go, underway.go: how much may be used: of the limit, and of the disk.
 //   - hold.go, summed.go, checked.go, drop.go: reading a chunk. loan.go: the same in another process (see package share).
 //   - lease.go, lent.go: whole versions for readers who need no daemon.
 //   - offer.go, writer.go, job.go: what is to be kept, written behind the readers by one goroutine, the only one that changes the catalog.
 //   - adopt.go: files that somebody else has written, taken over without a copy.
 //   - admit.go: who may read what.
-//   - recover.go, tidy.go: what is left in the files by a write that failed, a process that was killed, and a machine without power.
+//   - giveback.go, recover.go, tidy.go: what is left in the files by what was evicted, a write that failed, a process that was killed, and a machine without power.
 //   - health.go: what to do when the disk fails.
 package disk

@@ -35,11 +35,10 @@ func (t *Tier) dropNow(k chunkKey, seen chunkRecord, blocks Blocks) error {
 	}
 	t.checked.forget(k, blocks)
 	gone := before.present &^ after.present
-	_, space := weigh(chunkLength(r.version.Size, k.index), gone)
 	if after.present == 0 {
 		v, ok, err := t.remove(k)
 		if ok {
-			t.evict(v, space)
+			t.evict(v)
 		}
 		return err
 	}
@@ -49,7 +48,7 @@ func (t *Tier) dropNow(k chunkKey, seen chunkRecord, blocks Blocks) error {
 	}
 	defer leases.close()
 	if t.uses.unlessUsed(k, leases, func() { t.catalog.put(h, r, k, before, after) }) {
-		t.evict(victim{key: k, size: r.version.Size, blocks: gone}, space)
+		t.evict(victim{key: k, size: r.version.Size, blocks: gone})
 	}
 	return nil
 }

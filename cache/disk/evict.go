@@ -1,15 +1,17 @@
 package disk
 
-import (
-	"errors"
-	"os"
-)
-
 const (
 	// sampled is how many chunks in a row are looked at to find the one to evict.
 	sampled = 8
 	// maxSampled is how many are looked at in all before it is given up: where all are pinned or in use there may be none.
 	maxSampled = 64 * sampled
+)
+
+// helpless is how long nothing is evicted for the disk's sake after that did not help, at first and at last: what goes may be in a snapshot, or open, and others may
+// take all that is given back.
+const (
+	firstHelpless = 2 * lookAfter
+	lastHelpless  = 64 * lookAfter
 )
 
 // victim is what was evicted: out of the catalog, with its bytes still in the file.
@@ -135,49 +137,36 @@ func (t *Tier) remove(k chunkKey) (v victim, ok bool, err error) {
 	return v, ok, nil
 }
 
-// giveBack frees the disk space of what was removed, once that is committed.
-func (t *Tier) giveBack(victims []victim) {
-	for _, v := range victims {
-		if v.last {
-			t.crash("remove")
-		} else {
-			t.crash("punch")
-		}
-		if err := t.giveBackOne(v); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.leftovers = append(t.leftovers, v.key) // by what the catalog says then: it may have been written anew
-			t.fail("remove", err)
-		}
-	}
-}
-
-func (t *Tier) giveBackOne(v victim) error {
-	if v.last {
-		return t.files.remove(v.key.id)
-	}
-	d, err := t.files.use(v.key.id, -1)
-	if err != nil {
-		return err
-	}
-	defer t.files.release(d)
-	return d.punchBlocks(v.key.index, chunkLength(v.size, v.key.index), v.blocks)
-}
-
-// shrink evicts while the limit, which may be lower than it was, or the disk, which others fill, asks for it.
+// shrink evicts what the limit, which may be lower than it was, or the disk, which others fill, asks for; for the disk no more than it then has more free.
 func (t *Tier) shrink() {
 	if t.cfg.idle {
 		return
 	}
-	fs, err := statfs(t.dir.path)
-	if err != nil {
-		t.fail("statfs", err)
-		return
-	}
-	for t.catalog.totals.chunks > 0 && t.space.left(t.catalog.totals.space, fs) < 0 {
-		n, err := t.evictSome(shrinkBatch)
+	for {
+		fs, err := statfs(t.dir.path)
+		if err != nil {
+			t.fail("statfs", err)
+			return
+		}
+		short := -t.left(0, fs)
+		forDisk := t.catalog.totals.space <= t.space.limit
+		if short <= 0 || t.catalog.totals.chunks == 0 {
+			t.helpless = 0
+			return
+		}
+		if forDisk && t.now().Before(t.shrinkAgain) {
+			return
+		}
+		n, err := t.evictSome(shrinkBatch, short)
 		if err != nil {
 			t.fail("read index", err)
 		}
 		if n == 0 || err != nil || !t.commit(nil) {
+			return
+		}
+		if after, err := statfs(t.dir.path); forDisk && err == nil && after.free <= fs.free {
+			t.helpless = min(max(2*t.helpless, firstHelpless), lastHelpless)
+			t.shrinkAgain = t.now().Add(t.helpless)
 			return
 		}
 		select {
@@ -185,29 +174,30 @@ func (t *Tier) shrink() {
 			return
 		default:
 		}
-		if fs, err = statfs(t.dir.path); err != nil {
-			t.fail("statfs", err)
-			return
-		}
 	}
 }
 
-// evictSome evicts so many chunks, fewer where the rest may not go.
-func (t *Tier) evictSome(most int) (n int, err error) {
-	for ; n < most; n++ {
-		before := t.catalog.totals.space
+// evictSome evicts so many chunks, fewer where they have enough bytes of the disk or the rest may not go.
+func (t *Tier) evictSome(most int, enough int64) (n int, err error) {
+	for before := t.evictedSpace; n < most && t.evictedSpace-before < enough; n++ {
 		v, ok, err := t.evictOne(nil)
 		if err != nil || !ok {
 			return n, err
 		}
-		t.evict(v, before-t.catalog.totals.space)
+		t.evict(v)
 	}
 	return n, nil
 }
 
 // evict has the space of a chunk that is out of the catalog given back after the next commit.
-func (t *Tier) evict(v victim, space int64) {
+func (t *Tier) evict(v victim) {
 	t.stats.evicted.Add(1)
 	t.evicted = append(t.evicted, v)
-	t.evictedSpace += space
+	t.evictedSpace += v.space()
+}
+
+// space is how many bytes of the disk it takes.
+func (v victim) space() int64 {
+	_, space := weigh(chunkLength(v.size, v.key.index), v.blocks)
+	return space
 }

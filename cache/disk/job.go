@@ -33,20 +33,11 @@ func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
 		}
 		_, space := weigh(len(o.Data), j.want)
 		t.beingWritten[j.key] = true
-		newcomer := hashOf(j.hash, o.Chunk)
-		for t.space.left(t.catalog.totals.space+reserved, freeSpace{fs.free - reserved + t.evictedSpace, fs.total}) < space {
-			before := t.catalog.totals.space
-			v, ok, err := t.evictOne(&newcomer)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				j = nil
-				break
-			}
-			t.evict(v, before-t.catalog.totals.space)
+		ok, err := t.admit(hashOf(j.hash, o.Chunk), space, reserved, fs)
+		if err != nil {
+			return nil, err
 		}
-		if j == nil {
+		if !ok {
 			t.stats.rejected.Add(1)
 			continue
 		}
@@ -54,6 +45,25 @@ func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
 		jobs = append(jobs, j)
 	}
 	return jobs, nil
+}
+
+// admit evicts what is worth less than a newcomer until there is room for its bytes beside those reserved; false when the newcomer is not to be kept. Room that is
+// missing for other reasons than the batch's is not made for it: that is shrink's, which does it for everybody and stops when it does not help.
+func (t *Tier) admit(newcomer uint64, need, reserved int64, fs freeSpace) (bool, error) {
+	for {
+		left := t.left(reserved, fs)
+		if left >= need {
+			return true, nil
+		}
+		if need-left > batchBytes {
+			return false, nil
+		}
+		v, ok, err := t.evictOne(&newcomer)
+		if err != nil || !ok {
+			return false, err
+		}
+		t.evict(v)
+	}
 }
 
 // job looks up what an offer is about; nil when there is nothing to write. numbers are those of the batch's versions so far: one whose last chunk goes for
@@ -106,11 +116,13 @@ func (j *job) write(t *Tier) {
 			j.sums[i] = crc32.Checksum(block, castagnoli)
 		}
 		run := data[from*BlockSize : min(i*BlockSize, len(data))]
-		if !t.roomFor(len(run)) {
+		if !t.underWay.begin(int64(len(run)), t.room) {
 			t.stats.skipped.Add(int64(len(run)))
 			return
 		}
-		if j.err = d.writeAt(run, int64(j.key.index)*ChunkSize+int64(from)*BlockSize); j.err != nil {
+		j.err = d.writeAt(run, int64(j.key.index)*ChunkSize+int64(from)*BlockSize)
+		t.underWay.end(int64(len(run)))
+		if j.err != nil {
 			return
 		}
 		j.written |= (1<<i - 1) &^ (1<<from - 1)
@@ -118,10 +130,13 @@ func (j *job) write(t *Tier) {
 	}
 }
 
-// roomFor tells whether the disk still has room for so many bytes more: others may have filled it since the batch was begun.
-func (t *Tier) roomFor(n int) bool {
+// room is how many bytes may still be written, of which a part may be under way: others may have filled the disk since the batch was begun.
+func (t *Tier) room() int64 {
 	fs, err := statfs(t.dir.path)
-	return err == nil && fs.free-int64(n) >= t.space.minFree
+	if err != nil {
+		return 0
+	}
+	return t.space.spare(fs)
 }
 
 // note puts what was written into the catalog.

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"math"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func TestLease(t *testing.T) {
 		t.Fatal("leased before it was compared")
 	}
 	eventually(t, "compared", func() bool { l = tier.Lease(v); return l != nil })
-	if err := tier.order(func() error { _, err := tier.evictSome(10); return err }); err != nil {
+	if err := tier.order(func() error { _, err := tier.evictSome(10, math.MaxInt64); return err }); err != nil {
 		t.Fatal(err)
 	}
 	want, got := append(contentOf(v, 0), contentOf(v, 1)...), make([]byte, v.Size)
@@ -35,7 +36,7 @@ func TestLease(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	l.Release()
-	if err := tier.order(func() error { _, err := tier.evictSome(10); return err }); err != nil {
+	if err := tier.order(func() error { _, err := tier.evictSome(10, math.MaxInt64); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if tier.Lease(v) != nil || tier.Cached(v) != 0 {

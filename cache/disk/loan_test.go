@@ -58,7 +58,7 @@ func TestLoanOfWhatIsGivenBack(t *testing.T) {
 		if !ok {
 			t.Error("a loan keeps a chunk")
 		}
-		tier.evict(gone, ChunkSize)
+		tier.evict(gone)
 		tier.commit(nil)
 		return err
 	}); err != nil {

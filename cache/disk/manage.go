@@ -100,13 +100,12 @@ func (t *Tier) Evict(v objstore.Version) (bytes int64, err error) {
 		}
 		before := r.present
 		for index := uint32(0); int64(index)*ChunkSize < v.Size; index++ {
-			space := t.catalog.totals.space
 			gone, ok, err := t.remove(chunkKey{r.id, index})
 			if err != nil {
 				return err
 			}
 			if ok {
-				t.evict(gone, space-t.catalog.totals.space)
+				t.evict(gone)
 			}
 		}
 		t.commit(nil)

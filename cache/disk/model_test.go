@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -165,7 +166,7 @@ func (m *modelRun) apply(op operation) {
 	case "use":
 		m.tier.Used(v, modelChunk(v, op.number))
 	case "evict":
-		m.order(func() error { _, err := m.tier.evictSome(int(op.number%3) + 1); return err })
+		m.order(func() error { _, err := m.tier.evictSome(int(op.number%3)+1, math.MaxInt64); return err })
 	case "pin", "unpin":
 		m.order(func() error { return m.tier.setPin(hashVersion(v), op.kind == "pin") })
 		m.pinned[v.Key] = op.kind == "pin" && m.tier.Cached(v) > 0

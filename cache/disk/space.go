@@ -50,6 +50,16 @@ func newSpace(size, minFree, chosen int64, fs freeSpace, used int64) space {
 }
 
 // left is how many bytes more may be written while the chunks take used; negative when some must go.
-func (s space) left(used int64, fs freeSpace) int64 {
-	return min(s.limit-used, fs.free-s.minFree-indexReserve)
+func (s space) left(used int64, fs freeSpace) int64 { return min(s.limit-used, s.spare(fs)) }
+
+// spare is how many bytes more the file system has for us; negative when it should have some back.
+func (s space) spare(fs freeSpace) int64 { return fs.free - s.minFree - indexReserve }
+
+// left is how many bytes more may be written once what was evicted is given back, beside those that are reserved.
+func (t *Tier) left(reserved int64, fs freeSpace) int64 {
+	used := t.catalog.totals.space + reserved
+	for _, l := range t.leftovers {
+		used += l.space
+	}
+	return t.space.left(used, freeSpace{fs.free - reserved + t.evictedSpace, fs.total})
 }

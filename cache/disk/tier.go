@@ -45,15 +45,18 @@ type Tier struct {
 	popularityMu sync.Mutex // guards popularity
 	popularity   *popularity
 
-	queue  queue
-	orders chan func()
-	checks chan objstore.Version // to be compared with their checksums
+	queue    queue
+	underWay *underWay
+	orders   chan func()
+	checks   chan objstore.Version // to be compared with their checksums
 
 	// The writer's own.
 	beingWritten map[chunkKey]bool
-	evicted      []victim   // out of the catalog; their space is given back after the commit
-	evictedSpace int64      // bytes
-	leftovers    []chunkKey // of which the file may have more than the catalog: see removeLeftovers
+	evicted      []victim      // out of the catalog; their space is given back after the commit
+	evictedSpace int64         // bytes
+	leftovers    []leftover    // see removeLeftovers
+	helpless     time.Duration // how long nothing was evicted for the disk's sake
+	shrinkAgain  time.Time     // and until when
 	ended        chan struct{}
 
 	closing    sync.RWMutex // guards closed; held by those who put something into the queue
@@ -91,8 +94,9 @@ func Open(cfg Config) (*Tier, error) {
 		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
 		catalog: newCatalog(x, sums), space: newSpace(cfg.Size, cfg.MinFree, sums.limit, fs, sums.space),
 		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
-		queue:  queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
-		orders: make(chan func(), maxOrders), checks: make(chan objstore.Version, maxChecks), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
+		underWay: newUnderWay(),
+		queue:    queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
+		orders:   make(chan func(), maxOrders), checks: make(chan objstore.Version, maxChecks), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
 		ended: make(chan struct{}),
 	}
 	t.loadPopularity()

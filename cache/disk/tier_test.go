@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -331,7 +332,7 @@ func TestInUseStays(t *testing.T) {
 		}
 	}
 	h.Release()
-	if err := tier.order(func() error { _, err := tier.evictSome(10); return err }); err != nil {
+	if err := tier.order(func() error { _, err := tier.evictSome(10, math.MaxInt64); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if found(t, tier, v, 0) != 0 {

@@ -148,7 +148,8 @@ func (t *Tier) writeTurn(batch []*Offer) {
 			t.fail("read index", err)
 		}
 		if err != nil || j.written != j.want { // the disk may have taken a part of it
-			t.leftovers = append(t.leftovers, j.key)
+			_, space := weigh(len(j.offer.Data), j.want)
+			t.leftovers = append(t.leftovers, leftover{j.key, space})
 		}
 	}
 	if worked {
@@ -170,7 +171,9 @@ func (t *Tier) commit(intents []chunkKey) bool {
 	for _, v := range t.evicted { // it is in its file still
 		intents = append(intents, v.key)
 	}
-	intents = append(intents, t.leftovers...)
+	for _, l := range t.leftovers {
+		intents = append(intents, l.key)
+	}
 	if err := t.catalog.commit(intents); err != nil {
 		t.fail("commit", err)
 		return false
