@@ -137,10 +137,10 @@ func (c *catalog) setHand(k chunkKey) {
 	c.totals.hand = k
 }
 
-func (c *catalog) setLimit(limit int64) {
+func (c *catalog) setSpace(s space) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.totals.limit = limit
+	c.totals.limit, c.totals.minFree = s.limit, s.minFree
 }
 
 // changed is how many chunks and versions wait to be committed.

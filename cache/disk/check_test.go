@@ -12,7 +12,7 @@ func (t *Tier) check() error {
 		if !t.commit(nil) {
 			return nil // the disk does not work
 		}
-		counted := totals{nextID: t.catalog.totals.nextID, limit: t.catalog.totals.limit, hand: t.catalog.totals.hand}
+		counted := totals{nextID: t.catalog.totals.nextID, limit: t.catalog.totals.limit, minFree: t.catalog.totals.minFree, hand: t.catalog.totals.hand}
 		chunks := map[uint64]uint32{}
 		present, stored := map[uint64]int64{}, map[uint64]int64{}
 		return t.catalog.index.view(func(tx *bbolt.Tx) error {

@@ -17,6 +17,7 @@ var (
 	ErrNotOurs  = errors.New("the cache directory belongs to another user")
 	ErrTooOpen  = errors.New("other users can get into the cache directory")
 	ErrNotEmpty = errors.New("the directory has files in it, and is not a cache directory")
+	ErrNoHoles  = errors.New("the file system cannot give back a part of a file")
 )
 
 // A cache directory:
@@ -130,7 +131,7 @@ func (d *directory) take() error {
 		return fmt.Errorf("disk: %w", err)
 	}
 	d.direct = d.triesDirect()
-	return nil
+	return d.triesHoles()
 }
 
 // triesDirect finds out whether files here can be opened for direct I/O.
@@ -141,6 +142,18 @@ func (d *directory) triesDirect() bool {
 	}
 	_ = unix.Close(fd)
 	return true
+}
+
+// triesHoles finds out whether parts of files can be given back here, by one behind the end of the marker. Without that no limit could be kept.
+func (d *directory) triesHoles() error {
+	err := punchHole(d.lock, BlockSize, diskBlock)
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("disk: %s: %w", d.path, ErrNoHoles)
+	case err != nil:
+		return fmt.Errorf("disk: %s: %w", d.path, err)
+	}
+	return nil
 }
 
 func (d *directory) file(name string) string { return filepath.Join(d.path, name) }

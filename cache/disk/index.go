@@ -28,19 +28,20 @@ type totals struct {
 	chunks   int64    // how many there are
 	versions int64    // how many there are
 	limit    int64    // bytes: what the last owner had; 0 for nothing
+	minFree  int64    // bytes: the same
 	hand     chunkKey // where eviction looks next
 }
 
 func (t totals) bytes() []byte {
 	var b []byte
-	for _, n := range []uint64{t.nextID, uint64(t.space), uint64(t.chunks), uint64(t.versions), uint64(t.limit)} {
+	for _, n := range []uint64{t.nextID, uint64(t.space), uint64(t.chunks), uint64(t.versions), uint64(t.limit), uint64(t.minFree)} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	return append(b, t.hand.bytes()...)
 }
 
 func parseTotals(b []byte) (t totals, ok bool) {
-	if len(b) != 5*8+12 {
+	if len(b) != 6*8+12 {
 		return t, false
 	}
 	number := func() uint64 {
@@ -48,7 +49,7 @@ func parseTotals(b []byte) (t totals, ok bool) {
 		b = b[8:]
 		return n
 	}
-	t = totals{nextID: number(), space: int64(number()), chunks: int64(number()), versions: int64(number()), limit: int64(number())}
+	t = totals{nextID: number(), space: int64(number()), chunks: int64(number()), versions: int64(number()), limit: int64(number()), minFree: int64(number())}
 	t.hand, ok = parseChunkKey(b)
 	return t, ok
 }

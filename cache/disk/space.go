@@ -34,17 +34,20 @@ type space struct {
 	minFree int64 // bytes that the file system must have free
 }
 
-// newSpace takes what was asked for, 0 standing for the default, and what was chosen when the directory was first used.
-func newSpace(size, minFree, chosen int64, fs freeSpace, used int64) space {
-	s := space{limit: size, minFree: minFree}
+// newSpace takes what was asked for, 0 standing for the default, and what was chosen when the directory was first used. Who only looks has what its last owner had.
+func newSpace(cfg Config, last totals, fs freeSpace) space {
+	s := space{limit: cfg.Size, minFree: cfg.MinFree}
+	if s.minFree == 0 && cfg.idle {
+		s.minFree = last.minFree
+	}
 	if s.minFree == 0 {
 		s.minFree = fs.total / 100 * DefaultMinFreePercent
 	}
 	if s.limit == 0 {
-		s.limit = chosen
+		s.limit = last.limit
 	}
 	if s.limit == 0 {
-		s.limit = (fs.free + used) / 100 * DefaultSizePercent
+		s.limit = (fs.free + last.space) / 100 * DefaultSizePercent
 	}
 	return s
 }

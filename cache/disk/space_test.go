@@ -1,11 +1,14 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // fillDisk has others fill a disk until so much is free.
@@ -157,4 +160,37 @@ func TestShrinkInProportion(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestSpaceAtRest: who looks at a directory sees the limits of its last owner.
+func TestSpaceAtRest(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	tier := openTier(t, Config{Dir: dir, Size: 77 * mib, MinFree: 33 * mib})
+	if err := tier.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // looking changes nothing
+		tier, err := OpenExisting(Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := tier.Stats(); s.Limit != 77*mib || s.MinFree != 33*mib {
+			t.Errorf("limit %d MiB, free %d MiB", s.Limit/mib, s.MinFree/mib)
+		}
+		if err := tier.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNoHoles: a file system that gives nothing back but whole files is refused, for no limit could be kept there.
+func TestNoHoles(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("ramfs", dir, "ramfs", 0, "mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, 0)
+	if _, err := Open(Config{Dir: filepath.Join(dir, "cache")}); !errors.Is(err, ErrNoHoles) {
+		t.Errorf("ramfs: %v", err)
+	}
 }

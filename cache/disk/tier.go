@@ -92,7 +92,7 @@ func Open(cfg Config) (*Tier, error) {
 	readers, _ := lru.New[admission, struct{}](maxAdmissions) // fails for a size that is not positive
 	t := &Tier{
 		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
-		catalog: newCatalog(x, sums), space: newSpace(cfg.Size, cfg.MinFree, sums.limit, fs, sums.space),
+		catalog: newCatalog(x, sums), space: newSpace(cfg, sums, fs),
 		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
 		underWay: newUnderWay(),
 		queue:    queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
@@ -100,7 +100,7 @@ func Open(cfg Config) (*Tier, error) {
 		ended: make(chan struct{}),
 	}
 	t.loadPopularity()
-	t.catalog.setLimit(t.space.limit)
+	t.catalog.setSpace(t.space)
 	if err := t.recover(); err != nil {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
