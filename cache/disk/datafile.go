@@ -32,8 +32,9 @@ type dataFile struct {
 type dataFiles struct {
 	dir *directory
 
-	mu   sync.Mutex // guards what is below and users and stale of the files
-	open *simplelru.LRU[uint64, *dataFile]
+	mu     sync.Mutex // guards what is below and users and stale of the files
+	open   *simplelru.LRU[uint64, *dataFile]
+	closed bool // what is opened now is closed by its last user
 }
 
 func newDataFiles(dir *directory) *dataFiles {
@@ -67,7 +68,7 @@ func (f *dataFiles) use(id uint64, size int64) (*dataFile, error) {
 	if other, ok := f.open.Get(id); ok { // somebody was faster
 		d.close()
 		d = other
-	} else {
+	} else if d.stale = f.closed; !d.stale {
 		f.open.Add(id, d)
 	}
 	d.users++
@@ -118,10 +119,11 @@ func (f *dataFiles) remove(id uint64) error {
 	return nil
 }
 
-// closeAll closes what nobody uses.
+// closeAll closes what nobody uses, now and from now on.
 func (f *dataFiles) closeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closed = true
 	f.open.Purge()
 }
 

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,13 +45,17 @@ type directory struct {
 	direct bool // the file system does direct I/O
 }
 
-// openDirectory makes path a cache directory if it is empty or missing, and takes it. Only the user who runs this may have access to it: it
+// openDirectory makes path a cache directory if it is empty or missing and need not be one already, and takes it. Only the user who runs this may have access to it: it
 // has what somebody's credentials were needed to read.
-func openDirectory(path string) (*directory, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+func openDirectory(path string, existing bool) (*directory, error) {
+	d := &directory{path: path}
+	if existing {
+		if _, err := os.Stat(d.file(markerFile)); err != nil {
+			return nil, fmt.Errorf("disk: %w", err)
+		}
+	} else if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("disk: %w", err)
 	}
-	d := &directory{path: path}
 	fresh, err := d.checkContent()
 	if err != nil {
 		return nil, err
@@ -65,6 +70,16 @@ func openDirectory(path string) (*directory, error) {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 	return d, nil
+}
+
+// Failed tells whether opening a directory failed by its disk, which may work again, and not by what was asked for: the directory is a cache already, or cannot
+// even be looked at.
+func Failed(dir string, err error) bool {
+	if !isDiskError(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(dir, markerFile))
+	return err == nil || isDiskError(err)
 }
 
 // checkAccess makes sure that nobody else gets in. A fresh directory is made so.
@@ -154,6 +169,33 @@ func (d *directory) triesHoles() error {
 		return fmt.Errorf("disk: %s: %w", d.path, err)
 	}
 	return nil
+}
+
+// works finds out whether the disk takes anything, by writing the marker again. EROFS from one that can only be read, ESTALE where the directory is not there any more, as after the
+// file system was detached.
+func (d *directory) works() error {
+	ours, err := d.lock.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Stat(d.file(markerFile)); errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(ours, there) {
+		return syscall.ESTALE
+	}
+	if _, err = d.lock.WriteAt([]byte(markerText), 0); err == nil {
+		err = unix.Fdatasync(int(d.lock.Fd()))
+	}
+	if !errors.Is(err, unix.EROFS) || !d.direct {
+		return err
+	}
+	f, failed := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", d.lock.Fd()), os.O_RDONLY|syscall.O_DIRECT, 0)
+	if failed != nil {
+		return failed
+	}
+	defer func() { _ = f.Close() }() // read only
+	if _, failed := f.ReadAt(aligned(make([]byte, BlockSize+diskBlock))[:diskBlock], 0); failed != nil && failed != io.EOF {
+		return failed
+	}
+	return err
 }
 
 func (d *directory) file(name string) string { return filepath.Join(d.path, name) }

@@ -28,5 +28,5 @@
 //   - adopt.go: files that somebody else has written, taken over without a copy.
 //   - admit.go: who may read what.
 //   - giveback.go, recover.go, tidy.go: what is left in the files by what was evicted, a write that failed, a process that was killed, and a machine without power.
-//   - health.go: what to do when the disk fails.
+//   - health.go: what to do when the disk fails, and when it is lost.
 package disk

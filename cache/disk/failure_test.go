@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -280,5 +282,64 @@ func TestOthersFillTheDisk(t *testing.T) {
 	eventually(t, "only what is in the index is on the disk", func() bool { return diskUsage(t, tier.dir.path) <= tier.Stats().Used })
 	if err := tier.check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLost: a disk that goes on failing is given up, and leaves nothing behind that would keep it from being unmounted; one that can still be read is not, until it is detached.
+func TestLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail func(t *testing.T, dir string)
+		lost bool
+	}{
+		"dead":      {fail: func(t *testing.T, dir string) { must(t, shutDown(dir)) }, lost: true},
+		"read-only": {fail: turnReadOnly},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+			must(t, errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 64*mib)))
+			makeExt4(t, image)
+			loop(t, image, "loop,errors=remount-ro", dir)
+			var clock atomic.Int64
+			tier, err := Open(Config{Dir: filepath.Join(dir, "cache"), Size: 32 * mib, MinFree: 1, Queue: 64 * mib, Now: func() time.Time { return time.Unix(clock.Load(), 0) }})
+			must(t, err)
+			v := versionOf("kept", 3*mib)
+			keepAll(t, tier, v)
+			must(t, tier.check())
+			hold := tier.Hold(v, 0)
+			c.fail(t, dir)
+			offerAtOnce(t, tier, offerOf(t, versionOf("more", mib), 0))
+			lost := func() bool {
+				clock.Add(16)
+				inOrder(t, tier, func() error { tier.lookAtDisk(); return nil })
+				select {
+				case <-tier.Lost():
+					return true
+				default:
+					return false
+				}
+			}
+			if got := lost() || lost(); got != c.lost {
+				t.Errorf("lost: %v", got)
+			}
+			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil || !lost() {
+				t.Errorf("it was detached and is not lost: %v", err)
+			}
+			_ = tier.Close() // the disk takes no last commit
+			if tier.Hold(v, 0) != nil || tier.Lease(v) != nil || tier.Present(v, 0) != 0 || tier.Cached(v) != 0 || tier.Idle() {
+				t.Error("something is found in what is closed")
+			}
+			hold.Release()
+			eventually(t, "all of it is closed", func() bool {
+				out, err := exec.Command("losetup", "-j", image).CombinedOutput()
+				return err == nil && len(out) == 0
+			})
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -20,14 +20,27 @@ type health struct {
 
 	mu     sync.Mutex // guards what is below
 	told   map[string]bool
-	resume time.Time // when to write again
-	lease  time.Time // when to give leases again
-	broken bool      // the index cannot be used
+	resume time.Time     // when to write again
+	lease  time.Time     // when to give leases again
+	doubt  time.Time     // when to find out whether the disk still fails; zero while it is not known to
+	broken bool          // the index cannot be used
+	lost   chan struct{} // closed when the disk, or the index, will not work again
+	gone   bool          // lost is closed
 }
 
 // isDiskError tells whether an error comes from the disk and not from what is on it.
 func isDiskError(err error) bool {
 	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENODEV, syscall.ENXIO, syscall.EUCLEAN, syscall.EBADMSG} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// isGone tells whether an error is one that a disk which is dead, or was taken away, goes on giving.
+func isGone(err error) bool {
+	for _, errno := range []error{syscall.EIO, syscall.ENODEV, syscall.ENXIO, syscall.EUCLEAN, syscall.EBADMSG, syscall.ESTALE, syscall.ESHUTDOWN} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -42,6 +55,12 @@ func (h *health) failed(what string, err error, now time.Time) (broke bool) {
 	broke = !h.broken && errors.Is(err, errIndex)
 	h.broken = h.broken || broke
 	h.resume = now.Add(restAfterError)
+	if h.doubt.IsZero() && (isGone(err) || errors.Is(err, syscall.EROFS)) {
+		h.doubt = h.resume
+	}
+	if broke {
+		h.lose()
+	}
 	kind := what
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -69,6 +88,35 @@ func (h *health) wrote() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.told)
+}
+
+// doubtful tells whether it is to be found out now if the disk still fails.
+func (h *health) doubtful(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.doubt.IsZero() && !now.Before(h.doubt)
+}
+
+// found notes what was found out.
+func (h *health) found(err error, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		h.doubt = time.Time{}
+	case isGone(err):
+		h.lose()
+	default:
+		h.doubt = now.Add(restAfterError)
+	}
+}
+
+// lose closes lost, once. The caller holds mu.
+func (h *health) lose() {
+	if !h.gone {
+		h.gone = true
+		close(h.lost)
+	}
 }
 
 // writable tells whether writing is worth a try.

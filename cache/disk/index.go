@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // The index's buckets.
@@ -109,12 +110,20 @@ func openIndex(path string) (_ *index, t totals, fresh bool, err error) {
 	return x, t, fresh, nil
 }
 
+// view and update are errClosed once it is closed.
 func (x *index) view(f func(*bbolt.Tx) error) error {
-	return guard(func() error { return x.db.View(f) })
+	return orClosed(guard(func() error { return x.db.View(f) }))
 }
 
 func (x *index) update(f func(*bbolt.Tx) error) error {
-	return guard(func() error { return x.db.Update(f) })
+	return orClosed(guard(func() error { return x.db.Update(f) }))
+}
+
+func orClosed(err error) error {
+	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
+		return errClosed
+	}
+	return err
 }
 
 // guard makes an error of a page of the map that cannot be read, and of what the library says by panicking when pages make no sense.

@@ -31,6 +31,22 @@ type Stats struct {
 	Errors       int64 // of the disk
 }
 
+// Plus adds what another tier has done, which is not any more.
+func (s Stats) Plus(o Stats) Stats {
+	s.Hits += o.Hits
+	s.Misses += o.Misses
+	s.BytesRead += o.BytesRead
+	s.BytesWritten += o.BytesWritten
+	s.BytesSkipped += o.BytesSkipped
+	s.Rejected += o.Rejected
+	s.Evicted += o.Evicted
+	s.Adopted += o.Adopted
+	s.Corrupt += o.Corrupt
+	s.Lost += o.Lost
+	s.Errors += o.Errors
+	return s
+}
+
 type counters struct {
 	hits, misses, bytesRead, bytesWritten, skipped atomic.Int64
 	rejected, evicted, adopted, corrupt, lost      atomic.Int64

@@ -74,7 +74,7 @@ func TestThinDisk(t *testing.T) {
 	dir, exhaust := thinDisk(t)
 	var clock atomic.Int64 // so that each failure is long ago for the next offer
 	now := func() time.Time { return time.Unix(clock.Add(60), 0) }
-	tier := openTier(t, Config{Dir: filepath.Join(dir, "cache"), now: now})
+	tier := openTier(t, Config{Dir: filepath.Join(dir, "cache"), Now: now})
 	var versions []objstore.Version
 	for i := range 40 {
 		if i == 20 {

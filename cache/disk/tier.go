@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -22,9 +21,11 @@ type Config struct {
 	Queue   int64  // bytes of memory that may wait to be written
 	Log     *slog.Logger
 
-	idle  bool   // limits are not enforced
-	boot  string // stands for this life of the machine; "" for what the kernel says
-	now   func() time.Time
+	Existing bool             // the directory must be a cache already: os.ErrNotExist otherwise
+	Now      func() time.Time // nil for time.Now
+
+	idle  bool              // limits are not enforced
+	boot  string            // stands for this life of the machine; "" for what the kernel says
 	crash func(step string) // called at each step that a crash may come after
 }
 
@@ -66,18 +67,18 @@ type Tier struct {
 }
 
 // Open takes a cache directory, or makes one of an empty or missing directory. Errors say what is wrong with it: ErrInUse, ErrNotOurs,
-// ErrTooOpen, ErrNotEmpty, or the system's. A damaged index is no error: the cache is empty then.
+// ErrTooOpen, ErrNotEmpty, ErrNoHoles, or the system's. A damaged index is no error: the cache is empty then.
 func Open(cfg Config) (*Tier, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.now == nil {
-		cfg.now = time.Now
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.crash == nil {
 		cfg.crash = func(string) {}
 	}
-	dir, err := openDirectory(cfg.Dir)
+	dir, err := openDirectory(cfg.Dir, cfg.Existing)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
 		catalog: newCatalog(x, sums), space: newSpace(cfg, sums, fs),
-		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log},
+		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log, lost: make(chan struct{})},
 		underWay: newUnderWay(),
 		queue:    queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
 		orders:   make(chan func(), maxOrders), checks: make(chan objstore.Version, maxChecks), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),
@@ -121,12 +122,9 @@ func Open(cfg Config) (*Tier, error) {
 }
 
 // OpenExisting is Open for a directory that is a cache already, to look at it: nothing is evicted for the sake of limits, which are those of the
-// last owner. os.ErrNotExist where there is none.
+// last owner.
 func OpenExisting(cfg Config) (*Tier, error) {
-	if _, err := os.Stat(filepath.Join(cfg.Dir, markerFile)); err != nil {
-		return nil, fmt.Errorf("disk: %w", err)
-	}
-	cfg.idle = true
+	cfg.Existing, cfg.idle = true, true
 	return Open(cfg)
 }
 
@@ -152,7 +150,8 @@ func openOrReplaceIndex(dir *directory, log *slog.Logger) (*index, totals, error
 	return x, sums, err
 }
 
-// Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. No hold or lease may be in use.
+// Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. Nothing is found any more then; holds and leases that are in use keep
+// their files open until they are released.
 func (t *Tier) Close() error {
 	t.closing.Lock()
 	if t.closed {
@@ -176,12 +175,15 @@ func (t *Tier) Close() error {
 	return errors.Join(t.catalog.index.close(), t.dir.close())
 }
 
-func (t *Tier) now() time.Time { return t.cfg.now() }
+func (t *Tier) now() time.Time { return t.cfg.Now() }
 
 func (t *Tier) crash(step string) { t.cfg.crash(step) }
 
 // fail notes trouble with the disk.
 func (t *Tier) fail(what string, err error) {
+	if errors.Is(err, errClosed) {
+		return
+	}
 	if t.health.failed(what, err, t.now()) {
 		_ = os.Remove(t.dir.file(indexFile)) // so that the next owner makes a new one
 	}

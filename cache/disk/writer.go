@@ -38,6 +38,7 @@ func (t *Tier) run() {
 		case <-commit.C:
 			t.commit(nil)
 		case <-look.C:
+			t.lookAtDisk()
 			t.shrink()
 		case <-remember.C:
 			t.savePopularity()
@@ -49,6 +50,17 @@ func (t *Tier) run() {
 		}
 	}
 }
+
+// lookAtDisk finds out, some time after the disk failed, whether it works.
+func (t *Tier) lookAtDisk() {
+	if t.health.doubtful(t.now()) {
+		t.health.found(t.dir.works(), t.now())
+	}
+}
+
+// Lost is closed when the disk is found to be dead or gone, or the index is damaged: nothing is kept or found any more then, and the tier is to be closed. Whether the directory
+// can be used again is found out by opening it.
+func (t *Tier) Lost() <-chan struct{} { return t.health.lost }
 
 // runOrders runs those that have been given already.
 func (t *Tier) runOrders() {

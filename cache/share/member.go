@@ -30,28 +30,43 @@ type Config struct {
 // Member is a process's use of a cache directory, as its owner or not. It is what package cache keeps chunks on, with the promises of disk.Tier. Its methods may be called
 // at the same time from many goroutines.
 type Member struct {
-	cfg       Config
-	self      User
-	log       *slog.Logger
-	directory *os.File
-	place     atomic.Pointer[place] // nil while there is no owner to be found
-	errands   errands
-	stats     counters
+	cfg     Config
+	self    User
+	log     *slog.Logger
+	place   atomic.Pointer[place] // nil while there is no owner to be found, and while the disk does not work
+	errands errands
+	stats   counters
 
 	stop       chan struct{}
 	goroutines sync.WaitGroup
 	closing    sync.Once
-	told       bool // run's: that there is no owner to be found was logged
+	told       bool // run's: that there is no place to be found was logged
 }
 
 // place is a member's in the directory.
 type place struct {
-	tier   *disk.Tier // of the owner; nil for others
-	server *server    // of the owner; nil where others cannot be served
-	owner  *client    // of the others
+	directory *os.File
+	tier      *disk.Tier // of the owner; nil for others
+	server    *server    // of the owner; nil where others cannot be served
+	owner     *client    // of the others
 }
 
-// Open takes a directory, or joins those who use it. The errors are those of disk.Open, but that it is in use.
+// leave gives a place up.
+func (p *place) leave() (err error) {
+	if p.server != nil {
+		err = p.server.close()
+	}
+	if p.tier != nil {
+		err = errors.Join(err, p.tier.Close())
+	}
+	if p.owner != nil {
+		p.owner.lose()
+	}
+	return errors.Join(err, p.directory.Close())
+}
+
+// Open takes a directory, or joins those who use it. The errors are those of disk.Open, but that it is in use, and that its disk does not work (see disk.Failed): then the member
+// goes without until it does.
 func Open(cfg Config) (*Member, error) {
 	if cfg.Disk.Log == nil {
 		cfg.Disk.Log = slog.New(slog.DiscardHandler)
@@ -61,9 +76,6 @@ func Open(cfg Config) (*Member, error) {
 		errands: newErrands(cfg.Disk.Queue), stop: make(chan struct{}),
 	}
 	if err := m.begin(); err != nil {
-		if m.directory != nil {
-			err = errors.Join(err, m.directory.Close())
-		}
 		return nil, err
 	}
 	m.goroutines.Go(m.run)
@@ -76,9 +88,13 @@ func Open(cfg Config) (*Member, error) {
 // begin finds a place, or waits for one for a while.
 func (m *Member) begin() error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(firstRetry) {
-		err := m.join()
+		err := m.join(false)
 		switch {
 		case err == nil:
+			return nil
+		case disk.Failed(m.cfg.Disk.Dir, err):
+			m.stats.errors.Add(1)
+			m.tell(err)
 			return nil
 		case !errors.Is(err, disk.ErrInUse):
 			return err
@@ -89,49 +105,52 @@ func (m *Member) begin() error {
 	}
 }
 
-// join becomes the owner, or finds who it is. disk.ErrInUse when somebody is, and does not answer.
-func (m *Member) join() error {
-	tier, err := disk.Open(m.cfg.Disk)
+// join becomes the owner, or finds who it is. disk.ErrInUse when somebody is, and does not answer. again is for a directory that was used before: it is not made anew, which would
+// be on another disk where the one that failed has been unmounted.
+func (m *Member) join(again bool) error {
+	cfg := m.cfg.Disk
+	cfg.Existing = again
+	tier, err := disk.Open(cfg)
 	if err != nil && !errors.Is(err, disk.ErrInUse) {
 		return err
 	}
-	if m.directory == nil {
-		directory, failed := os.Open(m.cfg.Disk.Dir)
-		if failed != nil {
-			if tier != nil {
-				failed = errors.Join(failed, tier.Close())
-			}
-			return fmt.Errorf("share: %w", failed)
+	directory, failed := os.Open(cfg.Dir)
+	if failed != nil {
+		if tier != nil {
+			failed = errors.Join(failed, tier.Close())
 		}
-		m.directory = directory
+		return fmt.Errorf("share: %w", failed)
 	}
-	if err == nil {
-		m.own(tier)
+	p := &place{directory: directory, tier: tier}
+	if tier != nil {
+		m.own(p)
 		return nil
 	}
-	owner, failed := dial(m.directory, hello{Protocol: protocol, User: m.self, Member: true})
-	if failed != nil {
-		return fmt.Errorf("%w: %w", err, failed)
+	if p.owner, failed = dial(directory, hello{Protocol: protocol, User: m.self, Member: true}); failed != nil {
+		return errors.Join(fmt.Errorf("%w: %w", err, failed), directory.Close())
 	}
-	m.goroutines.Go(owner.watch)
-	m.place.Store(&place{owner: owner})
-	m.told = false
-	m.log.Info("the cache directory is another mount's, and is shared", "owner", owner.welcome.Owner.PID, "limit", owner.welcome.Limit)
-	if size := m.cfg.Disk.Size; size != 0 && size != owner.welcome.Limit {
-		m.log.Info("its owner's --cache-size counts", "limit", owner.welcome.Limit, "asked_for", size)
+	m.goroutines.Go(p.owner.watch)
+	m.take(p)
+	owner := p.owner.welcome
+	m.log.Info("the cache directory is another mount's, and is shared", "owner", owner.Owner.PID, "limit", owner.Limit)
+	if size := cfg.Size; size != 0 && size != owner.Limit {
+		m.log.Info("its owner's --cache-size counts", "limit", owner.Limit, "asked_for", size)
 	}
 	return nil
 }
 
 // own is what the owner does with the directory.
-func (m *Member) own(tier *disk.Tier) {
-	p := &place{tier: tier}
+func (m *Member) own(p *place) {
 	var err error
-	if p.server, err = serve(tier, m.directory, m.self, m.log); err != nil {
+	if p.server, err = serve(p.tier, p.directory, m.self, m.log); err != nil {
 		m.log.Warn("other mounts cannot share the cache directory", "error", err)
 	}
-	s := tier.Stats()
+	s := p.tier.Stats()
 	m.log.Info("disk cache", "limit", s.Limit, "min_free", s.MinFree, "used", s.Used, "chunks", s.Chunks)
+	m.take(p)
+}
+
+func (m *Member) take(p *place) {
 	m.place.Store(p)
 	m.told = false
 }
@@ -140,11 +159,13 @@ func (m *Member) own(tier *disk.Tier) {
 func (m *Member) run() {
 	for retry := firstRetry; ; {
 		p := m.place.Load()
-		switch {
-		case p == nil:
-			if err := m.join(); err == nil {
+		if p == nil {
+			if err := m.join(true); err == nil {
 				retry = firstRetry
 				continue
+			} else if !errors.Is(err, disk.ErrInUse) {
+				m.stats.errors.Add(1)
+				m.tell(err)
 			} else if retry == lastRetry { // not while somebody is becoming the owner
 				m.tell(err)
 			}
@@ -154,19 +175,40 @@ func (m *Member) run() {
 			case <-m.stop:
 				return
 			}
-		case p.tier != nil:
-			<-m.stop
-			return
-		default:
-			select {
-			case <-p.owner.lost:
-				m.place.Store(nil)
-				m.log.Info("the owner of the cache directory is gone; another is looked for")
-			case <-m.stop:
-				p.owner.lose()
-				return
-			}
+			continue
 		}
+		select {
+		case <-p.lost():
+			m.place.Store(nil)
+			m.left(p)
+		case <-m.stop:
+			if p.owner != nil {
+				p.owner.lose() // ends watch
+			}
+			return
+		}
+	}
+}
+
+// lost is closed when a place is of no use any more.
+func (p *place) lost() <-chan struct{} {
+	if p.tier != nil {
+		return p.tier.Lost()
+	}
+	return p.owner.lost
+}
+
+// left is what remains to be done with a place that was lost.
+func (m *Member) left(p *place) {
+	if p.tier != nil {
+		m.stats.remember(p.tier.Stats())
+		m.told = true // by the tier
+		m.log.Info("the cache disk is given up until the directory can be opened again")
+	} else {
+		m.log.Info("the owner of the cache directory is gone; another is looked for")
+	}
+	if err := p.leave(); err != nil {
+		m.log.Debug("the cache directory was left", "error", err)
 	}
 }
 
@@ -190,13 +232,9 @@ func (m *Member) Close() (err error) {
 		close(m.stop)
 		m.errands.close()
 		m.goroutines.Wait()
-		if p := m.place.Load(); p != nil && p.tier != nil {
-			if p.server != nil {
-				err = p.server.close()
-			}
-			err = errors.Join(err, p.tier.Close())
+		if p := m.place.Load(); p != nil {
+			err = p.leave()
 		}
-		err = errors.Join(err, m.directory.Close())
 	})
 	return err
 }
