@@ -34,8 +34,9 @@ type chunk struct {
 	waiters []*waiter // readers whose bytes are not all here
 	claims  []claim   // the predictions that asked for it
 
-	kept blockMask // blocks that the disk has, or was offered
-	fate fate      // whether the disk is to have it
+	kept  blockMask // blocks that the disk has, or was offered
+	local blockMask // blocks that came from the disk
+	fate  fate      // whether the disk is to have it
 
 	unread atomic.Uint32 // blockMask: predicted, and nobody has read it yet; bits are set under the lock only
 	handed atomic.Uint32 // blockMask: with their reader now, see handover; bits are set under the read lock

@@ -221,3 +221,31 @@ func TestDiskUnderLoad(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// What came from the disk is told from what the store was asked for, also where nobody knew beforehand that it was on the disk.
+func TestDiskCameLocal(t *testing.T) {
+	dir, s := filepath.Join(t.TempDir(), "c"), newFakeStore()
+	v := version("a", chunkSize+2*blockSize)
+	all := []objstore.Range{{Len: blockSize}, {Off: chunkSize, Len: blockSize}}
+	c := newDiskCache(t, s, 64<<20, dir, 1)
+	for _, r := range all {
+		mustRead(t, c, s, v, r)
+		if c.CameLocal(v, r.Off) {
+			t.Errorf("%d came from the store", r.Off)
+		}
+	}
+	settled(t, c)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = newDiskCache(t, s, 64<<20, dir, 1)
+	for _, r := range all {
+		if c.CameLocal(v, r.Off) {
+			t.Errorf("%d is not here", r.Off)
+		}
+		mustRead(t, c, s, v, r)
+		if !c.CameLocal(v, r.Off) {
+			t.Errorf("%d came from the disk", r.Off)
+		}
+	}
+}

@@ -71,6 +71,7 @@ func (c *Cache) local(f *fill, pos int) {
 	defer c.mu.Unlock()
 	f.local = true
 	f.chunk.kept |= span{f.pos, pos}.blocks()
+	f.chunk.local |= span{f.pos, pos}.blocks()
 	c.stats.BytesLocal += int64(pos - f.pos)
 	c.arrived(f, pos)
 }
@@ -163,6 +164,15 @@ func (c *Cache) Adopt(v objstore.Version, file *os.File) {
 
 // Local tells whether some of v is on the disk, so that bytes of it may come without the store's being asked.
 func (c *Cache) Local(v objstore.Version) bool { return c.disk != nil && c.disk.Cached(v) > 0 }
+
+// CameLocal tells whether the byte of v at an offset, which a Read has pinned, came from the disk, where it may have been brought since Local was asked: other mounts write there too.
+func (c *Cache) CameLocal(v objstore.Version, off int64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	k := c.index.find(v, off/chunkSize)
+	at := int(off % chunkSize)
+	return k != nil && k.local&span{at, at + 1}.blocks() != 0
+}
 
 // Lease gives all of v in a local file, for a reader who needs nobody else to read it; ok is false when there is no such file, or not yet. release is
 // called exactly once.

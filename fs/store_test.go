@@ -231,6 +231,8 @@ func (s *wholeSource) HandedOver(objstore.Version, objstore.Range) {}
 
 func (s *wholeSource) Local(objstore.Version) bool { return false }
 
+func (s *wholeSource) CameLocal(objstore.Version, int64) bool { return false }
+
 func (s *wholeSource) cached(v objstore.Version) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

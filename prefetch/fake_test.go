@@ -22,9 +22,12 @@ type fakeSource struct {
 	fail   error
 	hold   chan struct{} // nil does not hold
 	local  bool
+	came   bool // what Local did not know of
 }
 
 func (s *fakeSource) Local(objstore.Version) bool { return s.local }
+
+func (s *fakeSource) CameLocal(objstore.Version, int64) bool { return s.local || s.came }
 
 // life is an ask that brought new bytes, with the context that keeps it.
 type life struct {

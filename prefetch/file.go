@@ -68,8 +68,8 @@ func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	release()
-	return true, nil
+	defer release()
+	return !f.p.source.CameLocal(f.version, 0), nil
 }
 
 // Read returns the bytes from off on, n at most and fewer only at the end of the file; none at or after the end. They are

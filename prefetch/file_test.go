@@ -136,14 +136,16 @@ func TestPreload(t *testing.T) {
 
 // What may come from a local disk says nothing of what the store has now.
 func TestPreloadOfWhatIsLocal(t *testing.T) {
-	s := newFakeSource()
-	s.local = true
-	f := newPrefetcher(t, s, 1<<30).Open(version("a", 100<<10))
-	defer f.Close()
-	if confirmed, err := f.Preload(t.Context()); confirmed || err != nil {
-		t.Errorf("%v, %v", confirmed, err)
+	for _, came := range []bool{false, true} { // another mount brings it after it was looked for
+		s := newFakeSource()
+		s.local, s.came = !came, came
+		f := newPrefetcher(t, s, 1<<30).Open(version("a", 100<<10))
+		defer f.Close()
+		if confirmed, err := f.Preload(t.Context()); confirmed || err != nil {
+			t.Errorf("came after that %v: %v, %v", came, confirmed, err)
+		}
+		wantGets(t, s, "a demand [0,100K)")
 	}
-	wantGets(t, s, "a demand [0,100K)")
 }
 
 // Preload waits for the first byte, and no longer than its context.

@@ -39,6 +39,9 @@ type Source interface {
 
 	// Local tells whether bytes of v may come from where the store is not asked, although they are not here yet.
 	Local(v objstore.Version) bool
+
+	// CameLocal tells whether the byte of v at an offset, which a Read has pinned, came from there after all.
+	CameLocal(v objstore.Version, off int64) bool
 }
 
 // Config says what there is to work with.
