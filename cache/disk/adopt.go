@@ -18,16 +18,13 @@ const adoptShare = 2
 // Adopt makes a file that holds all of a version the version's data file, without a copy: the file gets another name, and whoever gives it does not write to it any more. It
 // reads the file once, for its checksums. reader is whose credentials stored it. false when the version is not wanted, or the file is on another file system.
 func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
-	if v.Size == 0 || !t.health.writable(t.now()) {
-		return false
-	}
-	if st, err := file.Stat(); err != nil || st.Size() != v.Size {
+	if v.Size == 0 || !t.health.writable(t.now()) || !t.adoptable(v, file) {
 		return false
 	}
 	err := writeOut(file, 0, 0) // so that what is in the page cache now is what will be there: see dataFile.writeAt
 	var records []chunkRecord
 	if err == nil {
-		records, err = recordsOf(v, file)
+		records, err = t.recordsOf(v, file)
 	}
 	if err != nil {
 		t.fail("adopt", err)
@@ -44,11 +41,23 @@ func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
 	return adopted && err == nil
 }
 
-// recordsOf are what the index is to say of a file's chunks.
-func recordsOf(v objstore.Version, file *os.File) ([]chunkRecord, error) {
+// adoptable tells whether it is worth reading a file: one that is too large, is here already or is on another disk is refused in any case.
+func (t *Tier) adoptable(v objstore.Version, file *os.File) bool {
+	var given, ours unix.Stat_t
+	err := errors.Join(unix.Fstat(int(file.Fd()), &given), unix.Fstat(int(t.dir.lock.Fd()), &ours))
+	return err == nil && given.Size == v.Size && given.Dev == ours.Dev && v.Size <= t.space.limit/adoptShare && t.Cached(v) == 0
+}
+
+// recordsOf are what the index is to say of a file's chunks. errClosed when the tier is closed meanwhile: to read a file of a terabyte takes minutes.
+func (t *Tier) recordsOf(v objstore.Version, file *os.File) ([]chunkRecord, error) {
 	records := make([]chunkRecord, (v.Size+ChunkSize-1)/ChunkSize)
 	buffer := make([]byte, BlockSize)
 	for i := range records {
+		select {
+		case <-t.stop:
+			return nil, errClosed
+		default:
+		}
 		length := chunkLength(v.Size, uint32(i))
 		r := &records[i]
 		r.present = allBlocks(length)

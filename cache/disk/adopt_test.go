@@ -47,11 +47,22 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// TestAdoptRefused: what is too large, of another length or on another disk is left alone.
+// TestAdoptRefused: what is too large, of another length or on another disk is left alone, and not even read.
 func TestAdoptRefused(t *testing.T) {
 	tier := openTier(t, Config{Dir: filepath.Join(t.TempDir(), "c"), Size: 64 * mib})
 	large, short, far := versionOf("large", 40*mib), versionOf("short", 3*mib), versionOf("far", 3*mib)
-	if tier.Adopt(large, writeVersion(t, filepath.Join(t.TempDir(), "file"), large), 0) {
+	unreadable := func(path string, v objstore.Version) *os.File { // it would be an error that is counted
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+		if err == nil {
+			err = f.Truncate(v.Size)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	if tier.Adopt(large, unreadable(filepath.Join(t.TempDir(), "file"), large), 0) {
 		t.Error("more than half of the cache was adopted")
 	}
 	if tier.Adopt(versionOf("short", 4*mib), writeVersion(t, filepath.Join(t.TempDir(), "file"), short), 0) {
@@ -59,7 +70,7 @@ func TestAdoptRefused(t *testing.T) {
 	}
 	elsewhere := filepath.Join("/dev/shm", filepath.Base(t.TempDir())+"-headrace")
 	t.Cleanup(func() { os.Remove(elsewhere) })
-	if tier.Adopt(far, writeVersion(t, elsewhere, far), 0) {
+	if tier.Adopt(far, unreadable(elsewhere, far), 0) {
 		t.Error("a file of another file system was adopted")
 	}
 	if s := tier.Stats(); s.Adopted != 0 || s.Errors != 0 || s.Versions != 0 {
