@@ -69,7 +69,7 @@ SOAK := 20000
 soak: packages $(BIN)/versitygw ## the model tests with SOAK (20000) random histories: an hour and more
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./upload -seeds $(SOAK)
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./fs -seeds $$(($(SOAK) * 5))
-	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./cache/disk -seeds $$(($(SOAK) / 50))
+	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./cache/disk -seeds $$(($(SOAK) / 5))
 	$(GO) test -count=1 -timeout 6h -run '^TestRandomOperations$$' ./integration -fsx.seeds $$(($(SOAK) / 50))
 
 .PHONY: docs

@@ -55,7 +55,11 @@ func dial(directory *os.File, h hello) (*client, error) {
 
 // connect makes one more connection.
 func (c *client) connect() (w *wire, answer welcome, err error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socketIn(c.directory), Net: "unix"})
+	var conn *net.UnixConn
+	err = atSocket(c.directory, func(path string) (err error) {
+		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		return err
+	})
 	if err != nil {
 		return nil, answer, fmt.Errorf("share: %w", err)
 	}

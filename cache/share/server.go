@@ -31,17 +31,22 @@ type server struct {
 
 // serve begins to answer, until close. What a dead owner has left of its socket is replaced.
 func serve(tier *disk.Tier, directory *os.File, self User, log *slog.Logger) (*server, error) {
-	path := socketIn(directory)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("share: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	var l *net.UnixListener
+	err := atSocket(directory, func(path string) (err error) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if l, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}); err != nil {
+			return err
+		}
+		l.SetUnlinkOnClose(false) // close does, while the directory is still ours
+		if err = os.Chmod(path, 0o600); err != nil {
+			err = errors.Join(err, l.Close())
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("share: %w", err)
-	}
-	l.SetUnlinkOnClose(false) // close does, while the directory is still ours
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
 	}
 	s := &server{tier: tier, self: self, directory: directory, listener: l, log: log, wires: make(map[*wire]User)}
 	s.goroutines.Go(s.accept)
@@ -153,6 +158,6 @@ func (s *server) close() error {
 	}
 	s.mu.Unlock()
 	s.goroutines.Wait()
-	_ = os.Remove(socketIn(s.directory)) // fails when the disk does; the next owner replaces what is left of it
+	_ = atSocket(s.directory, os.Remove) // fails when the disk does; the next owner replaces what is left of it
 	return err
 }

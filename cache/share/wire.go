@@ -141,9 +141,15 @@ func (r *received) drop() {
 	r.files = nil
 }
 
-// socketIn names the socket by way of an open directory: the name of a socket may have 107 bytes, unix(7), and the directory's may be longer.
-func socketIn(directory *os.File) string {
-	return filepath.Join("/proc/self/fd", fmt.Sprint(directory.Fd()), socketFile)
+// atSocket calls do with a name of the socket by way of an open directory, which stays open meanwhile: the name of a socket may have 107 bytes, unix(7), and the directory's may
+// be longer.
+func atSocket(directory *os.File, do func(path string) error) error {
+	raw, err := directory.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := raw.Control(func(fd uintptr) { err = do(filepath.Join("/proc/self/fd", fmt.Sprint(fd), socketFile)) })
+	return errors.Join(err, failed)
 }
 
 // peerOf is the user at the other end.
