@@ -71,10 +71,11 @@ func TestDiskCacheLosesItsDisk(t *testing.T) {
 			p := newProxy(t, b.server.Endpoint())
 			disk := diskThatFails(t)
 			cache := filepath.Join(disk, "cache")
-			m := startMount(t, mountSpec{
+			spec := mountSpec{
 				source: b.source(), endpoint: p.endpoint(), cacheDir: cache, provoked: slog.LevelWarn,
 				flags: []string{"--cache-dir", cache, "--memory", "32MiB"},
-			})
+			}
+			m := startMount(t, spec)
 			check := func(name string, o object) {
 				t.Helper()
 				for _, method := range []string{"direct", "read"} { // past the page cache, and by way of it
@@ -95,6 +96,12 @@ func TestDiskCacheLosesItsDisk(t *testing.T) {
 			const failures = "headrace_disk_errors_total"
 			eventually(t, patience, "the failure to be counted", func() bool { return m.counters(failures)[failures] > 0 })
 			if n := strings.Count(m.rawLog(), "the cache disk fails"); n != 1 {
+				t.Errorf("logged %d times:\n%s", n, m.rawLog())
+			}
+			m.finish(syscall.SIGTERM)
+			m = startMount(t, spec) // does without the disk from the start
+			check("kept", kept)
+			if n := strings.Count(m.rawLog(), "the cache directory cannot be used"); n != 1 || m.counters(failures)[failures] == 0 {
 				t.Errorf("logged %d times:\n%s", n, m.rawLog())
 			}
 			m.finish(syscall.SIGTERM)
