@@ -98,6 +98,7 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 	if w.back {
 		v.args = append(v.args, "--write-back")
 	}
+	v.prepare = func(ctx context.Context, _ *child) error { return settle(ctx, all) }
 	v.read = func(ctx context.Context, c *child) (measured, error) {
 		m, err := t.bounded(ctx, opts, w, c, func(ctx context.Context) (measured, error) { return w.writeFiles(ctx, c.dir, all) })
 		if err != nil || m.cut {
@@ -106,6 +107,27 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 		return m, t.checkWritten(ctx, w, all)
 	}
 	return v
+}
+
+// memoryWritten is how many times what is written takes memory: the server's parts, its object, and a mount's staging file.
+const memoryWritten = 3
+
+// settle has the machine ready for what is written: what was written before is on the disk, so that nobody waits for it who did not write it, and
+// memory is at hand. Where the page cache may not be dropped, the figures are less steady, and that is all.
+func settle(ctx context.Context, all [][]writing) error {
+	unix.Sync()
+	if mayDropPageCache() == nil {
+		if err := dropPageCache(); err != nil {
+			return err
+		}
+	}
+	n := int64(0)
+	for _, some := range all {
+		for _, one := range some {
+			n += one.size
+		}
+	}
+	return claimMemory(ctx, memoryWritten*n+gib/2)
 }
 
 // writeFiles writes files below dir, a mount or a directory, as programs do.

@@ -31,11 +31,18 @@ func (t *target) writeReference(ctx context.Context, opts Options, w workload, d
 		if err := os.Mkdir(plain, 0o700); err != nil {
 			return measured{}, fmt.Errorf("bench: %w", err)
 		}
-		m, err := w.writeFiles(ctx, plain, w.writings(opts, "plain"))
+		all := w.writings(opts, "plain")
+		if err := settle(ctx, all); err != nil {
+			return measured{}, err
+		}
+		m, err := w.writeFiles(ctx, plain, all)
 		return m, errors.Join(err, os.RemoveAll(plain))
 	}
 	all := w.writings(opts, "raw")
 	if err := t.prepareWriting(ctx, w, all); err != nil {
+		return measured{}, err
+	}
+	if err := settle(ctx, all); err != nil {
 		return measured{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, w.bound(opts.Duration))

@@ -32,7 +32,7 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		return f.answer("create", dir.childPath(name), err, createErrno(err))
 	}
 	h := &fileHandle{
-		node: n, direct: in.Flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect,
+		node: n, direct: f.direct(in.Flags),
 		writable: true, sync: in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0, exclusive: exclusive,
 	}
 	n.addWriter()

@@ -15,8 +15,10 @@ const (
 	// burst is how many names of a directory are asked for one by one, and found missing, within the time for which answers are good, before the directory is listed instead. Each
 	// costs two requests.
 	burst = 4
-	// surveyed is how many names a listing may have that takes the place of single questions: those of one page.
-	surveyed = 1000
+	// surveyed is how many names a listing may have that takes the place of single questions: those of four pages, which are asked for one after another.
+	surveyed = 4000
+	// surveyShare is the part of the time for which answers are good that such a listing may take, or little of that would be left.
+	surveyShare = 4
 	// largeFor is for how long a directory counts as too large for that.
 	largeFor = time.Minute
 	// maxBursts bounds the directories of which bursts are known.
@@ -59,7 +61,7 @@ func (b *bursts) wantListing(dir string, now time.Time) bool {
 	return ok && m.names >= burst && now.Sub(m.since) < b.ttl && !now.Before(m.large)
 }
 
-// tooLarge notes that a listing did not end with its first page.
+// tooLarge notes that a listing was too long, or took too long.
 func (b *bursts) tooLarge(dir string, now time.Time) {
 	if m, ok := b.of.Get(dir); ok {
 		m.large = now.Add(largeFor)
@@ -72,7 +74,8 @@ func (t *Tree) survey(ctx context.Context, a address) (answer, bool) {
 		return answer{}, false
 	}
 	t.mu.Lock()
-	wanted := t.bursts.wantListing(a.dir, t.memory.now())
+	began := t.memory.now()
+	wanted := t.bursts.wantListing(a.dir, began)
 	t.mu.Unlock()
 	if !wanted {
 		return answer{}, false
@@ -85,6 +88,10 @@ func (t *Tree) survey(ctx context.Context, a address) (answer, bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	slow := t.memory.now().Sub(began) >= t.bursts.ttl/surveyShare
+	if slow { // this one says what it says
+		t.bursts.tooLarge(a.dir, t.memory.now())
+	}
 	switch {
 	case err == nil:
 		t.bursts.tooLarge(a.dir, t.memory.now())

@@ -45,27 +45,41 @@ func TestSurvey(t *testing.T) {
 	f.expect(t, "HEAD d/one", "LIST d/one/ (1)")
 }
 
-// A directory with more names than a page is not listed for this, and not tried again for a while.
+// A directory with many names, or whose listing takes long, is not listed for this, and not tried again for a while; one of some pages is.
 func TestSurveyOfALargeDirectory(t *testing.T) {
-	f := newFake()
-	for n := range surveyed + 10 {
-		f.put(fmt.Sprintf("d/%04d", n), "etag")
-	}
-	tree, clock := newTree(t, f)
-	for range 5 {
-		for n := range burst + 10 {
-			miss(t, tree, "d/", fmt.Sprint("x", n))
-		}
-		clock.advance(time.Second)
-	}
-	lists := 0
-	for _, request := range f.take() {
-		if request == "LIST d/" {
-			lists++
-		}
-	}
-	if lists != 2 { // two pages, once
-		t.Errorf("%d pages of a large directory were listed", lists)
+	for name, c := range map[string]struct {
+		names int
+		page  time.Duration // takes a page
+		pages int           // asked for in five times that answers are good
+	}{
+		"some pages": {surveyed, 0, 5 * surveyed / 1000},
+		"many":       {surveyed + 10, 0, surveyed/1000 + 1},
+		"slow":       {1000, time.Second / surveyShare, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake()
+			for n := range c.names {
+				f.put(fmt.Sprintf("d/%04d", n), "etag")
+			}
+			tree, clock := newTree(t, f)
+			lists := 0
+			f.setHook(func(_ context.Context, request string) error {
+				if request == "LIST d/" {
+					clock.advance(c.page)
+					lists++
+				}
+				return nil
+			})
+			for range 5 {
+				for n := range burst + 10 {
+					miss(t, tree, "d/", fmt.Sprint("x", n))
+				}
+				clock.advance(time.Second)
+			}
+			if lists != c.pages {
+				t.Errorf("%d pages of a directory of %d names were listed, should be %d", lists, c.names, c.pages)
+			}
+		})
 	}
 }
 
