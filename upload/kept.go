@@ -235,7 +235,7 @@ func (u *Uploads) abortRename(ctx context.Context, buckets Buckets, r journal.Mo
 }
 
 // Export writes what a file holds into a local one, and returns how long that is. It changes nothing, so that the mount whose journal it is may live. EIO when
-// bytes are stored as parts, and nowhere else: no store gives parts back, so that such a file can only be stored whole.
+// bytes are stored as parts, and nowhere else: no store gives parts back, so that such a file can only be stored whole. os.ErrNotExist when it was stored meanwhile.
 func Export(ctx context.Context, dir *journal.Dir, id string, base Content, to *os.File) (size int64, err error) {
 	r, data, err := dir.Look(id)
 	if err != nil {
@@ -266,6 +266,9 @@ func Export(ctx context.Context, dir *journal.Dir, id string, base Content, to *
 		if _, err := io.Copy(io.NewOffsetWriter(to, p.Off), from); err != nil {
 			return 0, err
 		}
+	}
+	if !dir.Has(id) { // stored meanwhile, and the file with its bytes may have become another's
+		return 0, fmt.Errorf("upload: %s: %w", id, os.ErrNotExist)
 	}
 	return c.size, nil
 }

@@ -22,6 +22,7 @@ import (
 //	ID.log         the steps of an upload
 //	ID.data        its bytes; sparse
 //	ID.moves       the steps of a rename of many objects
+//	ID.spare       an empty file that waits to be used again
 //	control        the socket at which a living mount answers (package main's)
 const (
 	ownerFile   = "owner.json"
@@ -29,6 +30,7 @@ const (
 	logSuffix   = ".log"
 	dataSuffix  = ".data"
 	movesSuffix = ".moves"
+	spareSuffix = ".spare"
 )
 
 // createTries bounds how often another process may take a directory away between its making and its locking.
@@ -54,6 +56,8 @@ type Dir struct {
 	path  string
 	owner Owner
 	lock  *os.File // nil when it is only looked at
+
+	spares spares
 }
 
 // Create makes a staging directory below root for a mount, and locks it until Close. root is made if it is missing.
@@ -200,7 +204,7 @@ func (d *Dir) Close() error {
 	var err error
 	if d.empty() {
 		_ = os.Remove(d.file(controlFile))
-		err = os.Remove(d.file(ownerFile))
+		err = errors.Join(d.clearSpares(), os.Remove(d.file(ownerFile)))
 		_ = os.Remove(d.path) // who looks for leftovers may have been quicker
 	}
 	return errors.Join(err, lock.Close())
@@ -209,7 +213,9 @@ func (d *Dir) Close() error {
 // empty tells whether nothing is kept in the directory.
 func (d *Dir) empty() bool {
 	entries, err := os.ReadDir(d.path)
-	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != ownerFile && e.Name() != controlFile })
+	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return e.Name() != ownerFile && e.Name() != controlFile && !strings.HasSuffix(e.Name(), spareSuffix)
+	})
 }
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }

@@ -19,7 +19,7 @@
 //
 //   - directory.go: whose a staging directory is, and that one process at a time uses it. leftovers.go: those of dead mounts. access.go: that nobody else gets in.
 //   - log.go: lines, checksums, appending. step.go: what can stand in a line.
-//   - upload.go: the two files of one upload.
+//   - upload.go: the two files of one upload. spares.go: what becomes of them afterwards.
 //   - record.go, replay.go, ranges.go: what a log comes to.
 //   - moves.go: the log of a rename of many objects.
 package journal

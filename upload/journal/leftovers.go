@@ -110,8 +110,11 @@ func clearUnowned(root string) error {
 }
 
 // tidy removes what a crash leaves between the making or removing of an upload's two files: data whose log is gone, and a log whose first line
-// is not whole.
+// is not whole. Files that waited to be used again are no use to anybody else.
 func (d *Dir) tidy() error {
+	if err := d.clearSpares(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
 	logs, err := d.names(logSuffix)
 	if err != nil {
 		return err

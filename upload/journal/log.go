@@ -86,14 +86,14 @@ type logFile struct {
 	broken error // why it cannot be appended to any more
 }
 
-func createLog(path string, first Step) (*logFile, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+func (d *Dir) createLog(name string, first Step) (*logFile, error) {
+	f, err := d.create(name)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	l := &logFile{file: f}
 	if err := l.append(first); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(path))
+		return nil, errors.Join(err, f.Close(), os.Remove(d.file(name)))
 	}
 	return l, nil
 }

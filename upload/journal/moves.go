@@ -43,7 +43,7 @@ type Moves struct {
 // BeginMoves makes the log of a rename.
 func (d *Dir) BeginMoves(head MovesHead) (*Moves, error) {
 	id := newID()
-	log, err := createLog(d.file(id+movesSuffix), beginMoves{head})
+	log, err := d.createLog(id+movesSuffix, beginMoves{head})
 	if err != nil {
 		return nil, err
 	}

@@ -34,13 +34,13 @@ var Boot = sync.OnceValue(func() string {
 func (d *Dir) Begin(b Begin) (*Upload, error) {
 	id := newID()
 	b.Boot = Boot()
-	log, err := createLog(d.file(id+logSuffix), b)
+	log, err := d.createLog(id+logSuffix, b)
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.OpenFile(d.file(id+dataSuffix), os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	data, err := d.create(id + dataSuffix)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("journal: %w", err), log.file.Close(), os.Remove(d.file(id+logSuffix)))
+		return nil, errors.Join(err, log.file.Close(), os.Remove(d.file(id+logSuffix)))
 	}
 	return &Upload{dir: d, id: id, log: log, data: data}, nil
 }
@@ -66,9 +66,9 @@ func (d *Dir) Resume(id string) (*Upload, Record, error) {
 }
 
 // Look is what the log of an upload comes to, and its data, to be read and closed by the caller; nil when there is none. Nothing is changed, so that this can be
-// done beside the mount whose directory it is. os.ErrNotExist for an id that is not there.
+// done beside the mount whose directory it is; the data is that of this upload as long as the directory has it. os.ErrNotExist for an id that is not there.
 func (d *Dir) Look(id string) (Record, *os.File, error) {
-	content, err := os.ReadFile(d.file(id + logSuffix))
+	content, err := d.readLog(id)
 	if err != nil {
 		return Record{}, nil, fmt.Errorf("journal: %w", err)
 	}
@@ -101,7 +101,7 @@ func (d *Dir) Uploads() ([]Record, error) {
 	}
 	var records []Record
 	for _, id := range ids {
-		content, err := os.ReadFile(d.file(id + logSuffix))
+		content, err := d.readLog(id)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // of a living mount, which has just stored it
 		} else if err != nil {
@@ -112,6 +112,15 @@ func (d *Dir) Uploads() ([]Record, error) {
 		}
 	}
 	return records, nil
+}
+
+// readLog reads a log. A living mount may use its file for another while it is read.
+func (d *Dir) readLog(id string) ([]byte, error) {
+	content, err := os.ReadFile(d.file(id + logSuffix))
+	if err == nil && !d.exists(id+logSuffix) {
+		err = os.ErrNotExist
+	}
+	return content, err
 }
 
 // ID names the upload, to people as well.
@@ -137,9 +146,9 @@ func (u *Upload) Sync() error {
 	return nil
 }
 
-// Remove closes and removes the files. The log goes first: data without one is known to be garbage.
+// Remove closes the files and takes them away from the upload. The log goes first: data without one is known to be garbage.
 func (u *Upload) Remove() error {
-	return errors.Join(os.Remove(u.dir.file(u.id+logSuffix)), os.Remove(u.dir.file(u.id+dataSuffix)), u.Close())
+	return errors.Join(u.dir.discard(u.log.file, u.id+logSuffix), u.dir.discard(u.data, u.id+dataSuffix))
 }
 
 // Drop removes an upload's files, whatever is in them.
