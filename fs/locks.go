@@ -2,8 +2,8 @@ package fs
 
 import (
 	"context"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -26,7 +26,7 @@ type pathLocks struct {
 	path           lockPath
 	flocks, ranges lockSet
 
-	waiting int           // how many wait for changed
+	waiting map[*node]int // how many wait for changed, by the node by which they want the lock
 	changed chan struct{} // closed, and made anew, when something was given back
 }
 
@@ -51,7 +51,7 @@ type lockTable struct {
 func (t *lockTable) at(path lockPath) *pathLocks {
 	p := t.paths[path]
 	if p == nil {
-		p = &pathLocks{path: path, changed: make(chan struct{})}
+		p = &pathLocks{path: path, waiting: make(map[*node]int), changed: make(chan struct{})}
 		if t.paths == nil {
 			t.paths = make(map[lockPath]*pathLocks)
 		}
@@ -61,7 +61,7 @@ func (t *lockTable) at(path lockPath) *pathLocks {
 }
 
 func (t *lockTable) tidy(p *pathLocks) {
-	if len(p.flocks)+len(p.ranges)+p.waiting == 0 {
+	if len(p.flocks)+len(p.ranges)+len(p.waiting) == 0 {
 		delete(t.paths, p.path)
 	}
 }
@@ -96,11 +96,13 @@ func (t *lockTable) try(flock bool, l lock) (taken bool, changed <-chan struct{}
 		*set = kept
 		p.wake()
 	}
-	p.waiting++
+	p.waiting[l.node]++
 	return false, p.changed, func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		p.waiting--
+		if p.waiting[l.node]--; p.waiting[l.node] == 0 {
+			delete(p.waiting, l.node)
+		}
 		t.tidy(p)
 	}
 }
@@ -135,32 +137,62 @@ func (t *lockTable) releaseHandle(h *fileHandle) {
 }
 
 // move has change give n another path, and all that is below it, or none, and takes locks along: also those by nodes of earlier versions of n, which keep their
-// names. Who waits looks anew at what is in the way where its node is now.
+// names. Who waits looks anew at what is in the way where its node is now. It costs what is locked there; of a directory, a look at each path with locks.
 func (t *lockTable) move(n *node, change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.paths[n.lockPath()]; p != nil {
-		for _, l := range slices.Concat(p.flocks, p.ranges) {
-			if joined, to := l.node.lockRoot(), n.lockRoot(); joined != to {
-				joined.lockedWith = to
-			}
-		}
+	var touched []*pathLocks
+	if n.dir {
+		touched = t.below(n)
+	} else if p := t.paths[n.lockPath()]; p != nil {
+		p.join(n.lockRoot())
+		touched = []*pathLocks{p}
 	}
 	change()
-	for _, p := range slices.Collect(maps.Values(t.paths)) {
-		for _, flock := range []bool{true, false} {
-			set := p.set(flock)
-			for _, l := range *set {
-				if now := l.node.lockPath(); now != p.path {
-					to := t.at(now).set(flock)
-					*to = append(*to, l)
-				}
-			}
-			*set = slices.DeleteFunc(*set, func(l lock) bool { return l.node.lockPath() != p.path })
-		}
-		p.wake()
-		t.tidy(p)
+	for _, p := range touched {
+		t.sort(p)
 	}
+}
+
+// below are the locks on files of which the keys begin with a directory's.
+func (t *lockTable) below(dir *node) (below []*pathLocks) {
+	for path, p := range t.paths {
+		if path.volume == dir.volume && strings.HasPrefix(path.key, dir.key()) {
+			below = append(below, p)
+		}
+	}
+	return below
+}
+
+// join has all nodes by which locks on the path are held, or waited for, go by the path of one of them from now on.
+func (p *pathLocks) join(to *node) {
+	with := func(n *node) {
+		if joined := n.lockRoot(); joined != to {
+			joined.lockedWith = to
+		}
+	}
+	for _, l := range slices.Concat(p.flocks, p.ranges) {
+		with(l.node)
+	}
+	for n := range p.waiting {
+		with(n)
+	}
+}
+
+// sort puts locks where their nodes are now.
+func (t *lockTable) sort(p *pathLocks) {
+	for _, flock := range []bool{true, false} {
+		set := p.set(flock)
+		for _, l := range *set {
+			if now := l.node.lockPath(); now != p.path {
+				to := t.at(now).set(flock)
+				*to = append(*to, l)
+			}
+		}
+		*set = slices.DeleteFunc(*set, func(l lock) bool { return l.node.lockPath() != p.path })
+	}
+	p.wake()
+	t.tidy(p)
 }
 
 func (t *lockTable) give(n *node, change func(*pathLocks)) {

@@ -145,6 +145,48 @@ func TestLocksGoWithTheirFile(t *testing.T) {
 	}
 }
 
+// TestWaitersGoWithTheirFile: who waits by a node of an earlier version waits for what is locked where the file is now, also in the directories below one that is renamed.
+func TestWaitersGoWithTheirFile(t *testing.T) {
+	for _, inDir := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var table lockTable
+			dir, n, older := nodeAt("d/"), nodeAt("d/a"), nodeAt("d/a")
+			dir.dir = true
+			exclusive := func(n *node, owner uint64) lock { return lock{node: n, last: 9, exclusive: true, owner: owner} }
+			if err := table.lock(t.Context(), false, exclusive(n, 1)); err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan error, 1)
+			go func() { got <- table.lock(t.Context(), false, exclusive(older, 2)) }()
+			synctest.Wait()
+			if inDir {
+				table.move(dir, func() {
+					for _, moved := range []*node{n, older} {
+						moved.where.Store(&location{key: "e/a"})
+					}
+				})
+			} else {
+				table.move(n, func() { n.where.Store(&location{key: "d/b"}) })
+			}
+			synctest.Wait()
+			if len(got) > 0 {
+				t.Fatal("two hold it")
+			}
+			table.release(n, false, 1)
+			if err := <-got; err != nil {
+				t.Error(err)
+			}
+			if _, blocked := table.test(false, lock{node: n, last: 9, owner: 3}); !blocked {
+				t.Error("what was waited for is not in the way of others")
+			}
+			table.release(older, false, 2)
+			if table.len() != 0 {
+				t.Errorf("%d paths are left", table.len())
+			}
+		})
+	}
+}
+
 // TestFlockUpgrade: two that share and both want more get it one after the other.
 func TestFlockUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +266,7 @@ func awaitWaiter(t *testing.T, s *Server) {
 		waiting := 0
 		s.fs.locks.mu.Lock()
 		for _, p := range s.fs.locks.paths {
-			waiting += p.waiting
+			waiting += len(p.waiting)
 		}
 		s.fs.locks.mu.Unlock()
 		if waiting > 0 {
