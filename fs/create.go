@@ -19,6 +19,11 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
+	done, err := f.turns.take(r, dir.volume, nameIn(dir, name))
+	if err != nil {
+		return f.answer("create", dir.childPath(name), err, errnoOf(err))
+	}
+	defer done()
 	n, err := f.child(r, dir, name)
 	switch {
 	case err == nil:

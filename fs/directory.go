@@ -19,6 +19,11 @@ func (f *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
+	done, err := f.turns.take(r, parent.volume, nameIn(parent, name))
+	if err != nil {
+		return f.answer("mkdir", parent.childPath(name), err, errnoOf(err))
+	}
+	defer done()
 	switch n, err := f.child(r, parent, name); {
 	case err == nil:
 		f.nodes.forget(n.id, 1)
@@ -63,6 +68,11 @@ func (f *fileSystem) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name s
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
+	done, err := f.turns.take(r, parent.volume, nameIn(parent, name))
+	if err != nil {
+		return f.answer("rmdir", parent.childPath(name), err, errnoOf(err))
+	}
+	defer done()
 	n, err := f.child(r, parent, name)
 	if err != nil {
 		return f.answer("rmdir", parent.childPath(name), err, errnoOf(err))

@@ -13,7 +13,7 @@ import (
 
 // fileSystem answers the kernel's requests. Each comes in a goroutine of its own.
 //
-// LOCK ORDER: nodeTable.mu, then node.mu, then those of the packages below. No other two locks of this package are ever held together, and none
+// LOCK ORDER: nodeTable.mu, then node.mu, then those of the packages below; lockTable.mu before these. No other two locks of this package are ever held together, and none
 // while anything waits.
 type fileSystem struct {
 	fuse.RawFileSystem // for the requests that have no method here: ENOSYS, after which the kernel asks no more
@@ -32,10 +32,9 @@ type fileSystem struct {
 	files   handles[*fileHandle]
 	dirs    handles[*dirHandle]
 	locks   lockTable
+	turns   nameTurns
 
 	secondTries secondTries
-
-	attributeTurns [64]chan struct{} // by node: who holds the one token of a channel changes what objects bear
 
 	passthrough passthrough
 	siblings    *prefetch.Siblings // nil when files are not brought ahead of their opening
@@ -56,9 +55,6 @@ func newFileSystem(cfg Config, checked bool, dead func() bool) *fileSystem {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		cfg:           cfg, checked: checked, dead: dead, signals: threadSignals,
 		started: cfg.Now().Unix(), life: life, stopped: life.Done(), stop: stop,
-	}
-	for i := range f.attributeTurns {
-		f.attributeTurns[i] = make(chan struct{}, 1)
 	}
 	var v *volume
 	if cfg.Volumes != nil {

@@ -203,9 +203,6 @@ func (t *tree) renameDir(v *view, o operation, dir bool) answer {
 	if t.claimed(v, o.to) {
 		return answer{skip: true}
 	}
-	for _, f := range below {
-		t.publish(v, f)
-	}
 	rename := func(key string) (string, bool) {
 		rest, found := strings.CutPrefix(key, o.path+"/")
 		return o.to + "/" + rest, found

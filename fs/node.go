@@ -239,6 +239,13 @@ func (n *node) needsCheck(fresh func(time.Time) bool) bool {
 	return n.upload == nil && (n.deferred || !n.dir && n.opens == 0 && !fresh(n.confirmed))
 }
 
+// isLost tells that what is written here will never be stored under its name.
+func (n *node) isLost() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lost
+}
+
 // open counts a handle and returns the file that all handles share.
 func (n *node) open(files *prefetch.Prefetcher) *prefetch.File {
 	n.mu.Lock()

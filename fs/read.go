@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -19,15 +20,43 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
-	file, u := h.node.source(f.cfg.Files)
-	if u != nil {
-		return f.readWritten(r, h.node, u, buf[:in.Size], int64(in.Offset))
-	}
-	off := int64(in.Offset)
-	data, release, err := file.Read(r, off, int(in.Size))
+	result, err := f.readAs(r, h, in, buf)
 	if err != nil {
 		err = f.staleness(h.node, err)
 		return nil, f.answer("read", h.node.path(), err, errnoOf(err))
+	}
+	return result, fuse.OK
+}
+
+// readAs reads what a handle's node is. Where that is gone because the file was given another name, or its object other metadata, it is read by what it is then: the
+// object may have its new name before the node has.
+func (f *fileSystem) readAs(ctx context.Context, h *fileHandle, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
+	for v := h.node.version(); ; {
+		result, err := f.readOnce(ctx, h, in, buf)
+		if err == nil || readErrno(err) != syscall.ESTALE {
+			return result, err
+		}
+		waited, failure := f.turns.settled(ctx, h.node)
+		if failure != nil {
+			return nil, failure
+		}
+		now := h.node.version()
+		if now == v && !waited {
+			return nil, err
+		}
+		v = now
+	}
+}
+
+func (f *fileSystem) readOnce(ctx context.Context, h *fileHandle, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
+	file, u := h.node.source(f.cfg.Files)
+	off := int64(in.Offset)
+	if u != nil {
+		return f.readWritten(ctx, u, buf[:in.Size], off)
+	}
+	data, release, err := file.Read(ctx, off, int(in.Size))
+	if err != nil {
+		return nil, err
 	}
 	size := 0
 	for _, d := range data {
@@ -35,7 +64,7 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	}
 	if size == 0 { // the library does not tell when an empty reply has been written
 		release()
-		return fuse.ReadResultData(nil), fuse.OK
+		return fuse.ReadResultData(nil), nil
 	}
 	f.counters.reads.Add(1)
 	f.counters.readBytes.Add(int64(size))
@@ -46,7 +75,7 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 			file.HandedOver(off, size)
 		}
 	}
-	return p, fuse.OK
+	return p, nil
 }
 
 // source is what a node with a handle is read from: the upload once it holds anything that the store does not, else the version.
@@ -60,15 +89,14 @@ func (n *node) source(files *prefetch.Prefetcher) (*prefetch.File, *upload.File)
 }
 
 // readWritten answers with what this mount has written, and what it has not written over.
-func (f *fileSystem) readWritten(ctx context.Context, n *node, u *upload.File, buf []byte, off int64) (fuse.ReadResult, fuse.Status) {
+func (f *fileSystem) readWritten(ctx context.Context, u *upload.File, buf []byte, off int64) (fuse.ReadResult, error) {
 	size, err := u.ReadAt(ctx, buf, off)
 	if err != nil {
-		err = f.staleness(n, err)
-		return nil, f.answer("read", n.path(), err, errnoOf(err))
+		return nil, err
 	}
 	f.counters.reads.Add(1)
 	f.counters.readBytes.Add(int64(size))
-	return fuse.ReadResultData(buf[:size]), fuse.OK
+	return fuse.ReadResultData(buf[:size]), nil
 }
 
 // pinned is a reply to READ whose bytes belong to the cache. It has the protocol library's methods for results that are written with

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -19,7 +20,18 @@ func (f *fileSystem) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name 
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
-	n, err := f.child(r, dir, name)
+	name = strings.Clone(name)
+	return f.seeThrough(r, func() fuse.Status { return f.unlinkName(r, dir, name) })
+}
+
+// unlinkName is Unlink once the request is known to make sense.
+func (f *fileSystem) unlinkName(ctx context.Context, dir *node, name string) fuse.Status {
+	done, err := f.turns.take(ctx, dir.volume, nameIn(dir, name))
+	if err != nil {
+		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
+	}
+	defer done()
+	n, err := f.child(ctx, dir, name)
 	if err != nil {
 		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
 	}
@@ -27,16 +39,16 @@ func (f *fileSystem) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name 
 	if n.dir {
 		return fuse.EISDIR
 	}
-	if err := f.unlink(r, n); err != nil {
+	if err := f.unlink(ctx, n); err != nil {
 		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
 	}
-	if err := f.keepDirectory(r, dir); err != nil {
+	if err := f.keepDirectory(f.life, dir); err != nil {
 		return f.answer("unlink", dir.childPath(name), err, errnoOf(err))
 	}
 	return fuse.OK
 }
 
-// unlink removes a file's object, and its name. What is written and not stored is given up only when the object is gone.
+// unlink removes a file's object, and its name. What is written and not stored is given up only when the object is gone. ctx ends it only before the store is asked for that.
 func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 	b, key := n.volume.bucket, n.key()
 	v, restore, err := f.clear(ctx, move{replaced: n, key: key})
@@ -44,7 +56,7 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return err
 	}
 	if v.ETag != "" {
-		err = b.Delete(ctx, key)
+		err = b.Delete(f.life, key)
 	}
 	failed := err != nil
 	defer func() { restore(failed) }()
@@ -52,8 +64,8 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return err
 	}
 	f.forgetName(n)
-	if f.detach(ctx, n) { // what was being stored meanwhile may have come to be
-		return b.Delete(ctx, key)
+	if f.detach(n) { // what was being stored meanwhile may have come to be
+		return b.Delete(f.life, key)
 	}
 	return nil
 }
@@ -97,7 +109,7 @@ func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 }
 
 // detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key.
-func (f *fileSystem) detach(ctx context.Context, n *node) (appeared bool) {
+func (f *fileSystem) detach(n *node) (appeared bool) {
 	var u *upload.File
 	f.locks.move(n, func() {
 		n.mu.Lock()
@@ -109,7 +121,7 @@ func (f *fileSystem) detach(ctx context.Context, n *node) (appeared bool) {
 	})
 	f.nodes.retire(n)
 	if u != nil {
-		appeared = u.Discard(ctx)
+		appeared = u.Discard(f.life)
 		f.settle(n)
 	}
 	return appeared

@@ -37,9 +37,9 @@ func (f *fileSystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 		if !f.owns(&in.InHeader, n) && (now == 0 || !f.mayChange(&in.InHeader, n)) {
 			return fuse.EPERM
 		}
-		seconds := f.cfg.Now().Unix()
-		if err := f.setAttributes(r, n, func() error { n.given.set(in, seconds); return nil }); err != nil {
-			return f.refuse("set attributes", n, err)
+		wanted, seconds := *in, f.cfg.Now().Unix()
+		if status := f.setAttributes(r, n, func() error { n.given.set(&wanted, seconds); return nil }); status != fuse.OK {
+			return status
 		}
 	}
 	f.fillAttr(n, &out.Attr)
@@ -48,26 +48,41 @@ func (f *fileSystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 }
 
 // setAttributes changes a node's attributes by set, which is called with its lock held, and has the object bear them where it is to. When that fails they
-// are what they were.
-func (f *fileSystem) setAttributes(ctx context.Context, n *node, set func() error) error {
-	if !f.cfg.PosixMetadata || n.parent() == nil || n.volume == nil || n.parent().volume == nil {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return set()
+// are what they were. What set refuses with an errno is answered with that.
+func (f *fileSystem) setAttributes(r *request, n *node, set func() error) fuse.Status {
+	if f.cfg.PosixMetadata && n.parent() != nil && n.volume != nil && n.parent().volume != nil {
+		return f.seeThrough(r, func() fuse.Status { return f.refuseAttributes(n, f.setStored(r, n, set)) })
 	}
-	turn := f.attributeTurns[n.ino%uint64(len(f.attributeTurns))] // or one change would undo another
-	select {
-	case turn <- struct{}{}:
-		defer func() { <-turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	n.mu.Lock()
+	err := set()
+	n.mu.Unlock()
+	return f.refuseAttributes(n, err)
+}
+
+// refuseAttributes is the answer to a change of attributes.
+func (f *fileSystem) refuseAttributes(n *node, err error) fuse.Status {
+	if err == nil {
+		return fuse.OK
 	}
+	if errno, ok := err.(syscall.Errno); ok {
+		return fuse.Status(errno)
+	}
+	return f.refuse("set attributes", n, err)
+}
+
+// setStored is setAttributes where objects bear them. ctx ends it only before the store is asked for that.
+func (f *fileSystem) setStored(ctx context.Context, n *node, set func() error) error {
+	done, err := f.turns.take(ctx, n.volume, func() []string { return []string{n.shown()} }) // or one change would undo another
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := f.describe(ctx, n, f.cfg.Now()); err != nil {
 		return err
 	}
 	n.mu.Lock()
 	given, xattrs := n.given, n.xattrs
-	err := set()
+	err = set()
 	n.mu.Unlock()
 	if err == nil {
 		err = f.storeAttributes(ctx, n)
@@ -85,19 +100,27 @@ func (f *fileSystem) storeAttributes(ctx context.Context, n *node) error {
 	if n.dir {
 		return f.describeMarker(ctx, n)
 	}
-	u := n.writing()
-	if u == nil {
-		_, err := f.rewrite(ctx, n)
+	if u := n.writing(); u != nil && u.Changed() {
+		return nil
+	}
+	hold, err := f.cfg.Uploads.Hold(ctx, n.volume.bucket, n.key())
+	if errors.Is(err, syscall.EBUSY) { // it is being written by now
+		return nil
+	} else if err != nil {
 		return err
 	}
-	_, err := u.MoveStored(ctx, func() (objstore.Version, error) { return f.rewrite(ctx, n) })
+	defer hold.Release()
+	v := n.version()
+	e, err := f.rewrite(n, v)
+	if err == nil {
+		hold.Moved(v.Key, map[string]upload.NewETag{v.Key: {Old: v.ETag, New: e.ETag}})
+	}
 	return err
 }
 
 // rewrite has the store give a file's object the metadata of its node. When it was changed goes along, since the store takes this for a change.
-func (f *fileSystem) rewrite(ctx context.Context, n *node) (objstore.Version, error) {
+func (f *fileSystem) rewrite(n *node, v objstore.Version) (objstore.Version, error) {
 	n.mu.Lock()
-	v := n.versionLocked()
 	if n.given.has&givenModTime == 0 {
 		n.given.modTime, n.given.has = n.modTime, n.given.has|givenModTime
 	}
@@ -106,7 +129,7 @@ func (f *fileSystem) rewrite(ctx context.Context, n *node) (objstore.Version, er
 	if v.ETag == "" || isRemoved(n) {
 		return v, nil
 	}
-	e, err := f.cfg.Uploads.Rewrite(ctx, n.volume.bucket, v, func(a *objstore.Attributes) { upload.Describe(a, metadata) })
+	e, err := f.cfg.Uploads.Rewrite(f.life, n.volume.bucket, v, func(a *objstore.Attributes) { upload.Describe(a, metadata) })
 	if err != nil {
 		return v, f.staleness(n, err)
 	}
@@ -134,9 +157,9 @@ func (f *fileSystem) describeMarker(ctx context.Context, n *node) error {
 	e, err := b.Stat(metadataRequest(ctx), n.key())
 	switch {
 	case err == nil:
-		_, err = f.cfg.Uploads.Rewrite(ctx, b, objstore.VersionOf(b, e), func(a *objstore.Attributes) { upload.Describe(a, metadata) })
+		_, err = f.cfg.Uploads.Rewrite(f.life, b, objstore.VersionOf(b, e), func(a *objstore.Attributes) { upload.Describe(a, metadata) })
 	case errors.Is(err, objstore.ErrNotExist):
-		err = makeMarker(ctx, b, n.key(), metadata)
+		err = makeMarker(f.life, b, n.key(), metadata)
 	}
 	if err != nil {
 		return err

@@ -27,21 +27,23 @@ func (n *node) ownAttrs() map[string]string {
 
 // SetXAttr gives an attribute of the user's own. Without [Config.PosixMetadata] there is nowhere to keep it.
 func (f *fileSystem) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
+	name, flags, text := strings.Clone(name), in.Flags, string(value) // what the kernel has sent is gone when who asks is let go
 	return f.changeXattrs(cancel, &in.InHeader, name, func(all map[string]string) error {
 		_, has := all[name]
 		switch {
-		case has && in.Flags&unix.XATTR_CREATE != 0:
+		case has && flags&unix.XATTR_CREATE != 0:
 			return syscall.EEXIST
-		case !has && in.Flags&unix.XATTR_REPLACE != 0:
+		case !has && flags&unix.XATTR_REPLACE != 0:
 			return syscall.ENODATA
 		}
-		all[name] = string(value)
+		all[name] = text
 		return nil
 	})
 }
 
 // RemoveXAttr takes one off.
 func (f *fileSystem) RemoveXAttr(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	name = strings.Clone(name)
 	return f.changeXattrs(cancel, header, name, func(all map[string]string) error {
 		if _, has := all[name]; !has {
 			return syscall.ENODATA
@@ -66,28 +68,20 @@ func (f *fileSystem) changeXattrs(cancel <-chan struct{}, header *fuse.InHeader,
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
-	var refusal error
-	err := f.setAttributes(r, n, func() error {
+	return f.setAttributes(r, n, func() error {
 		all := maps.Clone(n.xattrs)
 		if all == nil {
 			all = make(map[string]string)
 		}
-		if refusal = change(all); refusal != nil {
-			return refusal
+		if err := change(all); err != nil {
+			return err
 		}
 		n.xattrs = all
 		if size(n.metadataLocked()) > maxMetadata {
-			refusal = syscall.ENOSPC
+			return syscall.ENOSPC
 		}
-		return refusal
+		return nil
 	})
-	if errno, ok := refusal.(syscall.Errno); ok {
-		return fuse.Status(errno)
-	}
-	if err != nil {
-		return f.refuse("set an attribute", n, err)
-	}
-	return fuse.OK
 }
 
 // size is what metadata takes of what an object may have.

@@ -32,6 +32,11 @@ func (f *fileSystem) Symlink(cancel <-chan struct{}, header *fuse.InHeader, targ
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
+	done, err := f.turns.take(r, dir.volume, nameIn(dir, name))
+	if err != nil {
+		return f.answer("symlink", dir.childPath(name), err, errnoOf(err))
+	}
+	defer done()
 	switch n, err := f.child(r, dir, name); {
 	case err == nil:
 		f.nodes.forget(n.id, 1)

@@ -102,6 +102,58 @@ func TestRenameDirectory(t *testing.T) {
 	}
 }
 
+// What is created and stored below a directory while that is renamed is under the new name afterwards, and not under the old one.
+func TestRenameDirectoryMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	m := mountBucket(t, b)
+	for i := range 100 {
+		b.putText(fmt.Sprintf("from/file-%d", i), fmt.Sprint(i))
+	}
+	dir := must[*os.Root](t)(os.OpenRoot(m.path("from")))
+	defer dir.Close()
+	stop, stored := make(chan struct{}), make(chan []string, 1)
+	begun := make(chan struct{})
+	go func() {
+		var names []string
+		defer func() { stored <- names }()
+		for i := 0; ; i++ {
+			name := fmt.Sprintf("new-%d", i)
+			f, err := dir.Create(name)
+			if err == nil {
+				err = errors.Join(write(f, name), f.Sync(), f.Close())
+			}
+			if err != nil {
+				t.Error(name, err)
+				return
+			}
+			if names = append(names, name); i == 0 {
+				close(begun)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	<-begun
+	if err := os.Rename(m.path("from"), m.path("to")); err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	names := <-stored
+	for _, name := range names {
+		b.want("to/"+name, name)
+		if got := b.stored("from/" + name); got != nil {
+			t.Errorf("under the old name %s has %q", name, got)
+		}
+	}
+	if got := m.names("to"); len(got) != 100+len(names) {
+		t.Errorf("%d names are there, should be %d", len(got), 100+len(names))
+	}
+}
+
 // A name too long for a key (1,024 bytes, the directory's included) is ENAMETOOLONG, also before a directory rename begins.
 func TestNamesTooLong(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ type File struct {
 	uploads *Uploads
 	resumed string     // the id under which it was in the journal when the mount began, or a person asked
 	turn    *turnstile // writers go in together; who needs the content to stay as it is goes in alone
+	listed  string     // the key by which it is on the list; guarded by Uploads.mu
 
 	mu          sync.Mutex // guards what is below; held across no I/O
 	target      Target
@@ -39,6 +40,8 @@ type File struct {
 	touched     time.Time
 	discarded   bool
 	withdrawn   chan struct{} // not nil while it is discarded for now; closed when that is decided
+	tentative   bool          // that its target is refused is not for good: see Rename
+	refused     error         // and it was: it is withdrawn
 	closed      bool
 	finished    bool
 }

@@ -161,14 +161,17 @@ func (m *model) rename(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	hold, err := m.Hold(ctx, m.bucket, m.key)
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
 	moved, err := m.MoveObject(ctx, m.bucket, objstore.VersionOf(m.store, e), key, objstore.Condition{IfNew: true})
 	if err != nil {
 		return err
 	}
+	hold.Moved(key, map[string]NewETag{m.key: {Old: e.ETag, New: moved.ETag}})
 	m.key = key
-	v := objstore.VersionOf(m.store, e)
-	v.Key, v.ETag = key, moved.ETag
-	m.f.Moved(v)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,6 +42,8 @@ type mover struct {
 	closed  bool
 	active  map[string]struct{} // the logs that are being worked on
 	running sync.WaitGroup
+
+	underWay atomic.Int64 // of running, those that somebody asked for
 }
 
 func newMover(dir *journal.Dir, log *slog.Logger, now func() time.Time) *mover {
@@ -71,10 +74,12 @@ func detached[T any](ctx context.Context, m *mover, f func(ctx context.Context) 
 		return none, context.Canceled
 	}
 	m.running.Add(1)
+	m.underWay.Add(1)
 	m.mu.Unlock()
 	done := make(chan answer, 1)
 	go func() {
 		defer m.running.Done()
+		defer m.underWay.Add(-1)
 		value, err := f(m.ctx)
 		done <- answer{value, err}
 	}()
@@ -140,23 +145,22 @@ func (m *mover) begin(b objstore.Bucket, from, to string) (log *journal.Moves, r
 }
 
 // directory moves every key below one prefix to below another.
-func (m *mover) directory(ctx context.Context, b objstore.Bucket, from, to string) error {
+func (m *mover) directory(ctx, listing context.Context, b objstore.Bucket, from, to string) (map[string]NewETag, error) {
 	if strings.HasPrefix(to, from) {
-		return fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
+		return nil, fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
 	}
 	log, release, err := m.begin(b, from, to)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := plan(ctx, b, log, from, to); err != nil {
+	if err := plan(listing, b, log, from, to); err != nil {
 		defer release()
-		return errors.Join(err, log.Remove()) // nothing has been moved
+		return nil, errors.Join(err, log.Remove()) // nothing has been moved
 	}
-	_, err = detached(ctx, m, func(ctx context.Context) (struct{}, error) {
+	return detached(ctx, m, func(ctx context.Context) (map[string]NewETag, error) {
 		defer release()
-		return struct{}{}, m.carryOut(ctx, b, log, false)
+		return m.carryOut(ctx, b, log, false)
 	})
-	return err
 }
 
 // plan lists what is to be moved. A key that would be too long fails it.
@@ -182,8 +186,9 @@ func plan(ctx context.Context, b objstore.Bucket, log *journal.Moves, from, to s
 }
 
 // carryOut makes the moves of a plan that are not made, and closes its log. again: some may have been made without a note.
-func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Moves, again bool) error {
+func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Moves, again bool) (map[string]NewETag, error) {
 	var failed failures
+	var etags newETags
 	var g errgroup.Group
 	g.SetLimit(movesAtOnce)
 	for index, one := range log.Pending() {
@@ -193,8 +198,9 @@ func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Mo
 		g.Go(func() error {
 			// Where the plan says that nothing was there, a marker of the same content may have been: renaming over an empty directory.
 			t := moveTask{mover: m, bucket: b, log: log, index: index, move: one, again: again || strings.HasSuffix(one.To, "/")}
-			_, err := t.run(ctx)
+			e, err := t.run(ctx)
 			if err == nil {
+				etags.add(one, e)
 				err = log.Moved(index)
 			} else if ctx.Err() == nil {
 				err = errors.Join(err, log.Unmoved(index, err.Error()))
@@ -206,13 +212,31 @@ func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Mo
 	_ = g.Wait() // they return none: see failed
 	switch {
 	case ctx.Err() != nil: // the next mount finishes it
-		return errors.Join(context.Cause(ctx), log.Close())
+		return nil, errors.Join(context.Cause(ctx), log.Close())
 	case failed.count > 0:
 		err := failed.err(log)
 		m.log.Error("a directory is renamed in part", "id", log.ID(), "error", err)
-		return errors.Join(err, log.Stopped(), log.Close())
+		return nil, errors.Join(err, log.Stopped(), log.Close())
 	}
-	return log.Remove()
+	return etags.changed, log.Remove()
+}
+
+// newETags are those that moves have changed, by the old keys: of all others nobody need be told, and there may be millions.
+type newETags struct {
+	mu      sync.Mutex // guards changed
+	changed map[string]NewETag
+}
+
+func (n *newETags) add(one journal.Move, e objstore.Entry) {
+	if e.ETag == "" || e.ETag == one.ETag {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.changed == nil {
+		n.changed = make(map[string]NewETag)
+	}
+	n.changed[one.From] = NewETag{Old: one.ETag, New: e.ETag}
 }
 
 // failures are what could not be moved.
@@ -269,7 +293,8 @@ func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked 
 	if rec.Stopped && !asked {
 		return false, log.Close()
 	}
-	return true, m.carryOut(ctx, b, log, true)
+	_, err = m.carryOut(ctx, b, log, true)
+	return true, err
 }
 
 // giveUp drops a rename as far as it is.

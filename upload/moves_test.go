@@ -63,6 +63,12 @@ func (r *moveRig) crash(t *testing.T) {
 	}
 }
 
+// rename moves a directory.
+func (r *moveRig) rename(ctx context.Context, b objstore.Bucket, from, to string) error {
+	_, err := r.directory(ctx, ctx, b, from, to)
+	return err
+}
+
 func (r *moveRig) put(t *testing.T, key, content string) objstore.Version {
 	t.Helper()
 	e, err := r.inner.Put(context.Background(), key, strings.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{
@@ -276,7 +282,7 @@ func TestMoveDirectory(t *testing.T) {
 			r.put(t, fmt.Sprintf("a/%d/x\xff", i), fmt.Sprint(i))
 			want[fmt.Sprintf("b/%d/x\xff", i)] = fmt.Sprint(i)
 		}
-		if err := r.directory(context.Background(), r.bucket, "a/", "b/"); err != nil {
+		if err := r.rename(context.Background(), r.bucket, "a/", "b/"); err != nil {
 			t.Fatal(err)
 		}
 		r.want(t, "after", want)
@@ -293,14 +299,14 @@ func TestMoveDirectoryRefused(t *testing.T) {
 	r.put(t, key, "long")
 	r.put(t, "a/0", "short")
 	want := map[string]string{"a/0": "short", key: "long"}
-	if err := r.directory(context.Background(), r.bucket, "a/", "a/b/"); !errors.Is(err, objstore.ErrInvalid) {
+	if err := r.rename(context.Background(), r.bucket, "a/", "a/b/"); !errors.Is(err, objstore.ErrInvalid) {
 		t.Errorf("below itself: %v", err)
 	}
-	if err := r.directory(context.Background(), r.bucket, "a/", "a longer name/"); !errors.Is(err, syscall.ENAMETOOLONG) {
+	if err := r.rename(context.Background(), r.bucket, "a/", "a longer name/"); !errors.Is(err, syscall.ENAMETOOLONG) {
 		t.Errorf("too long: %v", err)
 	}
 	r.bucket.Add(faultstore.Fault{Op: objstore.OpList, Err: objstore.ErrPermission})
-	if err := r.directory(context.Background(), r.bucket, "a/", "b/"); !errors.Is(err, objstore.ErrPermission) {
+	if err := r.rename(context.Background(), r.bucket, "a/", "b/"); !errors.Is(err, objstore.ErrPermission) {
 		t.Errorf("not listed: %v", err)
 	}
 	r.want(t, "after", want)
@@ -317,7 +323,7 @@ func TestMoveDirectoryInPart(t *testing.T) {
 	}
 	r.bucket.Add(faultstore.Fault{Op: objstore.OpCopy, Key: "b/3", Err: objstore.ErrPermission})
 	r.put(t, "b/5", "in the way")
-	err := r.directory(context.Background(), r.bucket, "a/", "b/")
+	err := r.rename(context.Background(), r.bucket, "a/", "b/")
 	if !errors.Is(err, objstore.ErrPermission) || !strings.Contains(err.Error(), "a/3") || !strings.Contains(err.Error(), "2 objects") {
 		t.Errorf("got %v", err)
 	}
@@ -340,7 +346,7 @@ func TestMoveGoesOn(t *testing.T) {
 		cancel()
 		return nil
 	}})
-	if err := r.directory(ctx, r.bucket, "a/", "b/"); err != nil && !errors.Is(err, context.Canceled) {
+	if err := r.rename(ctx, r.bucket, "a/", "b/"); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	r.running.Wait()
@@ -384,7 +390,7 @@ func crashMoves(t *testing.T, when string, rename bool, step int, done bool) boo
 	}
 	r.withRename(rename)
 	hit := crashScript(r, cut, lost)
-	err := r.directory(context.Background(), r.bucket, "a/", "b/")
+	err := r.rename(context.Background(), r.bucket, "a/", "b/")
 	crashed := hit()
 	if crashed == (err == nil) {
 		t.Fatalf("%s: %v", when, err)

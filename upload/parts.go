@@ -256,7 +256,7 @@ func (f *File) letGo(ctx context.Context) {
 	defer f.turn.release()
 	f.mu.Lock()
 	var oldest *part
-	if f.multipart != nil {
+	if f.multipart != nil && f.uploads.heldBy(f.target) == nil { // else they are given up
 		for _, p := range f.multipart.parts {
 			if p.sent != nil && !p.gone && (oldest == nil || p.Off < oldest.Off) {
 				oldest = p

@@ -23,9 +23,14 @@ type publication struct {
 	entry objstore.Entry
 	err   error
 
+	undecided bool // err is not final: see File.Rename
+
+	local atomic.Bool // it is safe on the local disk
+
 	mu        sync.Mutex // guards what is below
 	committed bool       // the store may make the object appear, whatever becomes of the request
 	broken    bool       // it was broken off before that
+	withdrawn bool       // its file was, while it was under way
 }
 
 // commit is called before the store gets the last of what makes the object appear; context.Canceled when that must not be any more.
@@ -43,7 +48,7 @@ func (p *publication) commit() error {
 // gone, and after whatever is asked next: then only its answer tells how it ended, and that is waited for, for as long as ctx lets.
 func (p *publication) breakOff(ctx context.Context) {
 	p.mu.Lock()
-	p.broken = !p.committed
+	p.broken, p.withdrawn = !p.committed, true
 	committed := p.committed
 	p.mu.Unlock()
 	if committed {
@@ -57,6 +62,14 @@ func (p *publication) breakOff(ctx context.Context) {
 }
 
 func (p *publication) acknowledge() { p.ack.Do(func() { close(p.acked) }) }
+
+// answer is what somebody is told who waited for it, or for the local disk only: then a failure of the store that came right afterwards is not theirs.
+func (p *publication) answer(local bool) (objstore.Entry, error) {
+	if local && p.local.Load() && !errors.Is(p.err, objstore.ErrChanged) && !errors.Is(p.err, objstore.ErrExists) {
+		return p.entry, nil
+	}
+	return p.entry, p.err
+}
 
 // end tells all who wait that entry and err are set: first how it ended, or who waits for the local disk would take an error for a yes.
 func (p *publication) end() {
@@ -88,10 +101,12 @@ func (f *File) Store(ctx context.Context) (objstore.Entry, error) { return f.pub
 
 func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) {
 	for {
-		p, e, err := f.current()
-		if errors.Is(err, errWithdrawn) {
-			if err := f.decided(ctx); err != nil {
-				return objstore.Entry{}, err
+		p, e, wait, err := f.current()
+		if wait != nil {
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return objstore.Entry{}, ctx.Err()
 			}
 			continue
 		}
@@ -107,40 +122,21 @@ func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) 
 		}
 		select {
 		case <-p.done:
-			if f.brokenOff(p) {
+			if p.brokenOff() {
 				continue
 			}
-			return p.entry, p.err
+			return p.answer(local)
 		default:
 			return objstore.Entry{}, nil
 		}
 	}
 }
 
-// errWithdrawn says that it is not known yet whether a file is given up.
-var errWithdrawn = errors.New("upload: withdrawn")
-
-// decided waits until it is known whether the file is given up: see Withdraw.
-func (f *File) decided(ctx context.Context) error {
-	f.mu.Lock()
-	withdrawn := f.withdrawn
-	f.mu.Unlock()
-	if withdrawn == nil {
-		return nil
-	}
-	select {
-	case <-withdrawn:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// brokenOff tells whether a publication ended because the file was withdrawn: what becomes of the file is the answer then.
-func (f *File) brokenOff(p *publication) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.discarded && errors.Is(p.err, context.Canceled)
+// brokenOff tells whether a publication ended because the file was withdrawn, or was refused what is not final: what becomes of the file is the answer then.
+func (p *publication) brokenOff() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.undecided || p.withdrawn && errors.Is(p.err, context.Canceled)
 }
 
 // wait waits for one of p's channels.
@@ -164,25 +160,28 @@ func (p *publication) wait(ctx context.Context, ended <-chan struct{}, timeout t
 }
 
 // current is the publication that has what was written by now, begun when there is none; nil, and the last result, when there is nothing to
-// be stored.
-func (f *File) current() (*publication, objstore.Entry, error) {
+// be stored. Where it is not known yet what becomes of the file, or it is held, it is asked again after wait.
+func (f *File) current() (p *publication, last objstore.Entry, wait <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.lost != nil:
-		return nil, objstore.Entry{}, f.lost
+		return nil, objstore.Entry{}, nil, f.lost
 	case f.withdrawn != nil && f.content.dirty:
-		return nil, objstore.Entry{}, errWithdrawn
+		return nil, objstore.Entry{}, f.withdrawn, nil
 	case f.publication != nil: // it keeps writers out until it ends, so it has all that was written
-		return f.publication, objstore.Entry{}, nil
+		return f.publication, objstore.Entry{}, nil, nil
 	case !f.content.dirty || f.discarded:
-		return nil, f.last, nil
+		return nil, f.last, nil, nil
 	}
-	return f.beginLocked(), objstore.Entry{}, nil
+	if h := f.uploads.heldBy(f.target); h != nil {
+		return nil, objstore.Entry{}, h.ended, nil
+	}
+	return f.beginLocked(), objstore.Entry{}, nil, nil
 }
 
 // begin is current for whom it is enough that it goes on.
-func (f *File) begin() { _, _, _ = f.current() }
+func (f *File) begin() { _, _, _, _ = f.current() }
 
 // beginLocked begins a publication. The caller holds mu.
 func (f *File) beginLocked() *publication {
@@ -213,7 +212,9 @@ func (f *File) run(ctx context.Context, p *publication) {
 	f.mu.Lock()
 	told := f.onStored
 	f.mu.Unlock()
-	told(p.entry, p.err)
+	if !p.undecided {
+		told(p.entry, p.err)
+	}
 	f.mu.Lock()
 	f.publication = nil
 	f.mu.Unlock()
@@ -245,6 +246,9 @@ func (f *File) settle(p *publication) {
 		f.abort() // of parts that were not needed after all
 	case discarded:
 		f.doubtful, f.failure = f.doubtful || !answered(err), err // should it be restored
+	case lost && f.tentative:
+		p.undecided, f.refused = true, err
+		f.withdraw()
 	case lost:
 		f.lost = err
 		nothing = f.target.Exclusive && f.content.size == 0 // a lock that somebody else has: there is nothing to keep
@@ -260,7 +264,7 @@ func (f *File) settle(p *publication) {
 		u.totals.stored.Add(1)
 	case nothing:
 		f.logFailure("log", f.note(journal.Discarded{}))
-	case discarded, f.uploads.life.Err() != nil:
+	case discarded, p.undecided, f.uploads.life.Err() != nil:
 	case lost:
 		u.totals.conflicts.Add(1)
 		f.logFailure("log", f.note(journal.Conflict{Reason: err.Error()}))

@@ -30,6 +30,7 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 		if err := staging.Sync(); err != nil {
 			return objstore.Entry{}, err
 		}
+		p.local.Store(true)
 		p.acknowledge()
 	}
 	sent, err := f.awaitEarly(ctx)

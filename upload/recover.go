@@ -27,8 +27,9 @@ func (u *Uploads) Recover(ctx context.Context, buckets Buckets) (Recovery, error
 	var done Recovery
 	records, err := u.cfg.Journal.Uploads()
 	failures := []error{err}
+	given := givenUp(records)
 	for _, r := range records {
-		if err := u.recoverFile(ctx, buckets, r, &done); err != nil {
+		if err := u.recoverFile(ctx, buckets, r, given[r.ID], &done); err != nil {
 			failures = append(failures, fmt.Errorf("%s (s3://%s/%s): %w", r.ID, r.Bucket, r.Key, err))
 		}
 	}
@@ -42,12 +43,27 @@ func (u *Uploads) Recover(ctx context.Context, buckets Buckets) (Recovery, error
 	return done, errors.Join(failures...)
 }
 
-func (u *Uploads) recoverFile(ctx context.Context, buckets Buckets, r journal.Record, done *Recovery) error {
+// givenUp are the uploads of which another has taken the name by a rename that their own logs do not say anything of: the mount died before. What took the name of one
+// and is itself for its owner to decide has not, or what somebody was told is kept would be gone for something that is not stored.
+func givenUp(records []journal.Record) map[string]bool {
+	given := make(map[string]bool)
+	for _, r := range records {
+		if r.Over != "" && (r.State == journal.StateStored || fateOf(r, 1, journal.Boot()) == fatePublish) {
+			given[r.Over] = true
+		}
+	}
+	return given
+}
+
+func (u *Uploads) recoverFile(ctx context.Context, buckets Buckets, r journal.Record, givenUp bool, done *Recovery) error {
 	data, err := u.cfg.Journal.DataSize(r.ID)
 	if err != nil {
 		return err
 	}
 	fate := fateOf(r, data, journal.Boot())
+	if givenUp && fate != fateNothing {
+		fate = fateForget
+	}
 	if fate == fateNothing || fate == fateKeep && len(r.Uploads) == 0 {
 		done.Kept++
 		return nil

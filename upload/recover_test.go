@@ -380,3 +380,74 @@ func TestBeingWritten(t *testing.T) {
 	f.Close()
 	r.settled()
 }
+
+// A mount that dies when a file has taken the name of another, before the other's log says so, leaves the one that has the name; but what was acknowledged is not given
+// up for what is not to be stored.
+func TestRenameOverCrashes(t *testing.T) {
+	back := func(c *Config) { c.WriteBack = true }
+	for _, closed := range []bool{true, false} {
+		r := newRig(t, back)
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Err: objstore.ErrTimeout})
+		over, f := r.open("g", true), r.open("f", true)
+		r.write(over, []byte("old"), 0)
+		r.publish(over)
+		over.Close()
+		r.write(f, []byte("new"), 0)
+		if closed {
+			r.publish(f)
+		}
+		over.Withdraw(t.Context())
+		if left, did, err := f.Rename(t.Context(), t.Context(), Target{Bucket: r.bucket, Key: "g"}, over); left.ETag != "" || !did || err != nil {
+			t.Fatal(left, did, err)
+		}
+		r.remount(back)
+		want := map[bool]string{true: "new", false: "old"}[closed]
+		left := r.status()
+		if got := r.stored("g"); string(got) != want {
+			t.Errorf("closed %v: %q is stored", closed, got)
+		}
+		if closed && len(left) > 0 || !closed && (len(left) != 1 || left[0].State != StateKept) {
+			t.Errorf("closed %v: %+v are left", closed, left)
+		}
+		if _, err := r.store.Stat(t.Context(), "f"); !errors.Is(err, objstore.ErrNotExist) {
+			t.Errorf("under the old name: %v", err)
+		}
+	}
+}
+
+// What is held is stored when that ends, under the key that it has then; what is opened meanwhile is held too, and a store's other ETags are gone by.
+func TestHold(t *testing.T) {
+	r := newRig(t, nil)
+	r.put("a/old", []byte("0123456789"))
+	was := r.open("a/old", false)
+	r.write(was, []byte("x"), 3)
+	h, err := r.Hold(t.Context(), r.bucket, "a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := r.open("a/new", true)
+	r.write(fresh, []byte("new"), 0)
+	fresh.Close()
+	impatient, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := was.Publish(impatient); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("what is held: %v", err)
+	}
+	e := r.put("b/old", []byte("0123456789")) // as a move
+	if err := r.store.Delete(t.Context(), "a/old"); err != nil {
+		t.Fatal(err)
+	}
+	h.Moved("b/", map[string]NewETag{"a/old": {Old: e.ETag, New: e.ETag}})
+	h.Release()
+	r.publish(was)
+	was.Close()
+	r.settled()
+	if string(r.stored("b/old")) != "012x456789" || string(r.stored("b/new")) != "new" {
+		t.Errorf("%q and %q are stored", r.stored("b/old"), r.stored("b/new"))
+	}
+	for _, key := range []string{"a/old", "a/new"} {
+		if _, err := r.store.Stat(t.Context(), key); !errors.Is(err, objstore.ErrNotExist) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}

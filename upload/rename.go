@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -14,63 +15,155 @@ import (
 // belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and metadata stay as
 // they were, if t says nothing; whether the name must be new is for t to say.
 func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
+	_, did, err = f.retargetOver(ctx, t, nil, false)
+	return did, err
+}
+
+// retargetOver is Retarget, in place of a file that was withdrawn, or nil: should the mount die before that is discarded, its log is not gone by. It returns the
+// target that was. tentative: where that had an object, it is not final that the new one is refused.
+func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative bool) (was Target, did bool, err error) {
 	if err := f.turn.hold(ctx); err != nil {
-		return false, err
+		return was, false, err
 	}
 	defer f.turn.release()
 	f.mu.Lock()
 	if !f.content.dirty || f.discarded && f.withdrawn == nil {
 		f.mu.Unlock()
-		return false, nil
+		return was, false, nil
 	}
 	if len(f.content.released) > 0 {
 		f.mu.Unlock()
-		return false, fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
+		return was, false, fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
 	}
-	if a := t.Attributes; a.ContentType == "" && len(a.Metadata) == 0 && a.StorageClass == "" {
-		t.Attributes = f.target.Attributes
-	}
-	if t.Metadata == nil {
-		t.Metadata = f.target.Metadata
-	}
-	f.abort()
-	f.target, f.lost = t, nil
 	f.mu.Unlock()
-	return true, f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})
-}
-
-// MoveStored has do move what is stored of the file, while nobody writes to it, and goes by what do returns from then on. did is false when something is to be stored: then
-// nothing was done.
-func (f *File) MoveStored(ctx context.Context, do func() (objstore.Version, error)) (did bool, err error) {
-	if err := f.turn.hold(ctx); err != nil {
-		return false, err
-	}
-	defer f.turn.release()
-	if f.Changed() {
-		return false, nil
-	}
-	v, err := do()
-	if err != nil {
-		return false, err
-	}
-	f.Moved(v)
-	return true, nil
-}
-
-// Moved says that what was stored of the file is stored as v now, and that it goes by v's key.
-func (f *File) Moved(v objstore.Version) {
-	f.mu.Lock()
-	f.abort()
-	f.target.Key, f.target.Replaces = v.Key, objstore.Version{}
-	if v.ETag != "" {
-		f.target.Replaces = v
-		if f.content.base.ETag != "" {
-			f.content.base = v
+	id := over.logged()
+	if id != "" { // it must be in a log that there is
+		if _, err := f.stageHeld(); err != nil {
+			return was, false, err
 		}
 	}
-	t := f.target
+	f.mu.Lock()
+	was = f.target
+	if a := t.Attributes; a.ContentType == "" && len(a.Metadata) == 0 && a.StorageClass == "" {
+		t.Attributes = was.Attributes
+	}
+	if t.Metadata == nil {
+		t.Metadata = was.Metadata
+	}
+	f.abort()
+	f.lost, f.tentative = nil, tentative && was.Replaces.ETag != ""
+	f.retargetLocked(t)
+	step := f.retargetStep()
+	step.Over = id
 	f.mu.Unlock()
-	f.logFailure("log", ignoreClosed(f.note(journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes})))
+	err = f.note(step)
+	if err == nil && id != "" && f.uploads.cfg.WriteBack { // what it replaces was acknowledged, and is about to go
+		err = f.staging.Sync()
+	}
+	return was, true, err
+}
+
+// logged is the id of a file's log; empty for none.
+func (f *File) logged() string {
+	if f == nil {
+		return ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.staging == nil {
+		return ""
+	}
+	return f.staging.ID()
+}
+
+// to is the target with another key.
+func (t Target) to(key string) Target {
+	t.Key = key
+	return t
+}
+
+// retargetLocked changes where the file is to be stored. The caller holds mu.
+func (f *File) retargetLocked(t Target) {
+	f.target = t
+	f.uploads.relist(f, t.Key)
+}
+
+// retargetStep is the target for the log. The caller holds mu.
+func (f *File) retargetStep() journal.Retarget {
+	t := f.target
+	return journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes}
+}
+
+// Rename has what is not stored yet be stored under another key, in place of a file that was withdrawn, or nil. Where the old key has an object, of which the
+// content may be a change, it is stored before this returns, and left is that object: it is for the caller to remove. When that fails, or ctx ends, all is as it was;
+// did may be true even so, when it could not be undone. did is false, and nothing was done, when there is nothing to be stored. While it is under way, it is not final that the
+// new key holds something else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as Retarget and Publish.
+func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left objstore.Version, did bool, err error) {
+	defer f.settleRefusal()
+	was, did, err := f.retargetOver(ctx, t, over, true)
+	if err == nil && (!did || was.Replaces.ETag == "") {
+		return objstore.Version{}, did, nil
+	}
+	if err == nil {
+		// What is not local of it is in the old object: that stays until the new one is there.
+		if err = f.storeOnce(ctx); err == nil {
+			return was.Replaces, true, nil
+		}
+	} else if !did {
+		return objstore.Version{}, false, err
+	}
+	f.Withdraw(life) // who asked may have been killed: it must not be stored under the new key after this
+	_, back, failure := f.retargetOver(context.WithoutCancel(ctx), was, nil, false)
+	f.Restore()
+	switch {
+	case back:
+		return objstore.Version{}, false, errors.Join(err, failure)
+	case failure != nil:
+		return objstore.Version{}, true, errors.Join(err, failure)
+	}
+	return was.Replaces, true, nil // it was stored after all
+}
+
+// settleRefusal ends that a refusal is not final.
+func (f *File) settleRefusal() {
+	f.mu.Lock()
+	f.tentative = false
+	refused := f.refused
+	f.mu.Unlock()
+	if refused != nil { // it is tried once more, and then is
+		f.Restore()
+		f.begin()
+	}
+}
+
+func (f *File) refusal() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused
+}
+
+// storeOnce waits for one attempt to store what was written by now.
+func (f *File) storeOnce(ctx context.Context) error {
+	for {
+		p, _, wait, err := f.current()
+		switch refused := f.refusal(); {
+		case refused != nil: // by an attempt that was under way already
+			return refused
+		case wait != nil:
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		case p == nil:
+			return err
+		}
+		if err := p.wait(ctx, p.done, f.uploads.cfg.CloseTimeout); err != nil {
+			return err
+		}
+		return p.err
+	}
 }
 
 // Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. A publication under way is broken off, or waited for where the store has
@@ -78,11 +171,7 @@ func (f *File) Moved(v objstore.Version) {
 // A crash before Discard undoes it.
 func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	f.mu.Lock()
-	f.discarded = true
-	if f.withdrawn == nil {
-		f.withdrawn = make(chan struct{})
-	}
-	f.retry.cancel()
+	f.withdraw()
 	p := f.publication
 	f.mu.Unlock()
 	if p != nil {
@@ -91,16 +180,22 @@ func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	return p != nil
 }
 
+// withdraw has nothing begin any more, until it is decided. The caller holds mu.
+func (f *File) withdraw() {
+	f.discarded = true
+	if f.withdrawn == nil {
+		f.withdrawn = make(chan struct{})
+	}
+	f.retry.cancel()
+}
+
 // Restore undoes Withdraw: what is closed, or was to be stored, is.
 func (f *File) Restore() {
 	f.mu.Lock()
-	f.discarded = false
+	f.discarded, f.refused = false, nil
 	f.decide()
-	due := f.content.dirty && f.lost == nil && (f.closed || f.doubtful || f.failure != nil)
 	f.mu.Unlock()
-	if due {
-		f.begin()
-	}
+	f.goOnIfDue()
 }
 
 // decide ends that a file is withdrawn. The caller holds mu.

@@ -34,7 +34,7 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 	u.budget.force(f.charged)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.files[f] = struct{}{}
+	u.list(f, r.Key)
 	return f, nil
 }
 

@@ -94,7 +94,7 @@ func (f *File) live() (s Status, unstored bool) {
 type Progress struct {
 	Files     int   `json:"files"`     // that have something to be stored
 	Bytes     int64 `json:"bytes"`     // that are not with the store yet
-	Renames   int   `json:"renames"`   // of a mount before, that go on
+	Renames   int   `json:"renames"`   // that go on, also of a mount before
 	Conflicts int   `json:"conflicts"` // files that will not be stored
 }
 
@@ -125,7 +125,7 @@ func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 
 // Progress is how far it is.
 func (u *Uploads) Progress() (p Progress) {
-	p.Renames = int(u.moving.Load())
+	p.Renames = int(u.moving.Load() + u.mover.underWay.Load())
 	for _, f := range u.all() {
 		s, dirty := f.live()
 		switch {

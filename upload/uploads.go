@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,8 +61,9 @@ type Uploads struct {
 	moving        atomic.Int64 // renames of dead mounts that go on
 	totals        totals
 
-	mu      sync.Mutex // guards what is below
-	files   map[*File]struct{}
+	mu      sync.Mutex                    // guards what is below
+	files   map[string]map[*File]struct{} // by key
+	holds   map[*Hold]struct{}
 	resumed map[string]struct{} // ids of files that were taken from the journal
 	closed  bool
 }
@@ -84,7 +86,7 @@ func New(cfg Config) (*Uploads, error) {
 	}
 	u := &Uploads{
 		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
-		files: make(map[*File]struct{}), resumed: make(map[string]struct{}),
+		files: make(map[string]map[*File]struct{}), holds: make(map[*Hold]struct{}), resumed: make(map[string]struct{}),
 	}
 	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return u, nil
@@ -119,7 +121,7 @@ func (u *Uploads) Open(t Target, content Base) (*File, error) {
 		return nil, os.ErrClosed
 	}
 	f := newFile(u, t, content)
-	u.files[f] = struct{}{}
+	u.list(f, t.Key)
 	return f, nil
 }
 
@@ -130,15 +132,59 @@ func (u *Uploads) Place() string { return u.cfg.Journal.Path() }
 func (u *Uploads) forget(f *File) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.files, f)
+	u.unlist(f)
 	delete(u.resumed, f.resumed)
 }
 
-// all are the files on the list.
-func (u *Uploads) all() []*File {
+// list puts a file on the list, or gives it another key there. The caller holds mu.
+func (u *Uploads) list(f *File, key string) {
+	u.unlist(f)
+	if u.files[key] == nil {
+		u.files[key] = make(map[*File]struct{})
+	}
+	u.files[key][f] = struct{}{}
+	f.listed = key
+}
+
+func (u *Uploads) unlist(f *File) {
+	in := u.files[f.listed]
+	if delete(in, f); len(in) == 0 {
+		delete(u.files, f.listed)
+	}
+}
+
+// relist gives a file another key on the list, if it is there.
+func (u *Uploads) relist(f *File, key string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.Collect(maps.Keys(u.files))
+	if _, listed := u.files[f.listed][f]; listed {
+		u.list(f, key)
+	}
+}
+
+// at are the files on the list that have a key, or one below it where it ends in a slash.
+func (u *Uploads) at(key string) (files []*File) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !strings.HasSuffix(key, "/") {
+		return slices.Collect(maps.Keys(u.files[key]))
+	}
+	for has, in := range u.files {
+		if strings.HasPrefix(has, key) {
+			files = slices.AppendSeq(files, maps.Keys(in))
+		}
+	}
+	return files
+}
+
+// all are the files on the list.
+func (u *Uploads) all() (files []*File) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, in := range u.files {
+		files = slices.AppendSeq(files, maps.Keys(in))
+	}
+	return files
 }
 
 // start runs a task that Close waits for; false once the uploads are closed.
@@ -157,9 +203,10 @@ func (u *Uploads) MoveObject(ctx context.Context, b objstore.Bucket, src objstor
 	return u.mover.object(ctx, b, src, key, cond)
 }
 
-// MoveDirectory gives all keys that begin with from ones that begin with to. What could not be moved is named by the error, and stays in the journal.
-func (u *Uploads) MoveDirectory(ctx context.Context, b objstore.Bucket, from, to string) error {
-	return u.mover.directory(ctx, b, from, to)
+// MoveDirectory gives all keys that begin with from ones that begin with to, and tells which ETags have changed by that, by the old keys. What could not be moved
+// is named by the error, and stays in the journal. listing ends it before anything is moved; ctx ends the waiting.
+func (u *Uploads) MoveDirectory(ctx, listing context.Context, b objstore.Bucket, from, to string) (changed map[string]NewETag, err error) {
+	return u.mover.directory(ctx, listing, b, from, to)
 }
 
 // Close ends what is under way, and waits for it. What is not stored stays in the journal.

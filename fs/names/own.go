@@ -164,6 +164,13 @@ func (t *Tree) Gone(dir, name string) {
 	t.memory.remember(a, answer{asked: t.memory.stamp()})
 }
 
+// Distrust notes that names may mean something else than was heard of them: the next Lookup or ReadDir of each asks the store.
+func (t *Tree) Distrust() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.memory.distrust = t.memory.stamp().seq
+}
+
 // Rehome notes that the directory with prefix from has been given the prefix to, with all that is below it: what was heard of names before is not
 // believed any more, and what is held below it is held there.
 func (t *Tree) Rehome(from, to string) {

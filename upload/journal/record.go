@@ -45,6 +45,7 @@ type Record struct {
 	Acknowledged bool   // somebody was told that it is kept (write-back), and it is not stored yet
 	Publishing   bool   // the object may have appeared, and nobody was there to see it
 	Reason       string // why it is not stored: of the last failure or the conflict
+	Over         string // the upload that it has taken the name of, by its last name
 
 	Size                     int64
 	Local, Changed, Released []objstore.Range

@@ -44,7 +44,13 @@ func (r *Record) follow(s Step, begun *bool) error {
 	case Intent, UploadID, Part, Aborted:
 		return r.followMultipart(s)
 	case Retarget:
-		r.Key, r.Replaces, r.Exclusive, r.Attributes = s.Key, s.Replaces, s.Exclusive, s.Attributes
+		r.Key, r.Replaces, r.Exclusive, r.Attributes, r.Over = s.Key, s.Replaces, s.Exclusive, s.Attributes, s.Over
+		if s.Base != nil {
+			if err := sane(s.Base.Size); err != nil {
+				return err
+			}
+			r.Base = *s.Base
+		}
 		if r.State == StateConflict {
 			r.State, r.Reason = StateOpen, ""
 		}

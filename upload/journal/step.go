@@ -39,12 +39,15 @@ type (
 	Truncate struct{ Size int64 }
 	// Released: these bytes are stored as parts and are about to be let go from the data file.
 	Released struct{ objstore.Range }
-	// Retarget: the file has another name. A conflict was about the old one.
+	// Retarget: the file has another name. A conflict was about the old one. Base is set where what the content is to begin with has another version, too. Over is the
+	// upload that had the name and is given up by this: its own log may not say so yet.
 	Retarget struct {
 		Key        string
 		Replaces   objstore.Version
 		Exclusive  bool
 		Attributes objstore.Attributes
+		Base       *objstore.Version `json:",omitempty"`
+		Over       string            `json:",omitempty"`
 	}
 	// Intent: a multipart upload is about to be created. At is the time before the request.
 	Intent struct {
@@ -242,8 +245,12 @@ func (r Retarget) mapped(f func(string) (string, error)) (_ Step, err error) {
 	if err = mapAttributes(&r.Attributes, f); err != nil {
 		return nil, err
 	}
-	err = mapStrings(f, &r.Key, &r.Replaces.Key)
-	return r, err
+	if r.Base != nil {
+		base := *r.Base
+		r.Base = &base
+		err = mapStrings(f, &base.Key)
+	}
+	return r, errors.Join(err, mapStrings(f, &r.Key, &r.Replaces.Key))
 }
 
 func (i Intent) mapped(f func(string) (string, error)) (Step, error) {
