@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -33,6 +32,9 @@ func treeWritings(w workload, opts Options, side string) (all []writing) {
 		}
 		all = append(all, writing{fmt.Sprintf("%s%05d", dir, i), writtenSmall})
 	}
+	if w.program == "git" {
+		all = append(all, gitWritings(root, all, side)...)
+	}
 	return all
 }
 
@@ -43,37 +45,31 @@ func (w workload) copyTree(ctx context.Context, dir string, all []writing, n *ta
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(source)) }()
-	for _, one := range all {
-		path := filepath.Join(source, one.name)
-		if strings.HasSuffix(one.name, "/") {
-			err = os.Mkdir(path, 0o755)
-		} else {
-			err = os.WriteFile(path, noise()[:one.size], 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("bench: %w", err)
-		}
+	if err := writeTree(source, all); err != nil {
+		return err
 	}
 	top := filepath.Base(all[0].name)
-	args := []string{"cp", "-r", filepath.Join(source, top), dir}
+	program := exec.CommandContext(ctx, "cp", "-r", filepath.Join(source, top), dir)
 	switch w.program {
 	case "rsync":
-		args = []string{"rsync", "-a", filepath.Join(source, top), dir + "/"}
+		program = exec.CommandContext(ctx, "rsync", "-a", filepath.Join(source, top), dir+"/")
+	case "git":
+		program = gitCommand(ctx, filepath.Join(source, top), dir)
 	case "tar":
 		archive := filepath.Join(source, "tar")
 		if out, err := exec.CommandContext(ctx, "tar", "-c", "-f", archive, "-C", source, top).CombinedOutput(); err != nil {
 			return fmt.Errorf("bench: tar -c: %w: %s", err, out)
 		}
-		args = []string{"tar", "-x", "-f", archive, "-C", dir}
+		program = exec.CommandContext(ctx, "tar", "-x", "-f", archive, "-C", dir)
 	}
 	start := time.Now()
-	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	out, err := program.CombinedOutput()
 	took := time.Since(start)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("bench: %s: %w: %s", strings.Join(args[:2], " "), err, out)
+		return fmt.Errorf("bench: %s of a tree: %w: %s", max(w.program, "cp"), err, out)
 	}
 	for _, one := range all {
 		n.note(int(one.size), took/time.Duration(len(all)))

@@ -48,7 +48,7 @@ type workload struct {
 	epoch    int  // which one is read; the first is 0
 	synced   bool // a checkpoint is synced before it is renamed, rather than closed afterwards
 
-	program string // that copies a tree: rsync or tar; "" for cp
+	program string // that copies a tree: rsync, tar, or git, which commits it there; "" for cp
 	back    bool   // the mount has --write-back, and is compared with a plain directory
 }
 

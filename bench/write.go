@@ -33,8 +33,10 @@ func writeWorkloads() []workload {
 		{name: "write-copy", kind: kindCopyTree, stage: stageWrite, readers: 1},
 		{name: "write-rsync", kind: kindCopyTree, stage: stageWrite, readers: 1, program: "rsync"},
 		{name: "write-tar", kind: kindCopyTree, stage: stageWrite, readers: 1, program: "tar"},
+		{name: "write-git", kind: kindCopyTree, stage: stageWrite, readers: 1, program: "git"},
 		{name: "write-rsync-back", kind: kindCopyTree, stage: stageStaging, readers: 1, program: "rsync", back: true},
 		{name: "write-tar-back", kind: kindCopyTree, stage: stageStaging, readers: 1, program: "tar", back: true},
+		{name: "write-git-back", kind: kindCopyTree, stage: stageStaging, readers: 1, program: "git", back: true},
 		{name: "write-checkpoint-rename", kind: kindCheckpoint, stage: stageWrite, readers: 1},
 		{name: "write-checkpoint-fsync", kind: kindCheckpoint, stage: stageWrite, readers: 1, synced: true},
 		{name: "write-append", kind: kindAppend, stage: stageWrite, readers: 1},
@@ -213,9 +215,12 @@ const (
 )
 
 // checkWritten makes sure that the store has what was written, all of it.
-func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) error {
+func (t *target) checkWritten(ctx context.Context, w workload, all [][]writing) (err error) {
 	patient, cancel := context.WithTimeout(ctx, storedPatience)
 	defer cancel()
+	if w.program == "git" {
+		defer func() { err = errors.Join(err, t.noteBelow(ctx, t.prefix+all[0][0].name)) }()
+	}
 	for _, some := range all {
 		for _, one := range some {
 			want := one.size

@@ -13,8 +13,9 @@ func TestWrittenIsRemoved(t *testing.T) {
 	opts := quick(t)
 	opts.Endpoint, opts.Region, opts.Bucket = server.Endpoint(), server.Region(), "given"
 	opts.Workloads = []string{
-		"write-checkpoint-fsync", "write-append", "write-small-files", "write-copy", "write-rsync", "write-tar", "write-rsync-back", "write-tar-back",
+		"write-checkpoint-fsync", "write-append", "write-small-files", "write-copy", "write-rsync", "write-tar", "write-git", "write-rsync-back", "write-tar-back", "write-git-back",
 	}
+	opts.Duration = time.Minute // all of these end by themselves, and a program that is cut short on a busy machine has copied nothing
 	report, err := Run(t.Context(), opts)
 	if err != nil || len(report.Rows) != len(opts.Workloads) {
 		t.Fatalf("%+v, %v", report, err)

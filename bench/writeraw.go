@@ -85,15 +85,10 @@ func (w workload) writeRaw(ctx context.Context, b objstore.Bucket, key string, s
 	switch {
 	case w.kind == kindAppend:
 		return appended, appendRaw(ctx, b, key, size)
-	case w.synced: // stored under another name, and renamed there
-		e, err := writeWhole(ctx, b, key+temporarySuffix, size, objstore.Condition{IfNew: true})
-		if err == nil {
-			_, err = b.Copy(ctx, key, versionOf(b, e), objstore.Condition{})
-		}
-		if err == nil {
-			err = b.Delete(ctx, key+temporarySuffix)
-		}
-		return size, err
+	case w.program == "git":
+		return size, writeGitRaw(ctx, b, key, size)
+	case w.synced:
+		return size, writeRenamed(ctx, b, key, size)
 	}
 	_, err := writeWhole(ctx, b, key, size, objstore.Condition{IfNew: true})
 	return size, err
