@@ -57,6 +57,9 @@ func gitWritings(root string, tree []writing, side string) (all []writing) {
 // ofGit tells whether a name is of a repository's own.
 func ofGit(name string) bool { return strings.Contains(name, "/"+gitDir) }
 
+// counts tells whether a file is one of those that both sides write: what git makes of its own is not told.
+func counts(name string) bool { return !ofGit(name) || strings.HasSuffix(name, gitBranch) }
+
 // writeGitRaw does by a raw client what git does with a file: its own objects get a temporary name first, and what is committed is read.
 func writeGitRaw(ctx context.Context, b objstore.Bucket, key string, size int64) error {
 	isDir := strings.HasSuffix(key, "/")
@@ -101,9 +104,9 @@ func (t *target) noteBelow(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// writeTree makes the files and directories of a tree below a local directory.
+// writeTree makes the files and directories of a tree below a local directory. No two files are equal: git would keep one.
 func writeTree(dir string, all []writing) error {
-	for _, one := range all {
+	for i, one := range all {
 		path := filepath.Join(dir, one.name)
 		var err error
 		switch {
@@ -111,7 +114,7 @@ func writeTree(dir string, all []writing) error {
 		case strings.HasSuffix(one.name, "/"):
 			err = os.Mkdir(path, 0o755)
 		default:
-			err = os.WriteFile(path, noise()[:one.size], 0o644)
+			err = os.WriteFile(path, noise()[int64(i)*kib:][:one.size], 0o644)
 		}
 		if err != nil {
 			return fmt.Errorf("bench: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +55,9 @@ func (t *target) writeReference(ctx context.Context, opts Options, w workload, d
 			if err != nil {
 				return err
 			}
-			n.note(int(size), time.Since(start))
+			if counts(one.name) {
+				n.note(int(size), time.Since(start))
+			}
 		}
 		return nil
 	})
@@ -87,7 +90,7 @@ func (w workload) writeRaw(ctx context.Context, b objstore.Bucket, key string, s
 		return appended, appendRaw(ctx, b, key, size)
 	case w.program == "git":
 		return size, writeGitRaw(ctx, b, key, size)
-	case w.synced:
+	case w.synced, w.program == "rsync" && !strings.HasSuffix(key, "/"): // rsync has a temporary name for each file
 		return size, writeRenamed(ctx, b, key, size)
 	}
 	_, err := writeWhole(ctx, b, key, size, objstore.Condition{IfNew: true})
