@@ -25,7 +25,6 @@ func TestSweep(t *testing.T) {
 				Concurrency int     `json:"concurrency"`
 				MiB         float64 `json:"mib_per_second"`
 			} `json:"steps"`
-			Collapsed bool `json:"collapsed"`
 		} `json:"curves"`
 		Advice []struct{ Flag, Value string } `json:"advice"`
 	}

@@ -75,6 +75,7 @@ func (e *ending) wait(ctx context.Context) error {
 		return nil
 	}
 	defer e.mount.close()
+	defer e.finish() // whatever is said next has a line of its own
 	tick := time.NewTicker(endingPoll)
 	defer tick.Stop()
 	var left upload.Progress
@@ -95,9 +96,6 @@ func (e *ending) wait(ctx context.Context) error {
 
 // ended says what the mount has left, which is gone now.
 func (e *ending) ended(left upload.Progress) error {
-	if e.bar != nil && left.Files == 0 {
-		_ = e.bar.Finish()
-	}
 	if left.Files == 0 && left.Renames == 0 {
 		return nil
 	}
@@ -107,6 +105,12 @@ func (e *ending) ended(left upload.Progress) error {
 	}
 	return fail(exitUnstored, nil, "unmounted, but %d files are not stored: they are kept in %s; the next mount goes on, and `headrace uploads ls --staging-dir %s` shows them",
 		len(all), e.dir.Path(), filepath.Dir(e.dir.Path()))
+}
+
+func (e *ending) finish() {
+	if e.bar != nil {
+		_ = e.bar.Finish()
+	}
 }
 
 func (e *ending) show(p upload.Progress) {

@@ -68,8 +68,7 @@ func newFlushing(s *stack, patience time.Duration, giveUp func(), stderr io.Writ
 }
 
 func newFlushBar(stderr io.Writer) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(stderr), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription("storing what was written"), progressbar.OptionThrottle(100*time.Millisecond))
+	return newBar(stderr, 1, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionSetDescription("storing what was written"))
 }
 
 // told takes note of how far it is.

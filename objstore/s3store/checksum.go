@@ -167,6 +167,9 @@ func (c *checksums) verify(sum checksum, echoed *string, etag string, body io.Re
 		return fmt.Errorf("%w: the store has %s %s, sent was %s", objstore.ErrCorrupt, sum.algorithm, *echoed, sum.value)
 	}
 	c.lacks(sum.algorithm)
+	if _, err := body.Seek(0, io.SeekStart); err != nil { // the request has read it
+		return err
+	}
 	own, err := sumOf(algorithmMD5, body)
 	if err != nil {
 		return err

@@ -180,3 +180,18 @@ func TestChecksumsAreVerified(t *testing.T) {
 		t.Errorf("after it all, %s is the best it has", a)
 	}
 }
+
+// TestETagIsCompared: where the store verifies nothing, an ETag that can be an MD5 sum is compared with what was sent, and a difference is told.
+func TestETagIsCompared(t *testing.T) {
+	for etag, told := range map[string]bool{"9a0364b9e99bb480dd25e1f0284c8555": false, "9a0364b9e99bb480dd25e1f0284c8556": true, "9a0364b9e99bb480dd25e1f0284c8556-1": false} {
+		var log bytes.Buffer
+		b := bucketOver(t, Config{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("ETag", `"`+etag+`"`)
+		})
+		_, err := b.Put(t.Context(), "key", bytes.NewReader([]byte("content")), 7, objstore.Condition{}, objstore.Attributes{})
+		if err != nil || (log.Len() > 0) != told {
+			t.Errorf("%s: %v, told %q", etag, err, log.String())
+		}
+	}
+}
