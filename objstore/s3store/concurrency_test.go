@@ -97,7 +97,7 @@ func (c *daemon) part(d time.Duration) float64 {
 // From cold and from any start, the whole stack comes to at least 90% of what the simulated LOTA has within ten seconds: HTTP, connections and
 // all, on a bubble's clock. It follows when the best moves.
 func TestConcurrencyFindsItself(t *testing.T) {
-	for _, config := range []objstore.GateConfig{{}, {Start: 1}, {Start: 1000, Max: 1000}} { // the model of the store has more starts, and is quicker
+	for _, config := range []objstore.GateConfig{{}, {Start: 1}, {Start: 8}, {Start: 300}, {Start: 1000, Max: 1000}} { // the model of the store has more starts, and is quicker
 		t.Run(fmt.Sprintf("from %d", config.Start), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
