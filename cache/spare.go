@@ -77,20 +77,25 @@ func (c *Cache) bringSpare(v objstore.Version, rd *reading) (w *waiter, f *fill,
 
 // spare tells whether n bytes may be taken, and gives up for them what its readers keep where nothing else is free.
 func (c *Cache) spare(n int64) bool {
-	free := c.ledger.room() + int64(c.arena.spareBlocks)*blockSize
-	if free-n >= c.ledger.limit/spareReserve {
+	free := c.unused()
+	if free-c.takes(n) >= c.ledger.limit/spareReserve {
 		return true
 	}
-	for given := int64(0); given < n; {
-		front := c.handover.spent.Front()
-		if front == nil {
-			return false
-		}
-		size := int64(front.Value.(*chunk).length)
+	for c.unused()-free < c.takes(n) {
 		if !c.giveUp(nil) {
 			return false
 		}
-		given += size
 	}
 	return true
+}
+
+// unused is how much memory nothing is in.
+func (c *Cache) unused() int64 { return c.ledger.room() + int64(c.arena.spareBlocks)*blockSize }
+
+// takes is how much of it a chunk of n bytes needs: whole blocks, or nothing where a cell of its size is free.
+func (c *Cache) takes(n int64) int64 {
+	if n <= largestCell && len(c.slab.partial[cellClass(int(n))]) > 0 {
+		return 0
+	}
+	return (n + blockSize - 1) / blockSize * blockSize
 }

@@ -203,3 +203,42 @@ func TestFetchSpareUnderWay(t *testing.T) {
 		}
 	})
 }
+
+// What is given up of one size is no room for another until a whole block of it is free: the reserve stays what it is, and no more is given up than is needed.
+func TestFetchSpareOfAnotherSize(t *testing.T) {
+	const few, many = largestCell, 100 << 10 // 2 and 10 in a block
+	c := newTestCache(t, newFakeStore(), MinMemory)
+	old := 0
+	for ; ; old++ {
+		if _, full, err := c.FetchSpare(t.Context(), spareVersion(old, many)); full || err != nil {
+			break
+		}
+	}
+	for i := range old {
+		_, release, _, err := c.Read(t.Context(), spareVersion(i, many), objstore.Range{Len: many})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		c.HandedOver(spareVersion(i, many), objstore.Range{Len: many})
+	}
+	for i := 1; ; i++ {
+		asked, full, err := c.FetchSpare(t.Context(), spareVersion(old+i, few))
+		if err != nil || !asked && !full {
+			t.Fatalf("asked %v, %v", asked, err)
+		}
+		if full {
+			break
+		}
+		c.mu.Lock()
+		free, reused := c.unused(), int(c.stats.Reused)
+		c.mu.Unlock()
+		if free < MinMemory/spareReserve-2*blockSize {
+			t.Fatalf("%d KiB are left for readers after %d files", free>>10, i)
+		}
+		if most := (i + 1) / 2 * (blockSize / many); reused > most {
+			t.Fatalf("%d given up for %d files", reused, i)
+		}
+	}
+	c.check(t)
+}

@@ -182,8 +182,11 @@ func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File
 			}
 			due = !ahead
 		}
-		confirmed, err = file.Preload(ctx)
-		f.siblingOpened(n, confirmed)
+		if confirmed, err = file.Preload(ctx); err != nil {
+			f.siblingLost(n)
+		} else {
+			f.siblingOpened(n, confirmed)
+		}
 		confirmed = confirmed && !n.readFromCopy(asked)
 	}
 	switch {

@@ -70,19 +70,27 @@ func (f *fileSystem) siblingOpened(n *node, fetched bool) {
 	})
 }
 
+// siblingLost notes that the file's own bytes had to be fetched, and did not come.
+func (f *fileSystem) siblingLost(n *node) {
+	if d, ok := f.directory(n); ok {
+		f.siblings.Lost(d, n.version())
+	}
+}
+
 // upcoming are the files that come next in a listing that is known, as versions.
 type upcoming struct {
 	bucket objstore.Bucket
 	walk   *names.Ahead
 }
 
-func (u upcoming) Next(n int) []objstore.Version {
-	items := u.walk.Next(n)
-	versions := make([]objstore.Version, 0, len(items))
+// Next implements [prefetch.Upcoming].
+func (u upcoming) Next(n int) (versions []objstore.Version, more bool) {
+	items, more := u.walk.Next(n)
+	versions = make([]objstore.Version, 0, len(items))
 	for _, i := range items {
 		versions = append(versions, objstore.Version{
 			Endpoint: u.bucket.Endpoint(), Bucket: u.bucket.Name(), Key: i.Key, ETag: i.Entry.ETag, Size: i.Entry.Size,
 		})
 	}
-	return versions
+	return versions, more
 }

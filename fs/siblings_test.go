@@ -139,3 +139,89 @@ func TestSiblingsNeedTime(t *testing.T) {
 		}
 	})
 }
+
+// siblingUnderWay is a driver whose file 30 is being brought ahead of its opening, by a GET that does not end until it is let, and the node of that file.
+func siblingUnderWay(t *testing.T) (d *driver, b *fakeBucket, id uint64) {
+	d, b, open := siblingsDriver(t, nil)
+	d.pass(time.Hour) // so that the GET is the check
+	b.stall("GET dir/30")
+	for i := range 10 {
+		open(i)
+	}
+	<-b.reached
+	return d, b, d.node("dir/30")
+}
+
+// TestSiblingUnderWayInterrupted: an open that waits for a file which is being brought ahead ends at once when its caller is killed. The file goes on coming for who opens
+// it next.
+func TestSiblingUnderWayInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b, id := siblingUnderWay(t)
+		d.fs.signals = func(uint32) signalState { return signalsFatal }
+		killed, answered := make(chan struct{}), make(chan fuse.Status, 1)
+		go func() {
+			var out fuse.OpenOut
+			answered <- d.fs.Open(killed, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: id}}, &out)
+		}()
+		synctest.Wait()
+		began := time.Now()
+		close(killed)
+		if status := <-answered; status != fuse.EINTR || time.Since(began) != 0 {
+			t.Errorf("%v after %v", status, time.Since(began))
+		}
+		if files := d.fs.stats().Files; files != 0 {
+			t.Errorf("%d files are open", files)
+		}
+		b.requests()
+		b.resume("GET dir/30")
+		synctest.Wait()
+		handle, status := d.open(id, syscall.O_RDONLY)
+		if status != fuse.OK {
+			t.Fatal(status)
+		}
+		d.release(id, handle)
+		if got := b.requests(); len(got) != 0 {
+			t.Errorf("opened again it costs %q", got)
+		}
+	})
+}
+
+// TestSiblingUnderWayOfAMountThatEnds: nobody waits for what is being brought ahead when the mount ends.
+func TestSiblingUnderWayOfAMountThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _, id := siblingUnderWay(t)
+		answered := make(chan fuse.Status, 1)
+		go func() {
+			_, status := d.open(id, syscall.O_RDONLY)
+			answered <- status
+		}()
+		synctest.Wait()
+		d.fs.stop()
+		if status := <-answered; status != fuse.EINTR {
+			t.Error(status)
+		}
+	})
+}
+
+// TestSiblingLostIsNotUsed: a file that was brought ahead, is not here any more and is gone from the store when it is opened counts as brought for nothing.
+func TestSiblingLostIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var source *wholeSource
+		d, b, open := siblingsDriver(t, func(c *Config) { source = c.Spare.(*wholeSource) })
+		for i := range 10 {
+			open(i)
+		}
+		id := d.node("dir/30")
+		source.mu.Lock()
+		clear(source.held)
+		source.mu.Unlock()
+		b.remove("dir/30")
+		before := d.fs.stats().Siblings
+		if _, status := d.open(id, syscall.O_RDONLY); status != estale {
+			t.Error(status)
+		}
+		if after := d.fs.stats().Siblings; after.Used != before.Used || after.Wasted != before.Wasted+1 {
+			t.Errorf("%+v, before %+v", after, before)
+		}
+	})
+}

@@ -64,7 +64,7 @@ func (b *fakeBucket) requests() []string {
 	return asked
 }
 
-// stall has an operation, such as "GET", hang until resume.
+// stall has an operation, such as "GET" or "GET dir/name", hang until resume.
 func (b *fakeBucket) stall(op string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,6 +82,9 @@ func (b *fakeBucket) ask(ctx context.Context, op, key string) error {
 	b.mu.Lock()
 	b.asked = append(b.asked, op+" "+key)
 	stalled := b.stalled[op]
+	if stalled == nil {
+		stalled = b.stalled[op+" "+key]
+	}
 	b.mu.Unlock()
 	if stalled == nil {
 		return nil

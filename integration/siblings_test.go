@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,4 +161,34 @@ func TestSiblingsWithinFreeMemory(t *testing.T) {
 	if got := len(p.take(t)); got > 12+16 {
 		t.Errorf("%d files of 2 MiB were fetched with 32 MiB of memory and 12 read", got)
 	}
+}
+
+// A program that waits for a file which is being fetched ahead of its opening, by a request that is never answered, is gone within a second when it is killed; whoever opens
+// the file once the store answers again gets it.
+func TestSiblingThatStallsIsInterrupted(t *testing.T) {
+	t.Parallel()
+	const files = 40
+	b := newBucket(t)
+	objects := manyFiles(b, files, 100<<10)
+	p := newProxy(t, b.server.Endpoint())
+	m := mountFaulty(t, b, p.endpoint(), "--metadata-ttl", "100ms", "--siblings", "on") // so that open asks
+	m.listed(t, files)
+	for i := range 3 {
+		m.read("dir", fmt.Sprintf("file-%03d", i))
+	}
+	stalled := p.inject(&fault{operation: "GET", key: "dir/file-009", act: hold()})
+	m.read("dir", "file-003")
+	eventually(t, patience, "a file to be fetched ahead", func() bool { return stalled.hits() > 0 })
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		cat := exec.Command("cat", m.path("dir", "file-009"))
+		cat.Dir = "/"
+		waiting := start(t, cat)
+		eventually(t, patience, "the program to wait", func() bool { return waiting.ended() || waitsInKernel(waiting.cmd.Process.Pid) })
+		checkDies(t, waiting, sig)
+	}
+	p.heal()
+	eventually(t, patience, "the file", func() bool {
+		got, err := os.ReadFile(m.path("dir", "file-009"))
+		return err == nil && bytes.Equal(got, objects[9].bytes())
+	})
 }

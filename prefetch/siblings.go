@@ -1,6 +1,9 @@
 package prefetch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// siblingsStart is how many different files of a directory must have been opened before others of it are asked for: more than `head`, `diff` and most
@@ -32,6 +35,7 @@ type fileID uint64
 //
 // INVARIANT: len(ahead) <= maxSiblings, and every file ahead has been seen.
 // INVARIANT: what was asked for is ahead, used or wasted.
+// INVARIANT: len(again) < siblingsStart.
 type siblings struct {
 	ttl time.Duration // for how long an answer of the store is believed; negative for ever
 
@@ -39,17 +43,20 @@ type siblings struct {
 	misses  int // in a row, of files that were not ahead
 	limit   int // of files ahead
 	stopped bool
-	last    time.Time // of the last opening
-	seen    map[fileID]struct{}
+	last    time.Time            // of the last opening
+	seen    map[fileID]struct{}  // in this pass
 	ahead   map[fileID]time.Time // when the store was asked
+	again   []fileID             // opened once more in this pass, and fetched again; fewer than siblingsStart
+	pass    int                  // over the directory, from 0 on
 
 	asked, used, wasted int64 // in all
 }
 
-func newSiblings(ttl time.Duration) *siblings {
+// newSiblings begins to follow a directory, one among so many: readers who are in many of them come to the files of each less often.
+func newSiblings(ttl time.Duration, among int) *siblings {
 	limit := maxSiblings
 	if ttl >= 0 {
-		limit = int(min(max(ttl.Seconds()*trustPerSecond, leastLimit), maxSiblings))
+		limit = int(min(max(ttl.Seconds()*trustPerSecond/float64(among), leastLimit), maxSiblings))
 	}
 	return &siblings{ttl: ttl, limit: limit, seen: make(map[fileID]struct{}), ahead: make(map[fileID]time.Time)}
 }
@@ -59,6 +66,9 @@ func (s *siblings) open(id fileID, lost bool, now time.Time) {
 	s.last = now
 	asked, foreseen := s.ahead[id]
 	if _, again := s.seen[id]; again && !foreseen {
+		if lost {
+			s.reopen(id)
+		}
 		return
 	}
 	s.see(id)
@@ -76,6 +86,24 @@ func (s *siblings) open(id fileID, lost bool, now time.Time) {
 	} else if s.misses++; s.misses >= unusedOpens {
 		s.stopped = true
 	}
+}
+
+// reopen notes that a file was opened once more, and had to be fetched again. Several such are the beginning of another pass over the directory, in which the files that
+// are not here any more are worth asking for again. What may be ahead stays bounded by all that was ever opened.
+func (s *siblings) reopen(id fileID) {
+	if slices.Contains(s.again, id) {
+		return
+	}
+	s.opens++
+	if s.again = append(s.again, id); len(s.again) < siblingsStart {
+		return
+	}
+	s.forgetSeen()
+	for _, id := range s.again {
+		s.seen[id] = struct{}{}
+	}
+	s.again = s.again[:0]
+	s.pass++
 }
 
 // use is the opening of a file that was ahead. One that comes when the store's answer is too old has to ask once more: then fewer should be ahead.
@@ -140,10 +168,15 @@ func (s *siblings) end() {
 
 func (s *siblings) see(id fileID) {
 	if len(s.seen) >= maxSeen {
-		clear(s.seen)
-		for other := range s.ahead {
-			s.seen[other] = struct{}{}
-		}
+		s.forgetSeen()
 	}
 	s.seen[id] = struct{}{}
+}
+
+// forgetSeen forgets what was opened. What is ahead is not to be asked for again.
+func (s *siblings) forgetSeen() {
+	clear(s.seen)
+	for id := range s.ahead {
+		s.seen[id] = struct{}{}
+	}
 }

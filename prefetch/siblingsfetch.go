@@ -3,7 +3,6 @@ package prefetch
 import (
 	"context"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +16,7 @@ const (
 	siblingsAtOnce = 128
 	// siblingsBatch is how many names are taken from a listing at a time.
 	siblingsBatch = 64
-	// maxDirectories is in how many directories openings are followed: a reader of each of many classes. The least recent is dropped.
+	// maxDirectories is in how many directories openings are followed: a reader of each of many classes. Each may have maxSeen and maxSiblings names remembered.
 	maxDirectories = 16
 )
 
@@ -31,8 +30,9 @@ type Spare interface {
 
 // Upcoming walks through the files of a directory that may be opened next.
 type Upcoming interface {
-	// Next gives the next n at most; none at the end. It must not ask the store, nor call [Siblings].
-	Next(n int) []objstore.Version
+	// Next gives the next n at most. more is false at the end, and only there; without it there may be none all the same, since it must not look through
+	// a long directory at a time: others wait meanwhile. It must not ask the store, nor call [Siblings].
+	Next(n int) (next []objstore.Version, more bool)
 }
 
 // SiblingsConfig says what there is to work with.
@@ -57,7 +57,7 @@ type Siblings struct {
 	closed  bool
 	swept   time.Time
 	dirs    map[any]*openedDirectory
-	running int           // workers
+	working int           // workers
 	gone    SiblingsStats // of directories that were dropped
 }
 
@@ -67,10 +67,11 @@ type openedDirectory struct {
 	life     context.Context
 	cancel   context.CancelFunc
 	upcoming Upcoming // nil until it is needed
+	walked   int      // the pass that upcoming is for
 	queue    []objstore.Version
-	done     bool // all were walked through
-	full     bool // there was no room when it was last tried
-	running  int
+	done     bool               // all were walked through
+	full     bool               // there was no room when it was last tried
+	retry    bool               // it is to be tried once more
 	pending  map[fileID]*coming // under way
 }
 
@@ -132,7 +133,19 @@ func (s *Siblings) Confirmed(ctx context.Context, dir any, v objstore.Version) (
 	return asked, ok, nil
 }
 
-// Opened notes that a file of a directory was opened, and may begin to bring others. fetched says that its bytes were not here. upcoming is called when the walk
+// Lost notes that the opening of a file failed because its bytes were not here and did not come. One that was ahead will not be used.
+func (s *Siblings) Lost(dir any, v objstore.Version) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.dirs[dir]; d != nil {
+		d.drop(s.id(v))
+	}
+}
+
+// Opened notes that a file of a directory was opened, and may begin to bring others. fetched says that its bytes were not here. upcoming is called when a walk
 // through the directory begins, and is nil when nothing is known of it.
 func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming func() Upcoming) {
 	if s == nil || v.Size == 0 || v.Size > maxSibling {
@@ -145,13 +158,14 @@ func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming fu
 		return
 	}
 	s.sweep(now)
-	d := s.dirs[dir]
+	d := s.follow(dir, now)
 	if d == nil {
-		d = &openedDirectory{siblings: newSiblings(s.ttl), pending: make(map[fileID]*coming)}
-		d.life, d.cancel = context.WithCancel(s.life)
-		s.dirs[dir] = d
+		return
 	}
 	d.open(s.id(v), fetched, now)
+	if d.pass != d.walked {
+		d.walked, d.upcoming, d.queue, d.done = d.pass, nil, nil, false
+	}
 	more := d.want(now)
 	if more == 0 || d.done {
 		return
@@ -162,86 +176,52 @@ func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming fu
 		}
 	}
 	if d.full { // one finds out whether that is still so
-		more = 1 - d.running
+		more, d.retry = 1, len(d.pending) == 0
 	}
-	for range min(more-d.running, siblingsAtOnce-s.running) {
-		d.running++
-		s.running++
-		s.workers.Go(func() { s.work(d) })
-	}
-}
-
-// work brings files one after another while more are wanted and there is room.
-func (s *Siblings) work(d *openedDirectory) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for full := false; !full; {
-		v, id, ok := s.next(d)
-		if !ok {
-			break
-		}
-		c := &coming{ticket: objstore.NewTicket(objstore.ClassPrefetch), over: make(chan struct{})}
-		d.pending[id] = c
-		s.mu.Unlock()
-		asked, noRoom, err := s.source.FetchSpare(objstore.WithTicket(d.life, c.ticket), v)
-		s.mu.Lock()
-		delete(d.pending, id)
-		if d.life.Err() == nil { // else it was given up, which is nothing the store has said
-			c.err = err
-		}
-		close(c.over)
-		full, d.full = noRoom, noRoom
-		switch {
-		case full:
-			d.unasked(id, true)
-			d.queue = slices.Insert(d.queue, 0, v) // a reader in order comes to it first
-			d.done = false
-		case !asked:
-			d.unasked(id, false)
-		case err != nil:
-			d.drop(id)
-		}
-	}
-	d.running--
-	s.running--
-}
-
-// next is the file to bring now. The caller holds mu.
-func (s *Siblings) next(d *openedDirectory) (v objstore.Version, id fileID, ok bool) {
-	now := s.now()
-	if s.closed || d.want(now) == 0 {
-		return v, 0, false
-	}
-	for {
-		if len(d.queue) == 0 && !d.done {
-			d.queue = d.upcoming.Next(siblingsBatch)
-		}
-		if d.done = len(d.queue) == 0; d.done {
-			return v, 0, false
-		}
-		v, d.queue = d.queue[0], d.queue[1:]
-		if id = s.id(v); v.Size > 0 && v.Size <= maxSibling && d.ask(id, now) {
-			return v, id, true
-		}
+	for range min(more-len(d.pending), siblingsAtOnce-s.working) {
+		s.working++
+		s.workers.Go(s.work)
 	}
 }
 
-// sweep drops the directories that nobody opens files of any more, at most once in sweepEvery, and the least recent of too many. The caller holds mu.
-func (s *Siblings) sweep(now time.Time) {
-	if len(s.dirs) < maxDirectories && now.Sub(s.swept) < sweepEvery {
-		return
+// follow is the directory with its openings, made if need be; nil when others have all the room. They keep it while they are in use: were the least recent dropped
+// for each new one, a reader that goes from one to another of very many would have nothing ahead in any, and what was fetched would be for nothing.
+func (s *Siblings) follow(dir any, now time.Time) *openedDirectory {
+	d := s.dirs[dir]
+	if d != nil || len(s.dirs) >= maxDirectories && !s.replace(now) {
+		return d
 	}
-	s.swept = now
+	d = &openedDirectory{siblings: newSiblings(s.ttl, len(s.dirs)+1), pending: make(map[fileID]*coming)}
+	d.life, d.cancel = context.WithCancel(s.life)
+	s.dirs[dir] = d
+	return d
+}
+
+// replace drops the directory that was in use least recently, unless it may be in use still. The caller holds mu.
+func (s *Siblings) replace(now time.Time) bool {
 	var oldest any
 	for dir, d := range s.dirs {
-		if d.idle(now.Add(-idleAfter)) {
-			s.forget(dir)
-		} else if oldest == nil || d.last.Before(s.dirs[oldest].last) {
+		if oldest == nil || d.last.Before(s.dirs[oldest].last) {
 			oldest = dir
 		}
 	}
-	if len(s.dirs) > maxDirectories {
-		s.forget(oldest)
+	if !s.dirs[oldest].idle(now.Add(-siblingsPause)) {
+		return false
+	}
+	s.forget(oldest)
+	return true
+}
+
+// sweep drops the directories that nobody opens files of any more, at most once in sweepEvery. The caller holds mu.
+func (s *Siblings) sweep(now time.Time) {
+	if now.Sub(s.swept) < sweepEvery {
+		return
+	}
+	s.swept = now
+	for dir, d := range s.dirs {
+		if d.idle(now.Add(-idleAfter)) {
+			s.forget(dir)
+		}
 	}
 }
 
@@ -254,28 +234,3 @@ func (s *Siblings) forget(dir any) {
 }
 
 func (s *Siblings) id(v objstore.Version) fileID { return fileID(maphash.Comparable(s.seed, v)) }
-
-// SiblingsStats are totals, in files.
-type SiblingsStats struct {
-	Asked  int64 // brought ahead of their opening
-	Used   int64 // of these, opened afterwards
-	Wasted int64 // of these, never to be opened as far as is known
-}
-
-func (t *SiblingsStats) add(d *siblings) {
-	t.Asked, t.Used, t.Wasted = t.Asked+d.asked, t.Used+d.used, t.Wasted+d.wasted
-}
-
-// Stats is a snapshot.
-func (s *Siblings) Stats() SiblingsStats {
-	if s == nil {
-		return SiblingsStats{}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.gone
-	for _, d := range s.dirs {
-		t.add(d.siblings)
-	}
-	return t
-}

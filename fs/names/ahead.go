@@ -32,8 +32,12 @@ func (t *Tree) Ahead(dir, after string) *Ahead {
 	return nil
 }
 
-// Next gives up to n files that come next, and is at the end when there are none. What this mount writes, or what was forgotten since it was listed, is left out.
-func (a *Ahead) Next(n int) (items []Item) {
+// lookedAt is how many names are looked at in one go, for those of files: everybody who looks a name up waits meanwhile.
+const lookedAt = 1024
+
+// Next gives up to n files that come next; more is false at the end. There may be none before it: not many names are looked at in one go. What this mount writes, or
+// what was forgotten since it was listed, is left out.
+func (a *Ahead) Next(n int) (items []Item, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.tree
@@ -41,23 +45,23 @@ func (a *Ahead) Next(n int) (items []Item) {
 	defer t.mu.Unlock()
 	l, ok := t.memory.listings.Peek(a.dir)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	if l != a.listing {
 		a.begin(l)
 	}
-	for ; a.rest > 0; a.rest-- {
+	for left := lookedAt; a.rest > 0; a.rest-- {
 		i := a.block - l.dropped
 		if i < 0 || i >= len(l.blocks) { // dropped, or the end: go on at the start
 			a.block, a.at, i = l.dropped, 0, 0
 			if len(l.blocks) == 0 {
-				return items
+				return items, false
 			}
 		}
 		b := l.blocks[i]
 		for ; a.at < len(b.records); a.at++ {
-			if len(items) == n {
-				return items
+			if left--; len(items) == n || left < 0 {
+				return items, true
 			}
 			if r := &b.records[a.at]; !r.dir && t.memory.valid(address{a.dir, r.name}, b.asked) {
 				if _, own := t.own.held[a.dir][r.name]; !own {
@@ -68,18 +72,16 @@ func (a *Ahead) Next(n int) (items []Item) {
 		}
 		a.block, a.at = a.block+1, 0
 	}
-	return items
+	return items, false
 }
 
 // begin goes to where the name passed last is in a listing. The block it is in is walked once more at the end, for what is before it. The caller holds Tree.mu.
 func (a *Ahead) begin(l *listing) {
 	a.listing, a.block, a.at, a.rest = l, l.dropped, 0, len(l.blocks)+1
 	for i, b := range l.blocks {
-		for j := range b.records {
-			if b.records[j].name == a.after {
-				a.block, a.at = l.dropped+i, j+1
-				return
-			}
+		if j := b.index(a.after); j >= 0 {
+			a.block, a.at = l.dropped+i, j+1
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -8,15 +9,14 @@ import (
 
 // ahead takes all that comes, n at a time.
 func ahead(a *Ahead, n int) (names []string) {
-	for {
-		items := a.Next(n)
-		if len(items) == 0 {
-			return names
-		}
+	for more := true; more; {
+		var items []Item
+		items, more = a.Next(n)
 		for _, i := range items {
 			names = append(names, i.Name)
 		}
 	}
+	return names
 }
 
 // A walk ahead goes from after the name to the end and then from the start, gives each file once and no directory, and asks nothing.
@@ -73,5 +73,27 @@ func TestAheadGoesOnInNextListing(t *testing.T) {
 	got := ahead(a, 10)
 	if got[0] != items[11].Name || !slices.Contains(got, "zz") {
 		t.Errorf("%q", got)
+	}
+}
+
+// However long a listing is, a walk looks at a bounded number of names in one go, and is not at its end for that.
+func TestAheadLooksAtFewNames(t *testing.T) {
+	const directories = 3 * lookedAt
+	f := numbered(2)
+	f.put("d/zz", "etag")
+	for i := range directories {
+		f.put(fmt.Sprintf("d/1-%05d/x", i), "etag")
+	}
+	tree, _ := newTree(t, f)
+	items := all(t, tree.ReadDir(t.Context(), "d/"))
+	walk, calls := tree.Ahead("d/", items[0].Name), 0
+	var got []string
+	for more := true; more; calls++ {
+		var next []Item
+		next, more = walk.Next(64)
+		got = append(got, namesOf(next)...)
+	}
+	if calls < directories/lookedAt || !slices.Contains(got, "zz") {
+		t.Errorf("%d calls for %d names gave %q", calls, len(items), got)
 	}
 }

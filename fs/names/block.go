@@ -58,31 +58,40 @@ func newBlock(records []record, asked moment) *block {
 	return b
 }
 
-// sorted is the i-th record by name.
-func (b *block) sorted(i int) *record {
+// sorted is the place of the i-th record by name.
+func (b *block) sorted(i int) int {
 	if b.byName != nil {
-		i = int(b.byName[i])
+		return int(b.byName[i])
 	}
-	return &b.records[i]
+	return i
 }
 
 // find is the record of that name, or nil.
 func (b *block) find(name string) *record {
+	if i := b.index(name); i >= 0 {
+		return &b.records[i]
+	}
+	return nil
+}
+
+// index is the place of the record of that name, or -1.
+func (b *block) index(name string) int {
+	named := func(i int) string { return b.records[b.sorted(i)].name }
 	last := len(b.records) - 1
-	if last < 0 || name < b.sorted(0).name || name > b.sorted(last).name {
-		return nil
+	if last < 0 || name < named(0) || name > named(last) {
+		return -1
 	}
 	low, high := 0, last
 	for low < high {
 		middle := (low + high) / 2
-		if b.sorted(middle).name < name {
+		if named(middle) < name {
 			low = middle + 1
 		} else {
 			high = middle
 		}
 	}
-	if r := b.sorted(low); r.name == name {
-		return r
+	if named(low) == name {
+		return b.sorted(low)
 	}
-	return nil
+	return -1
 }
