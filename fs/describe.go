@@ -100,7 +100,7 @@ func (n *node) describeLocked(e objstore.Entry, asked time.Time) bool {
 		}
 	}
 	if n.dir && e.Key != "" {
-		n.marked = true
+		n.marked = asked
 		n.learnTime(e)
 	}
 	return true

@@ -42,7 +42,7 @@ func (f *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string
 	parent.volume.tree.Learn(parent.key(), item)
 	n := f.nodes.enter(parent, parent.volume, item)
 	n.mu.Lock()
-	n.marked, n.modTime, n.describedSince = true, item.Confirmed.Unix(), item.Confirmed
+	n.marked, n.modTime, n.describedSince = item.Confirmed, item.Confirmed.Unix(), item.Confirmed
 	n.born(in.Mode, in.Owner)
 	n.mu.Unlock()
 	f.fillEntry(n, f.validity(item.Confirmed), out)

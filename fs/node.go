@@ -49,7 +49,7 @@ type node struct {
 
 	describedSince time.Time // when the store last said that, or was told; zero for never
 
-	marked  bool             // a directory that is known to have an object of its own
+	marked  time.Time        // when a directory was last known to have an object of its own; zero for never
 	removed bool             // the name is gone, and open handles are all that is left
 	covers  objstore.Version // of a file that has no object yet: what its key has, and it is to replace, since it was renamed over that
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -133,16 +134,25 @@ func (f *fileSystem) forgetName(n *node) {
 	f.nodes.retire(n)
 }
 
+// markerTrust is for how long a directory is believed to have an object of its own, which another client may remove: to ask each time would be a LIST for each name that is removed.
+const markerTrust = time.Minute
+
 // keepDirectory makes sure that a directory that has lost its last name is still there: without a marker of its own it would go with it.
 func (f *fileSystem) keepDirectory(ctx context.Context, dir *node) error {
-	if dir.key() == "" || dir.key() == f.cfg.Prefix || dir.hasMarker() {
+	asked := f.cfg.Now()
+	if dir.key() == "" || dir.key() == f.cfg.Prefix || asked.Sub(dir.markedAt()) < markerTrust {
 		return nil
 	}
-	empty, err := dir.volume.tree.Empty(ctx, dir.key())
-	if err != nil || !empty {
+	empty, marked, err := dir.volume.tree.Marked(ctx, dir.key())
+	if err != nil {
 		return err
 	}
-	return f.putMarker(ctx, dir)
+	if marked {
+		dir.mark(asked)
+	} else if empty {
+		return f.putMarker(ctx, dir)
+	}
+	return nil
 }
 
 // putMarker makes a directory's object, unless it is there.
@@ -152,14 +162,19 @@ func (f *fileSystem) putMarker(ctx context.Context, dir *node) error {
 		return err
 	}
 	dir.volume.tree.Forget(dir.parent().key(), dir.name()) // a listing may be without it: all that was in it was not stored
-	dir.mu.Lock()
-	defer dir.mu.Unlock()
-	dir.marked = true
+	dir.mark(f.cfg.Now())
 	return nil
 }
 
-// hasMarker tells whether this mount knows that the directory has an object of its own.
-func (n *node) hasMarker() bool {
+// mark notes that a directory had an object of its own at a time.
+func (n *node) mark(at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.marked = at
+}
+
+// markedAt is when this mount last knew that the directory has an object of its own; zero for never.
+func (n *node) markedAt() time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.marked

@@ -306,3 +306,24 @@ func TestRenamesTakeTurns(t *testing.T) {
 		t.Errorf("%d are left", len(turns.queue))
 	}
 }
+
+// A directory whose marker another client has removed is kept all the same when its last name goes, once that can be known.
+func TestMarkerRemovedElsewhere(t *testing.T) {
+	w := newRaceWorld(t, false)
+	m := w.machines[0]
+	var made fuse.EntryOut // which the kernel knows from now on
+	if status := m.fs.Mkdir(nil, &fuse.MkdirIn{InHeader: header(fuse.FUSE_ROOT_ID), Mode: 0o755}, "a", &made); status != fuse.OK {
+		t.Fatal(status)
+	}
+	w.must(t, operation{verb: "open", path: "a/f", n: 2})
+	w.must(t, operation{verb: "close"})
+	if err := w.store.Delete(t.Context(), "a/"); err != nil {
+		t.Fatal(err)
+	}
+	m.fs.cfg.Now = func() time.Time { return time.Now().Add(markerTrust) }
+	w.must(t, operation{verb: "unlink", path: "a/f"})
+	if _, err := w.store.Stat(t.Context(), "a/"); err != nil {
+		t.Error("the directory went with its last name:", err)
+	}
+	m.fs.Forget(made.NodeId, 1)
+}

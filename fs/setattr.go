@@ -166,7 +166,8 @@ func (f *fileSystem) describeMarker(ctx context.Context, n *node) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.marked, n.describedSince = true, f.cfg.Now()
+	n.describedSince = f.cfg.Now()
+	n.marked = n.describedSince
 	return nil
 }
 

@@ -216,21 +216,28 @@ func signOf(name string) string { return name[:min(len(name), signLen)] }
 
 // Empty asks the store whether a directory holds nothing but its own marker. What is being written in it counts.
 func (t *Tree) Empty(ctx context.Context, dir string) (bool, error) {
+	empty, _, err := t.Marked(ctx, dir)
+	return empty, err
+}
+
+// Marked is Empty, and tells whether the store was seen to have the marker: it is not looked for where something is being written in the directory.
+func (t *Tree) Marked(ctx context.Context, dir string) (empty, marked bool, err error) {
 	t.mu.Lock()
 	held := t.own.below[dir] > 0
 	t.mu.Unlock()
 	if held {
-		return false, nil
+		return false, false, nil
 	}
 	for page, err := range t.store.List(metadata(ctx), objstore.ListOptions{Prefix: dir, PageSize: 2}) {
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		for _, e := range page.Entries {
 			if e.Key != dir || e.Size > 0 {
-				return false, nil
+				return false, marked, nil
 			}
+			marked = true
 		}
 	}
-	return true, nil
+	return true, marked, nil
 }
