@@ -59,6 +59,8 @@ type Cache struct {
 	hits      atomic.Int64
 	bytesRead atomic.Int64
 
+	stored storedContents
+
 	// starving is how many readers wait for memory; changed under mu, read by those who let go of a pin.
 	starving atomic.Int32
 
@@ -100,6 +102,7 @@ func newCache(cfg Config, b backing) *Cache {
 		clock:       clock{limit: cfg.Memory},
 		handover:    newHandover(cfg.Memory),
 		keeper:      newKeeper(cfg.Policy, cfg.Near),
+		stored:      newStoredContents(),
 		unkept:      make(map[*chunk]struct{}),
 		predictions: make(map[<-chan struct{}]*prediction),
 	}

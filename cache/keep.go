@@ -154,14 +154,6 @@ func (c *Cache) keptOne(k *chunk) {
 	c.serveNext()
 }
 
-// Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store; without effect where there is no disk cache or
-// it keeps nothing, or the file is on another disk. Nobody may write to the file any more.
-func (c *Cache) Adopt(v objstore.Version, file *os.File) {
-	if c.disk != nil && c.keeper.policy != KeepNone {
-		c.disk.Adopt(v, file, c.reader)
-	}
-}
-
 // Local tells whether some of v is on the disk, so that bytes of it may come without the store's being asked.
 func (c *Cache) Local(v objstore.Version) bool { return c.disk != nil && c.disk.Cached(v) > 0 }
 

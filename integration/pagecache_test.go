@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"testing"
@@ -62,4 +65,54 @@ func residentPages(t *testing.T, path string) int {
 		resident += int(page & 1)
 	}
 	return resident
+}
+
+// What a descriptor only writes leaves no pages of its own in the kernel, and others that have pages of the file, mapped ones too, see it at once. A small file
+// that was just stored is read back without a GET, on a mount without a disk cache too.
+func TestWriteOnlyDescriptor(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	m := mountThrough(t, b, p)
+	const size = 64 << 10
+	content := noise(size, 7)
+	f := must[*os.File](t)(os.OpenFile(m.path("file"), os.O_WRONLY|os.O_CREATE, 0o644))
+	defer f.Close()
+	must[int](t)(f.Write(content))
+	if resident := residentPages(t, m.path("file")); resident != 0 {
+		t.Errorf("%d pages are in the kernel's page cache", resident)
+	}
+	other := must[*os.File](t)(os.OpenFile(m.path("file"), os.O_RDWR, 0))
+	defer other.Close()
+	mapped := must[[]byte](t)(unix.Mmap(int(other.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED))
+	defer unix.Munmap(mapped)
+	if !bytes.Equal(mapped, content) {
+		t.Error("what was written is not what is mapped")
+	}
+	copy(mapped[100:], "by the mapping")
+	must[int](t)(f.WriteAt([]byte("by the descriptor"), 200)) // in the same page, which is dirty
+	must[int](t)(f.WriteAt([]byte("the end"), size))
+	copy(content[100:], "by the mapping")
+	copy(content[200:], "by the descriptor")
+	if !bytes.Equal(mapped, content) {
+		t.Error("what is mapped has not followed")
+	}
+	content = append(content, "the end"...)
+	got := make([]byte, len(content))
+	if n, err := other.ReadAt(got, 0); n != len(got) || err != nil && err != io.EOF || !bytes.Equal(got, content) {
+		t.Errorf("another descriptor reads %d bytes, %v", n, err)
+	}
+	if err := errors.Join(unix.Munmap(mapped), other.Close(), f.Close()); err != nil {
+		t.Error(err)
+	}
+	b.want("file", string(content))
+	const used = "headrace_cache_memory_used_bytes"
+	eventually(t, patience, "memory to take the file over, just after close", func() bool { return m.counters(used)[used] >= size })
+	p.take(t)
+	if m.read("file") != string(content) {
+		t.Error("something else is read back")
+	}
+	if got := downloads(p.take(t)); len(got) > 0 {
+		t.Errorf("reading it back asked the store for %q", got)
+	}
 }

@@ -1,0 +1,79 @@
+package cache
+
+import (
+	"os"
+	"sync"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+const (
+	// maxStored is the size, in bytes, of the largest files that memory takes over when they were stored: what programs write and read again at once is small, and
+	// a checkpoint would push everything else out.
+	maxStored = 1 << 20
+	// storing is how many are taken over at the same time. Each is in memory twice meanwhile.
+	storing = 8
+)
+
+// Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store: into the disk cache where there is one that
+// keeps anything and is on the file's disk, without a copy; else, if it is small, into memory that is free. Nobody may write to the file any more. It is not
+// used when Adopt has returned.
+func (c *Cache) Adopt(v objstore.Version, file *os.File) {
+	if c.disk != nil && c.keeper.policy != KeepNone {
+		c.disk.Adopt(v, file, c.reader)
+	}
+	if !c.Local(v) {
+		c.remember(v, file)
+	}
+}
+
+// remember has memory hold v as it stands in the file.
+func (c *Cache) remember(v objstore.Version, file *os.File) {
+	if v.Size > maxStored {
+		return
+	}
+	select {
+	case c.stored.turns <- struct{}{}:
+		defer func() { <-c.stored.turns }()
+	case <-c.life.Done():
+		return
+	}
+	content := make([]byte, v.Size)
+	if _, err := file.ReadAt(content, 0); err != nil {
+		return // who reads it asks the store
+	}
+	c.stored.put(v, content)
+	defer c.stored.drop(v)
+	_, _, _ = c.FetchSpare(c.life, v) // no room is no failure
+}
+
+// storedContents are those of files that are being taken over, for the fills that bring them. It is safe for concurrent use.
+type storedContents struct {
+	turns chan struct{}
+
+	mu sync.Mutex // guards of; taken under no other, and no other under it
+	of map[objstore.Version][]byte
+}
+
+func newStoredContents() storedContents {
+	return storedContents{turns: make(chan struct{}, storing), of: make(map[objstore.Version][]byte)}
+}
+
+func (s *storedContents) put(v objstore.Version, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[v] = content
+}
+
+func (s *storedContents) drop(v objstore.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, v)
+}
+
+func (s *storedContents) content(v objstore.Version) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	content, ok := s.of[v]
+	return content, ok
+}

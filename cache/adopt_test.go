@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/headrace/headrace/objstore"
+)
+
+func storedFile(t *testing.T, content []byte) *os.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stored")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// Without a disk cache a small file that was just stored is read from memory: the store is asked for nothing, and nothing counts as fetched. A large one is not kept.
+func TestAdoptIntoMemory(t *testing.T) {
+	store := newFakeStore()
+	c := newTestCache(t, store, MinMemory)
+	content := bytes.Repeat([]byte("0123456789abcdef"), maxStored/16)
+	for _, size := range []int64{1, 4096, 100_001, maxStored, maxStored + 1} {
+		v := objstore.Version{Bucket: "b", Key: fmt.Sprint("stored-", size), ETag: "e", Size: size}
+		c.Adopt(v, storedFile(t, append(content, 'x')[:size]))
+		data, release, waited, err := c.Read(t.Context(), v, objstore.Range{Len: size})
+		if size > maxStored {
+			if err == nil {
+				release()
+			}
+			if c.Stats().BytesFetched == 0 {
+				t.Error("a large file was kept")
+			}
+			continue
+		}
+		if err != nil || waited {
+			t.Fatalf("%d bytes: waited %v, %v", size, waited, err)
+		}
+		if got := bytes.Join(data, nil); !bytes.Equal(got, content[:size]) {
+			t.Errorf("%d bytes: something else is read", size)
+		}
+		release()
+		if s := c.Stats(); s.BytesFetched != 0 {
+			t.Errorf("%d bytes: %d count as fetched", size, s.BytesFetched)
+		}
+	}
+}
+
+// However many are stored, what is taken over evicts nothing and stays within the limit; a file that is shorter than it says is left to the store.
+func TestAdoptIsBounded(t *testing.T) {
+	c := newTestCache(t, newFakeStore(), MinMemory)
+	file := storedFile(t, make([]byte, maxStored))
+	var all sync.WaitGroup
+	for n := range 4 * int(MinMemory/maxStored) {
+		all.Go(func() {
+			c.Adopt(objstore.Version{Bucket: "b", Key: fmt.Sprint("many-", n), ETag: "e", Size: maxStored}, file)
+		})
+	}
+	all.Wait()
+	if s := c.Stats(); s.Evictions != 0 || s.MemoryUsed > s.MemoryLimit {
+		t.Errorf("%d evicted, %d of %d used", s.Evictions, s.MemoryUsed, s.MemoryLimit)
+	}
+	short := objstore.Version{Bucket: "b", Key: "short", ETag: "e", Size: 4096}
+	c.Adopt(short, storedFile(t, []byte("short")))
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.index.find(short, 0) != nil || len(c.stored.of) > 0 {
+		t.Errorf("a short file was taken over; %d contents are left", len(c.stored.of))
+	}
+}
