@@ -183,6 +183,8 @@ func (r *tracer) command(command string) []string {
 		r.proxy.take(r.t) // what mounting costs is not the command's
 	}
 	r.mount.shell("{ " + command + "; } >/dev/null")
+	const unfinished = "headrace_upload_files" // what was stored is taken over a little later, and read back without a request from then on
+	eventually(r.t, patience, "files to be stored and taken over", func() bool { return r.mount.counters(unfinished)[unfinished] == 0 })
 	return r.proxy.take(r.t)
 }
 
