@@ -140,7 +140,7 @@ func TestHedgeHidesStalls(t *testing.T) {
 // In a store whose ordinary requests are at times slow as well, those do not use up the budget that is for stalls.
 func TestHedgeSparesTheBudget(t *testing.T) {
 	const size = 64 << 10
-	for _, tail := range []float64{0.5, 0.8} {
+	for _, tail := range []float64{0.5, 0.7} { // with 0.8, one in a thousand takes 11.8 medians without any stall
 		t.Run(fmt.Sprintf("sigma %.1f", tail), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHedgeTest(t)
