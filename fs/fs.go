@@ -127,6 +127,14 @@ func (f *fileSystem) stats() Stats {
 		Lookups: c.lookups.Load(), Opens: c.opens.Load(), Passthrough: c.passthrough.Load(), Reads: c.reads.Load(), ReadBytes: c.readBytes.Load(),
 		Writes: c.writes.Load(), WriteBytes: c.writeBytes.Load(),
 		DirEntries: c.dirEntries.Load(), Stale: c.stale.Load(), Interrupted: c.interrupted.Load(), Errors: c.errors.Load(),
-		Siblings: f.siblings.Stats(),
+		Siblings: f.siblings.Stats(), Foresight: f.foresight(),
 	}
+}
+
+// foresight is that of all volumes in use.
+func (f *fileSystem) foresight() (total names.ForesightStats) {
+	for _, v := range f.volumes() {
+		total = total.Plus(v.tree.Foresight())
+	}
+	return total
 }

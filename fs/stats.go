@@ -3,6 +3,7 @@ package fs
 import (
 	"sync/atomic"
 
+	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/prefetch"
 )
 
@@ -25,7 +26,8 @@ type Stats struct {
 	Interrupted int64 // requests given up because the caller was killed
 	Errors      int64 // requests answered with an errno that is logged: EIO, EACCES and the like
 
-	Siblings prefetch.SiblingsStats // files brought ahead of their opening
+	Siblings  prefetch.SiblingsStats // files brought ahead of their opening
+	Foresight names.ForesightStats   // directories listed ahead of their readers
 }
 
 // counters are the totals of Stats.

@@ -3,12 +3,20 @@ package integration
 import (
 	"encoding/binary"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/objstore/s3front"
 )
 
 // A directory of 100,000 names is listed whole, each name once.
@@ -31,6 +39,37 @@ func TestLargeDirectory(t *testing.T) {
 		}
 	}
 	checkSize(t, m.path("large", manyName(count-1)), 1)
+}
+
+// Listing a directory of 100,000 names by ls, find and ls -l takes no more memory than `--memory` and 150 MiB.
+func TestMemoryOfLargeDirectory(t *testing.T) {
+	t.Parallel()
+	const count, given = 100_000, 32 * mib
+	store := memstore.New("large") // since versitygw takes a quarter of a second for each page
+	for i := range count {
+		if _, err := store.Put(t.Context(), manyName(i), strings.NewReader("x"), 1, objstore.Condition{}, objstore.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var requests atomic.Int64
+	front := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{store}, Before: func(http.ResponseWriter, *http.Request) bool {
+		requests.Add(1)
+		return false
+	}}))
+	t.Cleanup(front.Close)
+	m := startMount(t, mountSpec{source: "s3://large", endpoint: front.URL, binary: shared.plain, flags: []string{"--memory", "32MiB"}})
+	for _, list := range []string{`ls -f "$MNT"`, `find "$MNT" -mindepth 1`, `ls -l "$MNT" | tail -n +2`} {
+		began, before := time.Now(), requests.Load()
+		names := strings.Count(m.shell(list), "name-")
+		took, peak := time.Since(began), m.peakMemory()
+		t.Logf("%s: %v, %d requests, at most %d MiB up to then", list, took.Round(time.Millisecond), requests.Load()-before, peak/mib)
+		if names != count {
+			t.Errorf("%s: %d names", list, names)
+		}
+		if peak > given+memoryAllowance {
+			t.Errorf("%s: the daemon took %d MiB, should be %d at most", list, peak/mib, (given+memoryAllowance)/mib)
+		}
+	}
 }
 
 // A directory is streamed: its first names are there long before its last ones are asked for.

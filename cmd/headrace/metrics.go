@@ -143,6 +143,10 @@ func layerMetrics() []metric {
 		{"prefetch_siblings_used_total", "Of these, files that were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Used }},
 		{"prefetch_siblings_wasted_total", "Of these, files that did not come, had to be fetched again, or whose directory nobody reads any more.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Wasted }},
 
+		{"fs_listings_ahead_total", "Directories listed ahead of their readers, because others beside them were read one after another.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Asked }},
+		{"fs_listings_ahead_used_total", "Of these, directories that were read while the answer was good.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Used }},
+		{"fs_listings_ahead_wasted_total", "Of these, those that failed, or that nobody came to in time.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Wasted }},
+
 		{"cache_memory_limit_bytes", "The limit given by --memory.", gauge, func(s *snapshot) int64 { return s.cache.MemoryLimit }},
 		{"cache_memory_used_bytes", "Bytes of it that are committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryUsed }},
 		{"cache_memory_peak_bytes", "The most that were committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryPeak }},

@@ -77,7 +77,10 @@ func (t *Tree) launch(a address, target target) *flight {
 
 func (t *Tree) fly(ctx context.Context, a address, target target, f *flight) {
 	defer f.cancel()
-	listed, ok := t.survey(ctx, a)
+	listed, ok := t.awaitAhead(ctx, a, target)
+	if !ok {
+		listed, ok = t.survey(ctx, a)
+	}
 	f.answer = listed
 	if !ok {
 		item, found, err := t.ask(ctx, a, target)

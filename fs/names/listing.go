@@ -2,6 +2,7 @@ package names
 
 import (
 	"context"
+	"slices"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -18,15 +19,17 @@ const looseBlocks = 4
 type listing struct {
 	dir    string
 	began  moment
+	ticket *objstore.Ticket // of its requests
 	cancel context.CancelFunc
 	demand chan struct{} // wakes the pass after wanted has grown; holds one
+	at     *address      // where the directory is shown, if its being there is to be remembered: nobody has looked it up
 
 	// Guarded by Tree.mu.
 	blocks  []*block
 	dropped int           // blocks that were before blocks[0]
 	names   int           // in blocks
 	wanted  int           // blocks, dropped ones included, that readers have asked for
-	readers int           // streams
+	readers int           // streams, and one for as long as it is ahead; see foresight
 	done    bool          // no block will follow
 	err     error         // why, unless the directory has ended
 	kept    bool          // in memory.listings
@@ -35,7 +38,7 @@ type listing struct {
 }
 
 func newListing(dir string, began moment) *listing {
-	return &listing{dir: dir, began: began, wanted: 1, demand: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &listing{dir: dir, began: began, ticket: objstore.NewTicket(objstore.ClassMetadata), wanted: 1, demand: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // weight is what the listing counts against the limit of names; an empty one is not free either.
@@ -53,6 +56,31 @@ func (l *listing) lookup(name string) (ans answer, ok bool) {
 		}
 	}
 	return answer{asked: l.began}, l.done && l.whole()
+}
+
+// directoriesAfter are up to n directories that come after a name, as far as it is known, and found among not many names.
+func (l *listing) directoriesAfter(name string, n int) (next []*record) {
+	left, found := lookedAt, false
+	for _, b := range l.blocks {
+		i := 0
+		if !found {
+			if i = b.index(name) + 1; i == 0 {
+				continue
+			}
+			found = true
+		}
+		for ; i < len(b.records) && len(next) < n && left > 0; i++ {
+			if left--; b.records[i].dir {
+				next = append(next, &b.records[i])
+			}
+		}
+	}
+	return next
+}
+
+// follows tells whether the directory name is one of the next after another.
+func (l *listing) follows(after, name string) bool {
+	return slices.ContainsFunc(l.directoriesAfter(after, nextWithin), func(r *record) bool { return r.name == name })
 }
 
 // want asks for so many blocks.
@@ -85,17 +113,29 @@ func (l *listing) wake() {
 	l.changed = make(chan struct{})
 }
 
-// join finds or begins a listing of dir for one more reader, who calls leave.
-func (t *Tree) join(dir string) *listing {
+// join finds or begins a listing of dir for one more reader, who calls leave. walks tells that the reader may be walking through a tree.
+func (t *Tree) join(dir string, walks bool) *listing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l, ok := t.memory.listing(dir); ok {
+	l, ok := t.memory.listing(dir)
+	if ok {
 		l.readers++
-		return l
+		l.ticket.Raise(objstore.ClassMetadata)
+	} else {
+		l = t.begin(dir, objstore.ClassMetadata)
 	}
+	if walks {
+		t.walked(dir)
+	}
+	t.foresight.taken(dir, t.memory.now())
+	return l
+}
+
+// begin begins a listing of dir for one reader. The caller holds t.mu.
+func (t *Tree) begin(dir string, class objstore.Class) *listing {
 	l := newListing(dir, t.memory.stamp())
-	l.readers = 1
-	ctx, cancel := context.WithCancel(t.ctx)
+	l.readers, l.ticket = 1, objstore.NewTicket(class)
+	ctx, cancel := context.WithCancel(objstore.WithTicket(t.ctx, l.ticket))
 	l.cancel = cancel
 	if !t.start(func() { t.pass(ctx, l) }) {
 		cancel()
@@ -119,7 +159,7 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 	defer l.cancel()
 	c := classifier{dir: l.dir}
 	asked, failed := l.began, error(nil)
-	for page, err := range t.store.List(metadata(ctx), objstore.ListOptions{Prefix: l.dir, Delimiter: "/"}) {
+	for page, err := range t.store.List(ctx, objstore.ListOptions{Prefix: l.dir, Delimiter: "/"}) {
 		if err != nil {
 			failed = err
 			break
@@ -141,7 +181,9 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.extend(l, &c)
-	l.done, l.err = true, failed
+	if l.done, l.err = true, failed; failed != nil {
+		t.foresight.failed(l)
+	}
 	l.wake()
 }
 
@@ -171,5 +213,9 @@ func (t *Tree) extend(l *listing, c *classifier) {
 	l.blocks = append(l.blocks, newBlock(records, asked))
 	l.names += len(records)
 	t.memory.grown(l, len(records))
+	if l.at != nil {
+		there := Item{Name: l.at.name, Dir: true, Key: l.dir, Confirmed: asked.at}
+		t.memory.remember(*l.at, answer{item: there, found: true, asked: asked})
+	}
 	l.wake()
 }

@@ -227,10 +227,28 @@ func (t *Tree) check(tb testing.TB) {
 	if m.singles.Len() > max(m.limit/8, 1) || m.forgotten.Len() > maxForgotten {
 		tb.Errorf("memory has %d single answers and %d forgotten names", m.singles.Len(), m.forgotten.Len())
 	}
+	t.foresight.check(tb)
 	for a, f := range t.flights {
 		if f.waiters < 0 {
 			tb.Errorf("flight %v has %d waiters", a, f.waiters)
 		}
+	}
+}
+
+func (f *foresight) check(tb testing.TB) {
+	tb.Helper()
+	ahead := 0
+	for _, w := range f.walks.Values() {
+		w.check(tb)
+		ahead += len(w.ahead)
+		for dir := range w.ahead {
+			if p := f.ahead[dir]; p == nil || p.by != w.walk || p.listing.dir != dir || p.listing.readers < 1 {
+				tb.Errorf("%q is ahead, and there is %+v", dir, p)
+			}
+		}
+	}
+	if ahead != len(f.ahead) || ahead > f.most {
+		tb.Errorf("%d listings ahead, %d of walks, %d at most", len(f.ahead), ahead, f.most)
 	}
 }
 

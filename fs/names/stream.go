@@ -13,6 +13,7 @@ var errLost = errors.New("listing has moved on")
 type Stream struct {
 	tree *Tree
 	dir  string
+	walk bool // it may be of a program that walks through a tree
 
 	listing *listing // nil before the first Next, and after a failure
 	block   *block   // the one being read; nil before the first
@@ -30,7 +31,11 @@ type Stream struct {
 // A listing young enough costs nothing, and one under way is shared; else the store is asked page by page, one page ahead
 // of the reader, and a large directory is never held whole. What passes by is known to Lookup. To begin again, close the
 // stream and open another: that is free where the listing is still kept and young.
-func (t *Tree) ReadDir(_ context.Context, dir string) *Stream { return &Stream{tree: t, dir: dir} }
+//
+// Where directories of one parent are read one after another, the next ones are listed ahead.
+func (t *Tree) ReadDir(_ context.Context, dir string) *Stream {
+	return &Stream{tree: t, dir: dir, walk: true}
+}
 
 // stored gives the next item that the store has; see Next.
 func (s *Stream) stored(ctx context.Context) (Item, error) {
@@ -91,7 +96,8 @@ func (s *Stream) catchUp(ctx context.Context) error {
 func (s *Stream) step(ctx context.Context) (*record, error) {
 	for s.block == nil || s.at == len(s.block.records) {
 		if s.listing == nil {
-			s.listing = s.tree.join(s.dir)
+			s.listing = s.tree.join(s.dir, s.walk)
+			s.walk = false
 		}
 		changed, err := s.turn()
 		if err != nil {

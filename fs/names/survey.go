@@ -80,7 +80,7 @@ func (t *Tree) survey(ctx context.Context, a address) (answer, bool) {
 	if !wanted {
 		return answer{}, false
 	}
-	s := t.ReadDir(ctx, a.dir)
+	s := &Stream{tree: t, dir: a.dir}
 	defer s.Close()
 	err := error(nil)
 	for n := 0; n <= surveyed && err == nil; n++ {

@@ -58,6 +58,8 @@ type Tree struct {
 	own     own
 	flights map[address]*flight
 	closed  bool
+
+	foresight *foresight
 }
 
 // address is one name of one directory.
@@ -79,6 +81,8 @@ func New(store Store, cfg Config) *Tree {
 		bursts:  newBursts(cfg.TTL),
 		own:     newOwn(),
 		flights: make(map[address]*flight),
+
+		foresight: newForesight(cfg, store),
 	}
 	if l, ok := store.(objstore.KeyLimiter); ok {
 		t.longest = l.MaxKey()
@@ -92,6 +96,7 @@ func (t *Tree) Close() {
 	t.cancel()
 	t.mu.Lock()
 	t.closed = true
+	t.foresight.walks.Purge()
 	t.mu.Unlock()
 	t.tasks.Wait()
 }

@@ -24,9 +24,9 @@ func oddComponents() []string {
 	return append(odd, strings.Repeat("\xff", 83), strings.Repeat("\xff", 84), strings.Repeat("\x00", 170), strings.Repeat("%", 260))
 }
 
-// walk reads the whole tree, looking up each name, and returns the path of each key. Directories are in it by their
+// pathsOf reads the whole tree, looking up each name, and returns the path of each key. Directories are in it by their
 // prefix. It asserts that names are valid and come once, and that lookup and listing agree.
-func walk(t *testing.T, tree *Tree) map[string]string {
+func pathsOf(t *testing.T, tree *Tree) map[string]string {
 	t.Helper()
 	paths := make(map[string]string)
 	var visit func(dir, path string)
@@ -70,7 +70,7 @@ func walk(t *testing.T, tree *Tree) map[string]string {
 func checkReachable(t *testing.T, f *fake) {
 	t.Helper()
 	tree, _ := newTree(t, f)
-	paths := walk(t, tree)
+	paths := pathsOf(t, tree)
 	files := 0
 	for id := range paths {
 		if !strings.HasPrefix(id, "dir ") {
@@ -167,7 +167,7 @@ func TestExamplesOfPaths(t *testing.T) {
 		"caf\xe9": "/%name=caf%E9", "%name=x": "/%name=%25name=x", "dir m/": "/m", "m/": "/m/%file=", "dir n/": "/n",
 		"dir " + x[:249]: "/%part=" + x[:249], x: "/%part=" + x[:249] + "/" + x[249:],
 	}
-	got := walk(t, tree)
+	got := pathsOf(t, tree)
 	for id, path := range want {
 		if got[id] != path {
 			t.Errorf("%q is shown as %q, want %q", id, got[id], path)
