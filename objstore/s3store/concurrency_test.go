@@ -104,7 +104,7 @@ func TestConcurrencyFindsItself(t *testing.T) {
 				c := newDaemon(t, config, cwsim.Options{Model: cwsim.Measured(climbPeak), RequestCost: 2 * time.Millisecond})
 				wait := c.load(ctx, t, max(config.Max, 300)*6/5)
 				time.Sleep(10 * time.Second)
-				if part := c.part(3 * time.Second); part < 0.9 {
+				if part := c.part(5 * time.Second); part < 0.9 { // of some of the gate's trials: a single one is below
 					t.Errorf("after ten seconds %.0f%% of the best, with a limit of %d", 100*part, c.gate.Stats().Limit)
 				} else {
 					t.Logf("after ten seconds %.0f%% of the best, with a limit of %d", 100*part, c.gate.Stats().Limit)
