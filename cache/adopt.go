@@ -23,12 +23,39 @@ func (c *Cache) Adopt(v objstore.Version, file *os.File) {
 		c.disk.Adopt(v, file, c.reader)
 	}
 	if !c.Local(v) {
-		c.remember(v, file)
+		c.remember(v, func(content []byte) error {
+			_, err := file.ReadAt(content, 0)
+			return err
+		})
 	}
 }
 
-// remember has memory hold v as it stands in the file.
-func (c *Cache) remember(v objstore.Version, file *os.File) {
+// Renamed says that the store has given the bytes of one version, from, another key or ETag: those of to. What is kept of them is to's from now on: on disk without a copy, and in memory, if
+// they are few and all there. Nobody need be told who reads from: its bytes are asked of the store again.
+func (c *Cache) Renamed(from, to objstore.Version) {
+	if from == to || from.Size != to.Size || from.Size == 0 {
+		return
+	}
+	if c.disk != nil {
+		c.disk.Renamed(from, to, c.reader)
+	}
+	if !c.Local(to) && c.Cached(from) == from.Size {
+		c.remember(to, func(content []byte) error {
+			data, release, _, err := c.Read(c.life, from, objstore.Range{Len: from.Size})
+			if err != nil {
+				return err
+			}
+			defer release()
+			for _, d := range data {
+				content = content[copy(content, d):]
+			}
+			return nil
+		})
+	}
+}
+
+// remember has memory hold v, of which read gives all.
+func (c *Cache) remember(v objstore.Version, read func(content []byte) error) {
 	if v.Size > maxStored {
 		return
 	}
@@ -39,7 +66,7 @@ func (c *Cache) remember(v objstore.Version, file *os.File) {
 		return
 	}
 	content := make([]byte, v.Size)
-	if _, err := file.ReadAt(content, 0); err != nil {
+	if err := read(content); err != nil {
 		return // who reads it asks the store
 	}
 	c.stored.put(v, content)

@@ -56,6 +56,23 @@ func TestAdoptIntoMemory(t *testing.T) {
 	}
 }
 
+// What memory holds of a small file goes along when the store gives it another key.
+func TestRenamedInMemory(t *testing.T) {
+	c := newTestCache(t, newFakeStore(), MinMemory)
+	from := objstore.Version{Bucket: "b", Key: "old", ETag: "e", Size: 5}
+	to := objstore.Version{Bucket: "b", Key: "new", ETag: "f", Size: 5}
+	c.Adopt(from, storedFile(t, []byte("12345")))
+	c.Renamed(from, to)
+	data, release, waited, err := c.Read(t.Context(), to, objstore.Range{Len: 5})
+	if err != nil || waited {
+		t.Fatalf("waited %v, %v", waited, err)
+	}
+	defer release()
+	if got := string(bytes.Join(data, nil)); got != "12345" || c.Stats().BytesFetched != 0 {
+		t.Errorf("%q is read, %d bytes are fetched", got, c.Stats().BytesFetched)
+	}
+}
+
 // However many are stored, what is taken over evicts nothing and stays within the limit; a file that is shorter than it says is left to the store.
 func TestAdoptIsBounded(t *testing.T) {
 	c := newTestCache(t, newFakeStore(), MinMemory)

@@ -24,6 +24,8 @@ type Disk interface {
 	Idle() bool
 	// Adopt makes a file the one that has a version's bytes.
 	Adopt(v objstore.Version, file *os.File, reader uint64) bool
+	// Renamed has what is here of one version be another's with the same bytes.
+	Renamed(from, to objstore.Version, reader uint64) bool
 	// Used counts a use of a chunk that did not come by Hold.
 	Used(v objstore.Version, chunk int64)
 

@@ -75,6 +75,37 @@ func TestWrittenIsCached(t *testing.T) {
 	}
 }
 
+// A file that was just stored and is given another name, by itself or with its directory, is in the disk cache under that too: reading it asks the store for nothing.
+func TestRenamedIsCached(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	m := cachedMount(t, b, p, filepath.Join(t.TempDir(), "cache"))
+	content := string(noise(20<<20, 3))
+	m.write(content, "temporary")
+	if err := os.Rename(m.path("temporary"), m.path("file")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(m.path("step.tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.write(content, "step.tmp", "large")
+	m.write("small", "step.tmp", "small")
+	if err := os.Rename(m.path("step.tmp"), m.path("step")); err != nil {
+		t.Fatal(err)
+	}
+	const adopted = "headrace_disk_adopted_total"
+	const unfinished = "headrace_upload_files"
+	eventually(t, patience, "the files to be taken over", func() bool { return m.counters(unfinished)[unfinished] == 0 && m.counters(adopted)[adopted] == 3 })
+	p.take(t)
+	if m.read("file") != content || m.read("step", "large") != content || m.read("step", "small") != "small" {
+		t.Error("something else is read")
+	}
+	if got := downloads(p.take(t)); len(got) > 0 {
+		t.Errorf("reading it back asked the store for %q", got)
+	}
+}
+
 // What was read is read from the disk the second time, also after the daemon was restarted or killed.
 func TestDiskCacheSurvives(t *testing.T) {
 	t.Parallel()

@@ -225,6 +225,7 @@ func (f *File) finish() {
 		if u.start(func() {
 			defer end()
 			u.cfg.Adopt(version, staging.Data())
+			f.carry(version)
 			f.logFailure("remove", staging.Remove())
 		}) {
 			return
@@ -234,6 +235,30 @@ func (f *File) finish() {
 		f.logFailure("remove", staging.Remove())
 	}
 	end()
+}
+
+// carry has what was taken over of a version go by the key that it was given meanwhile: who moved it found nothing to take along. A move that is under way is waited for.
+func (f *File) carry(adopted Base) {
+	u := f.uploads
+	for {
+		f.mu.Lock()
+		t, now := f.target, f.content.base
+		f.mu.Unlock()
+		h := u.heldBy(t)
+		switch {
+		case h != nil:
+			select {
+			case <-h.ended:
+			case <-u.life.Done():
+				return
+			}
+		case now != adopted:
+			u.cfg.Renamed(adopted, now)
+			adopted = now
+		default:
+			return
+		}
+	}
 }
 
 // leave closes the staging files when the mount ends, for the next one to find.

@@ -60,7 +60,18 @@ func (t *moveTask) run(ctx context.Context) (objstore.Entry, error) {
 			return e, err
 		}
 	}
-	return e, t.remove(ctx)
+	if err := t.remove(ctx); err != nil {
+		return e, err
+	}
+	t.carry(e) // the source was what was copied until then
+	return e, nil
+}
+
+// carry says that the bytes have another key, where that is sure.
+func (t *moveTask) carry(e objstore.Entry) {
+	if from, to := t.source(), objstore.VersionOf(t.bucket, e); to.ETag != "" && to.Size == from.Size {
+		t.mover.renamed(from, to)
+	}
 }
 
 // renamed looks at what the store's own rename came to.
@@ -75,6 +86,9 @@ func (t *moveTask) renamed(ctx context.Context, err error) (objstore.Entry, erro
 	e, err := t.bucket.Stat(ctx, t.move.To)
 	if err != nil { // it has been moved all the same
 		return objstore.Entry{Key: t.move.To, Size: t.move.Size, ETag: t.move.ETag}, nil
+	}
+	if e.ETag == t.move.ETag { // else somebody else may have put something there since
+		t.carry(e)
 	}
 	return e, nil
 }

@@ -30,6 +30,7 @@ const (
 // waiting; the moving goes on until close.
 type mover struct {
 	journal *journal.Dir
+	renamed func(from, to objstore.Version) // see Config
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -46,8 +47,8 @@ type mover struct {
 	underWay atomic.Int64 // of running, those that somebody asked for
 }
 
-func newMover(dir *journal.Dir, log *slog.Logger, now func() time.Time) *mover {
-	m := &mover{journal: dir, log: log, now: now, maxCopy: objstore.MaxCopy, copyPart: copyPart, active: make(map[string]struct{})}
+func newMover(cfg Config) *mover {
+	m := &mover{journal: cfg.Journal, renamed: cfg.Renamed, log: cfg.Log, now: cfg.Now, maxCopy: objstore.MaxCopy, copyPart: copyPart, active: make(map[string]struct{})}
 	m.ctx, m.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -24,6 +25,8 @@ type moveRig struct {
 	root   string
 	bucket *faultstore.Store
 	inner  *memstore.Store
+
+	carried sync.Map // what was said to have another key: from version to version
 }
 
 // newMoveRig makes one over a store that cannot rename, where rename is false.
@@ -50,7 +53,10 @@ func (r *moveRig) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.mover = newMover(dir, slog.New(slog.DiscardHandler), time.Now)
+	r.mover = newMover(Config{
+		Journal: dir, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Renamed: func(from, to objstore.Version) { r.carried.Store(from, to) },
+	})
 	t.Cleanup(func() { r.close() })
 }
 
@@ -228,6 +234,36 @@ func TestMoveObjectRefused(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestMoveIsTold: whoever keeps bytes is told of the key, and the ETag, that they have now, and not where it is not sure that they are the same.
+func TestMoveIsTold(t *testing.T) {
+	ctx := context.Background()
+	for _, rename := range []bool{true, false} {
+		r := newMoveRig(t, rename)
+		for _, v := range []objstore.Version{r.put(t, "old", "content"), r.putParts(t, "parts", "content")} {
+			e, err := r.object(ctx, r.bucket, v, v.Key+"-new", objstore.Condition{IfNew: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if to, _ := r.carried.Load(v); to != objstore.VersionOf(r.bucket, e) || e.Key != v.Key+"-new" {
+				t.Errorf("rename %v: %v became %v", rename, v, to)
+			}
+		}
+		v := r.put(t, "in doubt", "content")
+		replace := func(context.Context) error {
+			r.put(t, "in doubt", "another")
+			r.put(t, "in doubt-new", "another")
+			return nil
+		}
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpStat, Before: replace})
+		if _, err := r.object(ctx, r.bucket, v, "in doubt-new", objstore.Condition{IfNew: true}); rename == (err != nil) {
+			t.Errorf("rename %v: %v", rename, err)
+		}
+		if to, told := r.carried.Load(v); told {
+			t.Errorf("rename %v: what was replaced meanwhile became %v", rename, to)
 		}
 	}
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// nil means that nobody wants it.
 	Adopt func(v objstore.Version, data *os.File)
 
+	// Renamed is told that the store has given the bytes of one version another key. It is called before anybody asks for them by that. nil for nobody.
+	Renamed func(from, to objstore.Version)
+
 	Log *slog.Logger     // nil for nobody
 	Now func() time.Time // nil means time.Now
 }
@@ -78,6 +81,9 @@ func New(cfg Config) (*Uploads, error) {
 	if cfg.CloseTimeout <= 0 {
 		cfg.CloseTimeout = defaultCloseTimeout
 	}
+	if cfg.Renamed == nil {
+		cfg.Renamed = func(_, _ objstore.Version) {}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +91,7 @@ func New(cfg Config) (*Uploads, error) {
 		cfg.Now = time.Now
 	}
 	u := &Uploads{
-		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg.Journal, cfg.Log, cfg.Now),
+		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg),
 		files: make(map[string]map[*File]struct{}), holds: make(map[*Hold]struct{}), resumed: make(map[string]struct{}),
 	}
 	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))

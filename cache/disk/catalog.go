@@ -123,6 +123,13 @@ func (c *catalog) mark(h versionHash, r versionRecord) {
 	c.versions[h] = &r
 }
 
+// rename gives what there is of a version to another, of which nothing is there. r is the other's record, with the number of the one.
+func (c *catalog) rename(from, to versionHash, r versionRecord) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.versions[from], c.versions[to], c.ids[r.id] = nil, &r, &to
+}
+
 // newID gives a number that no version has had.
 func (c *catalog) newID() uint64 {
 	c.mu.Lock()

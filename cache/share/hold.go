@@ -100,6 +100,19 @@ func (m *Member) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
 	return err == nil && a.Found
 }
 
+// Renamed has what is here of a version be another's: see disk.Tier.Renamed.
+func (m *Member) Renamed(from, to objstore.Version, reader uint64) bool {
+	t, p := m.owned()
+	switch {
+	case t != nil:
+		return t.Renamed(from, to, reader)
+	case p == nil:
+		return false
+	}
+	a, _, err := p.owner.ask(actDeadline, request{Op: opRenamed, Version: from, To: to, Reader: reader}, nil)
+	return err == nil && a.Found
+}
+
 // Admits tells whether a reader is known to be allowed to read a version: see disk.Tier.Admits.
 func (m *Member) Admits(v objstore.Version, reader uint64) bool {
 	t, p := m.owned()

@@ -208,4 +208,9 @@ func TestAdoption(t *testing.T) {
 	if sharer.Adopt(versionOf("longer", 4*mib), file, 7) {
 		t.Error("a file that is too short was adopted")
 	}
+	renamed := v
+	renamed.Key = "renamed"
+	if !sharer.Renamed(v, renamed, 8) || owner.Cached(renamed) != v.Size || sharer.Cached(v) != 0 || owner.Admits(renamed, 7) || !owner.Admits(renamed, 8) {
+		t.Error("what was adopted does not go by its new key")
+	}
 }

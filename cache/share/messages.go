@@ -46,12 +46,14 @@ const (
 	opEvict                        // -> Bytes
 	opEntries                      // those after After -> Entries, After
 	opUsers                        // -> Users: the owner first
+	opRenamed                      // To -> Found
 )
 
 // request is about a version, a chunk of it, and a reader, as far as its operation needs them.
 type request struct {
 	Op      operation
 	Version objstore.Version
+	To      objstore.Version
 	Chunk   int64
 	Reader  uint64
 	Blocks  disk.Blocks

@@ -28,6 +28,8 @@ func (s *server) handle(q request, file *os.File) (a answer, lent *os.File, rele
 		a.Found = s.offer(q, file)
 	case opAdopt:
 		a.Found = file != nil && t.Adopt(v, file, q.Reader)
+	case opRenamed:
+		a.Found = t.Renamed(v, q.To, q.Reader)
 	case opUsed:
 		t.Used(v, q.Chunk)
 	case opAdmits:

@@ -200,7 +200,7 @@ func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (e
 	}
 	s.uploads, err = upload.New(upload.Config{
 		Journal: s.staging, Size: limit, WriteBack: o.write.writeBack, CloseTimeout: time.Duration(o.write.closeTimeout),
-		Content: content{s.cache}, Adopt: s.cache.Adopt, Log: s.log,
+		Content: content{s.cache}, Adopt: s.cache.Adopt, Renamed: s.cache.Renamed, Log: s.log,
 	})
 	return err
 }
