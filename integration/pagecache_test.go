@@ -67,7 +67,9 @@ func residentPages(t *testing.T, path string) int {
 	return resident
 }
 
-// What a descriptor only writes leaves no pages of its own in the kernel, and others that have pages of the file, mapped ones too, see it at once. A small file
+// What a descriptor only writes leaves no pages of its own in the kernel, and others that have pages of the file, mapped ones too, see it at once.
+//
+// A small file
 // that was just stored is read back without a GET, on a mount without a disk cache too.
 func TestWriteOnlyDescriptor(t *testing.T) {
 	t.Parallel()
