@@ -17,9 +17,10 @@ const (
 
 // Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store: into the disk cache where there is one that
 // keeps anything and is on the file's disk, without a copy; else, if it is small, into memory that is free. Nobody may write to the file any more. It is not
-// used when Adopt has returned.
-func (c *Cache) Adopt(v objstore.Version, file *os.File) {
-	if c.disk != nil && c.keeper.policy != KeepNone {
+// used when Adopt has returned, unless it is shared: then the disk cache may have it, also one that was given up already, and another process whose answer was not waited for
+// may be about to.
+func (c *Cache) Adopt(v objstore.Version, file *os.File) (shared bool) {
+	if shared = c.disk != nil && c.keeper.policy != KeepNone; shared {
 		c.disk.Adopt(v, file, c.reader)
 	}
 	if !c.Local(v) {
@@ -28,6 +29,7 @@ func (c *Cache) Adopt(v objstore.Version, file *os.File) {
 			return err
 		})
 	}
+	return shared
 }
 
 // Renamed says that the store has given the bytes of one version, from, another key or ETag: those of to. What is kept of them is to's from now on: on disk without a copy, and in memory, if

@@ -14,7 +14,7 @@ func TestCarry(t *testing.T) {
 		ctx := context.Background()
 		taking, take, taken := make(chan objstore.Version, 1), make(chan struct{}), make(chan [2]objstore.Version, 2)
 		r := newRig(t, func(c *Config) {
-			c.Adopt = func(v objstore.Version, _ *os.File) { taking <- v; <-take }
+			c.Adopt = func(v objstore.Version, _ *os.File) bool { taking <- v; <-take; return false }
 			c.Renamed = func(from, to objstore.Version) { taken <- [2]objstore.Version{from, to} }
 		})
 		f := r.open("old", true)

@@ -224,7 +224,9 @@ func (f *File) finish() {
 	case whole && u.cfg.Adopt != nil && version.ETag != "" && version.Size > 0:
 		if u.start(func() {
 			defer end()
-			u.cfg.Adopt(version, staging.Data())
+			if u.cfg.Adopt(version, staging.Data()) {
+				staging.Share()
+			}
 			f.carry(version)
 			f.logFailure("remove", staging.Remove())
 		}) {

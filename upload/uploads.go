@@ -39,8 +39,8 @@ type Config struct {
 	Content Content
 
 	// Adopt may take over a staging file that has all of a version and is not needed any more: it is closed and removed when this returns.
-	// nil means that nobody wants it.
-	Adopt func(v objstore.Version, data *os.File)
+	// shared tells that it may have been taken over, or still be: nothing else is ever written to it then. nil means that nobody wants it.
+	Adopt func(v objstore.Version, data *os.File) (shared bool)
 
 	// Renamed is told that the store has given the bytes of one version another key. It is called before anybody asks for them by that. nil for nobody.
 	Renamed func(from, to objstore.Version)

@@ -141,6 +141,13 @@ func (l *logFile) append(all ...Step) error {
 	return fmt.Errorf("journal: %w", err)
 }
 
+// end has nothing be appended any more, also by whom is about to: the file may become another's.
+func (l *logFile) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = os.ErrClosed
+}
+
 // length is how much is written.
 func (l *logFile) length() int64 {
 	l.mu.Lock()

@@ -87,11 +87,12 @@ func (d *Dir) discard(f *os.File, name string) error {
 	if err := d.rename(name, spare); err != nil {
 		return errors.Join(os.Remove(d.file(name)), f.Close())
 	}
-	if err := f.Truncate(0); err != nil { // after the rename: an upload's file has all of its content, or is none
-		return errors.Join(os.Remove(d.file(spare)), f.Close())
+	// After the rename: an upload's file has all of its content, or is none. Given away closed: who still has f, as a request that was broken off, gets no other's bytes.
+	if err := errors.Join(f.Truncate(0), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(d.file(spare)))
 	}
 	d.spares.give(spare)
-	return f.Close()
+	return nil
 }
 
 // reusable tells whether a file is small and known by no other name, as that of a cache which has adopted it.

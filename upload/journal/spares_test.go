@@ -163,3 +163,59 @@ func TestLookAtWhatIsUsedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What others may read when its name is gone does not become another's file.
+func TestSharedDataIsNotUsedAgain(t *testing.T) {
+	d, err := Create(t.TempDir(), ownerOf("bucket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := inUse(t, d, []byte("content"))
+	reader, err := os.Open(u.Data().Name()) // as of a cache that had it under another name, and has given that up
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	u.Share()
+	if err := u.Remove(); err != nil || spareFiles(t, d) != 1 { // its log
+		t.Errorf("%v; %d files wait", err, spareFiles(t, d))
+	}
+	if d.exists(u.ID() + dataSuffix) {
+		t.Error("the data has its name still")
+	}
+	other := inUse(t, d, []byte("another"))
+	got := make([]byte, len("content"))
+	if _, err := reader.ReadAt(got, 0); err != nil || string(got) != "content" {
+		t.Errorf("reads %q, %v", got, err)
+	}
+	if err := errors.Join(other.Remove(), d.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A step that is noted when its upload has ended does not come to be in the log that has its file then.
+func TestNoteAfterRemove(t *testing.T) {
+	d, err := Create(t.TempDir(), ownerOf("bucket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := inUse(t, d, nil)
+	late, err := os.OpenFile(u.log.file.Name(), os.O_RDWR, 0) // what is being written when a file is closed holds it open like this
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if err := u.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	u.log.file = late
+	if err := u.Note(Discarded{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a step after the end: %v", err)
+	}
+	if info, err := late.Stat(); err != nil || info.Size() != 0 {
+		t.Errorf("what waits to be used again has %d bytes; %v", info.Size(), err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,13 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Upload is the two files of one upload. Its methods may be called at the same time, but for Remove and Close, which are the last.
+// Upload is the two files of one upload. Its methods may be called at the same time, but for Share, Remove and Close, which are the last; a
+// Note that comes later is os.ErrClosed.
 type Upload struct {
 	dir   *Dir
 	id    string
 	log   *logFile
 	data  *os.File
 	named atomic.Bool // its names are on the disk
+
+	shared bool // others may have data, and read on when it has no name any more
 }
 
 // Boot names this run of the machine; empty where the kernel does not tell. See proc_sys_kernel(5), boot_id.
@@ -146,9 +149,17 @@ func (u *Upload) Sync() error {
 	return nil
 }
 
+// Share says that others may have got the data, under another name too, and read it whatever becomes of their name: it is not used again.
+func (u *Upload) Share() { u.shared = true }
+
 // Remove closes the files and takes them away from the upload. The log goes first: data without one is known to be garbage.
 func (u *Upload) Remove() error {
-	return errors.Join(u.dir.discard(u.log.file, u.id+logSuffix), u.dir.discard(u.data, u.id+dataSuffix))
+	u.log.end()
+	err := u.dir.discard(u.log.file, u.id+logSuffix)
+	if u.shared {
+		return errors.Join(err, os.Remove(u.dir.file(u.id+dataSuffix)), u.data.Close())
+	}
+	return errors.Join(err, u.dir.discard(u.data, u.id+dataSuffix))
 }
 
 // Drop removes an upload's files, whatever is in them.
