@@ -26,6 +26,7 @@ type copyLog struct {
 	file *os.File   // nil before the first upload
 	last int        // number of an upload
 	open int        // uploads under way
+	torn bool       // the last line may be there in part
 }
 
 // copyLine is a line of the file. The first one of a number says what is intended, a second one with which id it is there, and the last one that it is gone.
@@ -61,8 +62,11 @@ func (l *copyLog) Intend(b objstore.Bucket, key string) (int, error) {
 		return 0, fail(exitFailure, err, "what is being copied cannot be remembered: %v", err)
 	}
 	l.last++
+	if err := l.write(copyLine{Number: l.last, Endpoint: at.bucket.Endpoint(), Bucket: at.bucket.Name(), Key: []byte(at.Key), At: l.now()}); err != nil {
+		return 0, err
+	}
 	l.open++
-	return l.last, l.write(copyLine{Number: l.last, Endpoint: at.bucket.Endpoint(), Bucket: at.bucket.Name(), Key: []byte(at.Key), At: l.now()})
+	return l.last, nil
 }
 
 // Created implements [objstore.UploadLog].
@@ -110,12 +114,17 @@ func (l *copyLog) create() error {
 	return nil
 }
 
-// write adds a line with one write(2): a kill leaves it whole or not at all. Called with mu held.
+// write adds a line with one write(2): a kill leaves it whole or not at all, and a full disk a part of it, which the next line does not go on. Called with mu held.
 func (l *copyLog) write(line copyLine) error {
 	text, err := json.Marshal(line)
-	if err == nil {
-		_, err = l.file.Write(append(text, '\n'))
+	if err != nil {
+		return err
 	}
+	if l.torn {
+		text = append([]byte{'\n'}, text...)
+	}
+	_, err = l.file.Write(append(text, '\n'))
+	l.torn = err != nil
 	return err
 }
 

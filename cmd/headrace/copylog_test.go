@@ -139,3 +139,44 @@ func TestCopyLogInDoubt(t *testing.T) {
 		t.Errorf("a file of something else: %d, %v, %q", n, err, left(t, killed))
 	}
 }
+
+// What a full disk has left of a line spoils no other one, and what was never begun is not in doubt.
+func TestCopyLogOnFullDisk(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	store := memstore.New("bucket")
+	l := newCopyLog(time.Now)
+	first, err := l.Intend(store, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Ended(first)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	file := l.file
+	l.file = full
+	if _, err := l.Intend(store, "second"); err == nil {
+		t.Fatal("a full disk has taken it")
+	}
+	l.file = file
+	if _, err := file.WriteString(`{"n":2,"endpo`); err != nil { // what it has taken
+		t.Fatal(err)
+	}
+	third, err := l.Intend(store, "third")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	known, err := leftUploads(file)
+	if u := known[third]; err != nil || len(known) != 1 || u.Key != "third" || u.Bucket != store.Name() {
+		t.Errorf("it knows of %+v, %v", known, err)
+	}
+	l.Ended(third)
+	if err := l.close(); err != nil || len(left(t, l)) != 0 {
+		t.Errorf("left %q, %v", left(t, l), err)
+	}
+}
