@@ -67,6 +67,8 @@ const (
 	defaultDuration = 8 * time.Second
 	// boundFactor times the duration is when a workload that should end by itself is cut off.
 	boundFactor = 10
+	// leastBound is so long that a store which answers at all has begun to.
+	leastBound = 5 * time.Second
 	// defaultStallGrace is how long the last reads of a workload may take after its time is up, before the mount is killed: a
 	// system call or a page fault that waits for the daemon ends in no other way. It is twice what the mount waits for a
 	// store that sends nothing, before it asks again.
@@ -240,7 +242,7 @@ func (t *target) bounded(ctx context.Context, opts Options, w workload, c *child
 // bound is how long a workload may take.
 func (w workload) bound(duration time.Duration) time.Duration {
 	if w.endsItself() {
-		return duration * boundFactor
+		return max(duration*boundFactor, leastBound)
 	}
 	return duration
 }
