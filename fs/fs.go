@@ -24,8 +24,6 @@ type fileSystem struct {
 	dead    func() bool                  // tells whether the kernel has ended the connection
 	signals func(tid uint32) signalState // looks at the signals of a caller
 
-	writesDirect bool // see direct; set before any request
-
 	// What is known between requests; each guards itself.
 	nodes   *nodeTable
 	buckets *bucketTable // nil when one bucket is shown
@@ -73,8 +71,6 @@ func (f *fileSystem) Init(server *fuse.Server) {
 	if server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH != 0 {
 		f.passthrough.attach(server)
 	}
-	// A kernel that knows it (6.6 and later) also drops the pages that other handles have of what a direct handle writes.
-	f.writesDirect = server.KernelSettings().Flags64()&fuse.CAP_DIRECT_IO_ALLOW_MMAP != 0
 	p := &pruner{nodes: f.nodes, kernel: server}
 	f.watchers.Go(func() { p.run(f.life) })
 }

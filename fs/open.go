@@ -137,10 +137,9 @@ func (f *fileSystem) opened(h *fileHandle, mode ioMode, out *fuse.OpenOut) {
 	out.OpenFlags = h.flags(mode)
 }
 
-// direct tells whether the kernel keeps no pages of what is read or written by a handle. One that only writes gains nothing by them: each write(2) is a
-// request of its own with pages or without, and filling them took the writer 0.7 s of CPU a GiB, of 0.9 (docs/performance.md).
+// direct tells whether the kernel keeps no pages of what is read or written by a handle.
 func (f *fileSystem) direct(flags uint32) bool {
-	return flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect || f.writesDirect && flags&syscall.O_ACCMODE == syscall.O_WRONLY
+	return flags&syscall.O_DIRECT != 0 || f.cfg.ReadMode == ReadDirect
 }
 
 // flags tell the kernel how to read.

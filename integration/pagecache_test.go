@@ -2,10 +2,11 @@ package integration
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -67,51 +68,55 @@ func residentPages(t *testing.T, path string) int {
 	return resident
 }
 
-// What a descriptor only writes leaves no pages of its own in the kernel, and others that have pages of the file, mapped ones too, see it at once.
-//
-// A small file
-// that was just stored is read back without a GET, on a mount without a disk cache too.
-func TestWriteOnlyDescriptor(t *testing.T) {
+// Who reads the end of a file while another process appends to it sees what was written, and nothing that was not.
+func TestReadersOfWhatGrows(t *testing.T) {
+	t.Parallel()
+	m := mountBucket(t, newBucket(t))
+	const line, lines, readers = 100, 4000, 3
+	w := must[*os.File](t)(os.OpenFile(m.path("log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644))
+	defer w.Close()
+	var written atomic.Int64
+	var all sync.WaitGroup
+	for range readers {
+		r := must[*os.File](t)(os.Open(m.path("log")))
+		defer r.Close()
+		all.Go(func() {
+			p := make([]byte, 8192)
+			for size := int64(0); size < line*lines; {
+				size = written.Load()
+				off := max(size-4096, 0)
+				n, err := r.ReadAt(p, off)
+				if err != nil && err != io.EOF || off+int64(n) < size {
+					t.Errorf("%d bytes at %d of %d, %v", n, off, size, err)
+					return
+				}
+				if i := bytes.IndexFunc(p[:n], func(r rune) bool { return r != 'x' }); i >= 0 {
+					t.Errorf("at %d of %d is %q", off+int64(i), size, p[i])
+					return
+				}
+			}
+		})
+	}
+	for range lines {
+		written.Add(int64(must[int](t)(w.Write(bytes.Repeat([]byte("x"), line)))))
+	}
+	all.Wait()
+}
+
+// A small file that was just stored is read back without a GET, on a mount without a disk cache too.
+func TestReadBackFromMemory(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
 	p := newProxy(t, b.server.Endpoint())
 	m := mountThrough(t, b, p)
 	const size = 64 << 10
-	content := noise(size, 7)
-	f := must[*os.File](t)(os.OpenFile(m.path("file"), os.O_WRONLY|os.O_CREATE, 0o644))
-	defer f.Close()
-	must[int](t)(f.Write(content))
-	if resident := residentPages(t, m.path("file")); resident != 0 {
-		t.Errorf("%d pages are in the kernel's page cache", resident)
-	}
-	other := must[*os.File](t)(os.OpenFile(m.path("file"), os.O_RDWR, 0))
-	defer other.Close()
-	mapped := must[[]byte](t)(unix.Mmap(int(other.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED))
-	defer unix.Munmap(mapped)
-	if !bytes.Equal(mapped, content) {
-		t.Error("what was written is not what is mapped")
-	}
-	copy(mapped[100:], "by the mapping")
-	must[int](t)(f.WriteAt([]byte("by the descriptor"), 200)) // in the same page, which is dirty
-	must[int](t)(f.WriteAt([]byte("the end"), size))
-	copy(content[100:], "by the mapping")
-	copy(content[200:], "by the descriptor")
-	if !bytes.Equal(mapped, content) {
-		t.Error("what is mapped has not followed")
-	}
-	content = append(content, "the end"...)
-	got := make([]byte, len(content))
-	if n, err := other.ReadAt(got, 0); n != len(got) || err != nil && err != io.EOF || !bytes.Equal(got, content) {
-		t.Errorf("another descriptor reads %d bytes, %v", n, err)
-	}
-	if err := errors.Join(unix.Munmap(mapped), other.Close(), f.Close()); err != nil {
-		t.Error(err)
-	}
-	b.want("file", string(content))
+	content := string(noise(size, 7))
+	m.write(content, "file")
+	b.want("file", content)
 	const used = "headrace_cache_memory_used_bytes"
 	eventually(t, patience, "memory to take the file over, just after close", func() bool { return m.counters(used)[used] >= size })
 	p.take(t)
-	if m.read("file") != string(content) {
+	if m.read("file") != content {
 		t.Error("something else is read back")
 	}
 	if got := downloads(p.take(t)); len(got) > 0 {
