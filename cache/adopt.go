@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"context"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -13,6 +15,8 @@ const (
 	maxStored = 1 << 20
 	// storing is how many are taken over at the same time. Each is in memory twice meanwhile.
 	storing = 8
+	// renamePatience is how long a rename waits for what memory holds.
+	renamePatience = 5 * time.Second
 )
 
 // Adopt takes over a file that holds all of v, which was just stored, so that reading it asks nothing of the store: into the disk cache where there is one that
@@ -43,7 +47,9 @@ func (c *Cache) Renamed(from, to objstore.Version) {
 	}
 	if !c.Local(to) && c.Cached(from) == from.Size {
 		c.remember(to, func(content []byte) error {
-			data, release, _, err := c.Read(c.life, from, objstore.Range{Len: from.Size})
+			ctx, cancel := context.WithTimeout(c.life, renamePatience) // of what is evicted just now, the store has nothing any more
+			defer cancel()
+			data, release, _, err := c.Read(ctx, from, objstore.Range{Len: from.Size})
 			if err != nil {
 				return err
 			}

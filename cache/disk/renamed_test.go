@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/headrace/headrace/objstore"
@@ -112,5 +113,34 @@ func wantContent(t *testing.T, tier *Tier, of, v objstore.Version) {
 		}
 		freeBytes(want)
 		hold.Release()
+	}
+}
+
+// A disk that hangs does not hang who renames: what is cached is left behind.
+func TestRenamedWhileTheDiskHangs(t *testing.T) {
+	tier := openTier(t, Config{Dir: filepath.Join(t.TempDir(), "c")})
+	from := versionOf("old", 4*mib)
+	to := from
+	to.Key = "new"
+	if !tier.Adopt(from, writeVersion(t, filepath.Join(t.TempDir(), "file"), from), 7) {
+		t.Fatal("it was not adopted")
+	}
+	hangs, goOn := make(chan struct{}), make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		_ = tier.order(func() error {
+			close(hangs)
+			<-goOn
+			return nil
+		})
+	})
+	<-hangs
+	if tier.Renamed(from, to, 7) {
+		t.Error("it was renamed by a writer that hangs")
+	}
+	close(goOn)
+	writer.Wait()
+	if err := tier.check(); err != nil {
+		t.Error(err)
 	}
 }

@@ -201,17 +201,24 @@ func (t *Tier) commit(intents []chunkKey) bool {
 var errClosed = errors.New("disk: closed")
 
 // order has the writer do something that changes the catalog, and waits for it.
-func (t *Tier) order(do func() error) error {
+func (t *Tier) order(do func() error) error { return t.orderUntil(nil, do) }
+
+// orderUntil is order, but waits no longer than until a time comes. It may be done later then.
+func (t *Tier) orderUntil(late <-chan time.Time, do func() error) error {
 	result := make(chan error, 1)
 	select {
 	case t.orders <- func() { result <- do() }:
 	case <-t.ended:
 		return errClosed
+	case <-late:
+		return errLate
 	}
 	select {
 	case err := <-result:
 		return err
 	case <-t.ended:
 		return errClosed
+	case <-late:
+		return errLate
 	}
 }
