@@ -129,7 +129,7 @@ func settle(ctx context.Context, all [][]writing) error {
 			n += one.size
 		}
 	}
-	return claimMemory(ctx, memoryWritten*n+gib/2)
+	return claimMemory(ctx, memoryWritten*n)
 }
 
 // writeFiles writes files below dir, a mount or a directory, as programs do.
