@@ -111,22 +111,29 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 	return v
 }
 
-// memoryWritten is how many times what is written takes memory: the server's parts, its object, and a mount's staging file.
-const memoryWritten = 3
+const (
+	// memoryWritten is how many times what is written takes memory: the server's parts, its object, and a mount's staging file.
+	memoryWritten = 3
+	// settledFrom is how much is written, in bytes, from where on the disk and first touches of memory show.
+	settledFrom = 128 * mib
+)
 
-// settle has the machine ready for what is written: what was written before is on the disk, so that nobody waits for it who did not write it, and
-// memory is at hand. Where the page cache may not be dropped, the figures are less steady, and that is all.
+// settle has the machine ready for what is written, if that is much: what was written before is on the disk, so that nobody waits for it who did not write
+// it, and memory is at hand. Where the page cache may not be dropped, the figures are less steady, and that is all.
 func settle(ctx context.Context, all [][]writing) error {
-	unix.Sync()
-	if mayDropPageCache() == nil {
-		if err := dropPageCache(); err != nil {
-			return err
-		}
-	}
 	n := int64(0)
 	for _, some := range all {
 		for _, one := range some {
 			n += one.size
+		}
+	}
+	if n < settledFrom {
+		return nil
+	}
+	unix.Sync()
+	if mayDropPageCache() == nil {
+		if err := dropPageCache(); err != nil {
+			return err
 		}
 	}
 	return claimMemory(ctx, memoryWritten*n)

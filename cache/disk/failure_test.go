@@ -307,7 +307,11 @@ func TestLost(t *testing.T) {
 			must(t, tier.check())
 			hold := tier.Hold(v, 0)
 			c.fail(t, dir)
-			offerAtOnce(t, tier, offerOf(t, versionOf("more", mib), 0))
+			more, done := offerOf(t, versionOf("more", mib), 0), make(chan struct{})
+			more.Done = func() { close(done) }
+			if tier.Offer(more) { // else the disk's end was noticed already
+				<-done
+			}
 			lost := func() bool {
 				clock.Add(16)
 				inOrder(t, tier, func() error { tier.lookAtDisk(); return nil })
