@@ -22,19 +22,24 @@ import (
 // fallocate makes a file longer, punches holes and makes ranges zeros; its other modes are EOPNOTSUPP.
 func TestWritesAsOnALocalDisk(t *testing.T) {
 	t.Parallel()
-	b := newBucket(t)
+	b, local := newBucket(t), t.TempDir()
+	sizes := []int64{-1, 0, 100, 300_000} // -1: there is no file
+	keyOf := func(name string, size int64) string {
+		return fmt.Sprintf("%s-%d", strings.ReplaceAll(name, " ", "-"), size)
+	}
+	for name := range writes() { // before the mount, which believes for a second that what it has not seen is not there
+		for _, size := range sizes[1:] {
+			o := b.put(keyOf(name, size), 1, size)
+			if err := os.WriteFile(filepath.Join(local, o.key), o.bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	m := mountBucket(t, b)
-	local := t.TempDir()
 	for name, write := range writes() {
-		for _, size := range []int64{-1, 0, 100, 300_000} { // -1: there is no file
+		for _, size := range sizes {
 			t.Run(fmt.Sprintf("%s %d", name, size), func(t *testing.T) {
-				key := fmt.Sprintf("%s-%d", strings.ReplaceAll(name, " ", "-"), size)
-				if size >= 0 {
-					o := b.put(key, 1, size)
-					if err := os.WriteFile(filepath.Join(local, key), o.bytes(), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
+				key := keyOf(name, size)
 				wantErr, gotErr := write(filepath.Join(local, key)), write(m.path(key))
 				if !errors.Is(gotErr, errnoIn(wantErr)) {
 					t.Fatalf("on a local disk: %v; on the mount: %v", wantErr, gotErr)
