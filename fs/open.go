@@ -60,6 +60,9 @@ func (f *fileSystem) open(ctx context.Context, caller *fuse.InHeader, n *node, f
 
 func (f *fileSystem) openToRead(ctx context.Context, h *fileHandle, flags uint32, out *fuse.OpenOut) fuse.Status {
 	n := h.node
+	if n.isLost() { // the kernel still has the name, and perhaps a handle that is about to be released: what they have is not what the name means
+		return f.another(n)
+	}
 	file := n.open(f.cfg.Files)
 	written := n.isWritten()
 	var local *backing
