@@ -236,7 +236,8 @@ func (m *mount) checkOpenFiles() {
 		return len(left) == 0
 	})
 	if !closed {
-		m.t.Errorf("the daemon has these files open: %q", left)
+		m.t.Errorf("the daemon has these files open: %q; what is under way:\n%s", left, m.underWay())
+		return
 	}
 	var counts map[string]float64
 	closed = holdsWithin(patience, func() bool {
@@ -246,6 +247,18 @@ func (m *mount) checkOpenFiles() {
 	if !closed {
 		m.t.Errorf("all was closed, but the daemon counts %v", counts)
 	}
+}
+
+// underWay ends the daemon with a SIGQUIT, on which it writes what its goroutines do, and returns what concerns files that are written.
+func (m *mount) underWay() string {
+	m.destroy()
+	var concerned []string
+	for _, stack := range strings.Split(m.stderr.String(), "\n\n") {
+		if strings.Contains(stack, "headrace/upload") || strings.Contains(stack, "headrace/cache.(*Cache).remember") {
+			concerned = append(concerned, stack)
+		}
+	}
+	return strings.Join(concerned, "\n\n")
 }
 
 // openFiles counts the daemon's open files by name, but for those of the kernel, which the runtime opens and closes when it likes.

@@ -18,7 +18,6 @@ const (
 	Prefix = ".headrace/replicas/"
 	// MaxCopies is how many copies an object can have.
 	MaxCopies = 64
-	// maxManifest is the size, in bytes, of the largest manifest that is read.
 	// maxManifest is the size, in bytes, of the largest manifest that is read: MaxCopies keys and ETags, with up to six bytes in JSON for one of a key.
 	maxManifest = 512 << 10
 )

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,12 +117,25 @@ func TestMake(t *testing.T) {
 // opened counts reads by key.
 type opened struct {
 	objstore.Bucket
+
+	mu   sync.Mutex // guards keys: manifests are read in the background
 	keys map[string]int
 }
 
 func (o *opened) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
+	o.mu.Lock()
 	o.keys[v.Key]++
+	o.mu.Unlock()
 	return o.Bucket.Open(ctx, v, r)
+}
+
+// counts are the reads since it was asked last.
+func (o *opened) counts() map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	keys := o.keys
+	o.keys = make(map[string]int)
+	return keys
 }
 
 // Reads go in turn to the original and its copies, of exactly the content that was copied.
@@ -137,23 +151,23 @@ func TestSpread(t *testing.T) {
 		b := newBucket(t, counted, replicas.Options{})
 		readOn(t, b, e) // has it look for manifests
 		synctest.Wait()
-		clear(counted.keys)
+		counted.counts()
 		for range 40 {
 			if got := readOn(t, b, e); got != "content"[1:] {
 				t.Errorf("read %q", got)
 			}
 		}
-		if counted.keys["hot"] != 10 || counted.keys[m.Copies[2].Key] != 10 {
-			t.Errorf("reads went to %v", counted.keys)
+		if keys := counted.counts(); keys["hot"] != 10 || keys[m.Copies[2].Key] != 10 {
+			t.Errorf("reads went to %v", keys)
 		}
 		for range 8 { // an open must not take it for the answer that the name still means this, unless it came from the original
 			begun := time.Now()
-			clear(counted.keys)
 			if got := readFrom(t, b, e, 0); got != "content" {
 				t.Errorf("read %q", got)
 			}
-			if got := objstore.ReadFromCopy(b, objstore.VersionOf(b, e), begun); got != (counted.keys["hot"] == 0) {
-				t.Errorf("read from %v, from a copy: %v", counted.keys, got)
+			keys := counted.counts()
+			if got := objstore.ReadFromCopy(b, objstore.VersionOf(b, e), begun); got != (keys["hot"] == 0) {
+				t.Errorf("read from %v, from a copy: %v", keys, got)
 			}
 			time.Sleep(time.Nanosecond)
 		}
@@ -161,14 +175,13 @@ func TestSpread(t *testing.T) {
 			t.Error("what nobody has read was read from a copy")
 		}
 		other := put(t, store, "hot", "another")
-		clear(counted.keys)
 		for range 8 {
 			if got := readOn(t, b, other); got != "another"[1:] {
 				t.Errorf("read %q", got)
 			}
 		}
-		if counted.keys["hot"] != 8 {
-			t.Errorf("what was written over the original is read from %v", counted.keys)
+		if keys := counted.counts(); keys["hot"] != 8 {
+			t.Errorf("what was written over the original is read from %v", keys)
 		}
 		if _, err := replicas.Make(t.Context(), store, other, replicas.Plan{Copies: 1}); err != nil {
 			t.Fatal(err)
@@ -176,11 +189,11 @@ func TestSpread(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		readOn(t, b, other)
 		synctest.Wait()
-		clear(counted.keys)
+		counted.counts()
 		readOn(t, b, other)
 		readOn(t, b, other)
-		if len(counted.keys) != 2 {
-			t.Errorf("a minute later, reads go to %v", counted.keys)
+		if keys := counted.counts(); len(keys) != 2 {
+			t.Errorf("a minute later, reads go to %v", keys)
 		}
 	})
 }
