@@ -17,7 +17,12 @@ import (
 // newWriteBack is a mount whose close and fsync return when what was written is safe on the local disk.
 func newWriteBack(t *testing.T) *world {
 	t.Helper()
-	w := &world{root: t.TempDir(), writeBack: true, store: memstore.New("bucket")}
+	return mountWriteBack(t, &world{})
+}
+
+func mountWriteBack(t *testing.T, w *world) *world {
+	t.Helper()
+	w.root, w.writeBack, w.store = t.TempDir(), true, memstore.New("bucket")
 	if err := w.begin(); err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type File struct {
 	spoiled     map[int]bool    // parts that were changed after they had been sent: they are not sent early again
 	publication *publication    // under way
 	retry       retry
+	resting     rest
 	onStored    func(objstore.Entry, error)
 	describe    func() map[string]string // nil where nobody has anything to say
 	last        objstore.Entry           // what was stored last
@@ -190,7 +191,7 @@ func (f *File) Close() {
 // goOn has a closed file be stored, where that is not under way nor to be tried later, or finishes it.
 func (f *File) goOn() {
 	f.mu.Lock()
-	due := f.closed && f.content.dirty && !f.discarded && f.lost == nil && f.publication == nil && f.retry.timer == nil
+	due := f.closed && f.content.dirty && !f.discarded && f.lost == nil && f.publication == nil && f.retry.timer == nil && f.resting.timer == nil
 	f.mu.Unlock()
 	if due {
 		f.begin()
@@ -269,6 +270,7 @@ func (f *File) leave() error {
 	staging, done := f.staging, f.finished
 	f.finished = true
 	f.retry.cancel()
+	f.resting.cancel()
 	f.mu.Unlock()
 	f.uploads.forget(f)
 	if staging == nil || done {

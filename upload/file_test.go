@@ -402,6 +402,7 @@ func TestWithdraw(t *testing.T) {
 		r.write(f, []byte("text"), 0)
 		r.publish(f)
 		f.Close()
+		f.begin() // it need not rest
 		if !f.Withdraw(t.Context()) {
 			t.Error("nothing was under way")
 		}

@@ -185,4 +185,6 @@ func (f *File) goOnIfDue() {
 }
 
 // due tells whether something is to be stored that nobody need ask for any more. The caller holds mu.
-func (f *File) due() bool { return f.content.dirty && (f.closed || f.doubtful || f.failure != nil) }
+func (f *File) due() bool {
+	return f.content.dirty && (f.closed || f.doubtful || f.failure != nil || f.resting.owed)
+}

@@ -24,6 +24,7 @@ type publication struct {
 	err   error
 
 	undecided bool // err is not final: see File.Rename
+	mayRest   bool // for all who wait the local disk is enough; guarded by File.mu
 
 	local atomic.Bool // it is safe on the local disk
 
@@ -101,7 +102,7 @@ func (f *File) Store(ctx context.Context) (objstore.Entry, error) { return f.pub
 
 func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) {
 	for {
-		p, e, wait, err := f.current()
+		p, e, wait, err := f.current(local)
 		if wait != nil {
 			select {
 			case <-wait:
@@ -160,8 +161,8 @@ func (p *publication) wait(ctx context.Context, ended <-chan struct{}, timeout t
 }
 
 // current is the publication that has what was written by now, begun when there is none; nil, and the last result, when there is nothing to
-// be stored. Where it is not known yet what becomes of the file, or it is held, it is asked again after wait.
-func (f *File) current() (p *publication, last objstore.Entry, wait <-chan struct{}, err error) {
+// be stored. Where it is not known yet what becomes of the file, or it is held, it is asked again after wait. local: it is enough that it is safe on the local disk.
+func (f *File) current(local bool) (p *publication, last objstore.Entry, wait <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -170,6 +171,7 @@ func (f *File) current() (p *publication, last objstore.Entry, wait <-chan struc
 	case f.withdrawn != nil && f.content.dirty:
 		return nil, objstore.Entry{}, f.withdrawn, nil
 	case f.publication != nil: // it keeps writers out until it ends, so it has all that was written
+		f.publication.mayRest = f.publication.mayRest && local
 		return f.publication, objstore.Entry{}, nil, nil
 	case !f.content.dirty || f.discarded:
 		return nil, f.last, nil, nil
@@ -177,17 +179,20 @@ func (f *File) current() (p *publication, last objstore.Entry, wait <-chan struc
 	if h := f.uploads.heldBy(f.target); h != nil {
 		return nil, objstore.Entry{}, h.ended, nil
 	}
-	return f.beginLocked(), objstore.Entry{}, nil, nil
+	return f.beginLocked(local), objstore.Entry{}, nil, nil
 }
 
 // begin is current for whom it is enough that it goes on.
-func (f *File) begin() { _, _, _, _ = f.current() }
+func (f *File) begin() { _, _, _, _ = f.current(false) }
 
 // beginLocked begins a publication. The caller holds mu.
-func (f *File) beginLocked() *publication {
+func (f *File) beginLocked(mayRest bool) *publication {
 	f.retry.cancel()
+	if !mayRest {
+		f.resting.cancel()
+	}
 	ctx, cancel := context.WithCancel(f.uploads.life)
-	p := &publication{cancel: cancel, done: make(chan struct{}), acked: make(chan struct{})}
+	p := &publication{cancel: cancel, done: make(chan struct{}), acked: make(chan struct{}), mayRest: mayRest}
 	p.moved.Store(time.Now().UnixNano())
 	f.publication = p
 	if !f.uploads.start(func() { f.run(ctx, p) }) {
@@ -202,11 +207,22 @@ func (f *File) beginLocked() *publication {
 // run carries a publication out. It keeps writers out until all is told, so that who asks meanwhile is told of it too.
 func (f *File) run(ctx context.Context, p *publication) {
 	defer p.cancel()
-	held := true
-	if p.err = f.turn.hold(ctx); p.err == nil {
+	p.err = f.turn.hold(ctx)
+	held := p.err == nil
+	if held {
+		p.err = f.save(p)
+	}
+	if p.err == nil && f.rests(p) {
+		f.turn.release()
+		p.end()
+		f.goOn()
+		return
+	}
+	if p.local.Load() {
+		p.acknowledge()
+	}
+	if p.err == nil {
 		p.entry, p.err = f.store(ctx, p)
-	} else {
-		held = false
 	}
 	f.settle(p)
 	f.mu.Lock()
@@ -242,6 +258,7 @@ func (f *File) settle(p *publication) {
 		f.content.stored(v)
 		f.target.Replaces, f.target.Exclusive, f.last = v, false, p.entry
 		f.retry.reset()
+		f.resting = rest{}
 		f.doubtful, f.failure = false, nil
 		f.abort() // of parts that were not needed after all
 	case discarded:

@@ -11,28 +11,15 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// attempt stores the file as it is now. The caller holds the turnstile.
+// attempt stores the file as it is now, which is in the log. The caller holds the turnstile.
 func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, error) {
 	staging, err := f.stageHeld()
 	if err != nil {
 		return objstore.Entry{}, err
 	}
-	metadata := f.described()
 	f.mu.Lock()
 	c, t := f.content.clone(), f.target
-	f.noted = objstore.Range{Off: c.size}
 	f.mu.Unlock()
-	back := f.uploads.cfg.WriteBack
-	if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata, Acknowledged: back}); err != nil {
-		return objstore.Entry{}, err
-	}
-	if back {
-		if err := staging.Sync(); err != nil {
-			return objstore.Entry{}, err
-		}
-		p.local.Store(true)
-		p.acknowledge()
-	}
 	sent, err := f.awaitEarly(ctx)
 	if err != nil {
 		return objstore.Entry{}, err

@@ -84,7 +84,7 @@ func (t Target) to(key string) Target {
 
 // retargetLocked changes where the file is to be stored. The caller holds mu.
 func (f *File) retargetLocked(t Target) {
-	f.target = t
+	f.target, f.resting.saved = t, false
 	f.uploads.relist(f, t.Key)
 }
 
@@ -102,6 +102,7 @@ func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left obj
 	defer f.settleRefusal()
 	was, did, err := f.retargetOver(ctx, t, over, true)
 	if err == nil && (!did || was.Replaces.ETag == "") {
+		f.endRest() // it has its name
 		return objstore.Version{}, did, nil
 	}
 	if err == nil {
@@ -145,7 +146,7 @@ func (f *File) refusal() error {
 // storeOnce waits for one attempt to store what was written by now.
 func (f *File) storeOnce(ctx context.Context) error {
 	for {
-		p, _, wait, err := f.current()
+		p, _, wait, err := f.current(false)
 		switch refused := f.refusal(); {
 		case refused != nil: // by an attempt that was under way already
 			return refused
@@ -167,17 +168,18 @@ func (f *File) storeOnce(ctx context.Context) error {
 }
 
 // Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. A publication under way is broken off, or waited for where the store has
-// all of it, as long as ctx lets; appeared tells whether there was one, so that the object may have come to be. What was written is read until then, and who publishes it waits for what becomes of it.
+// all of it, as long as ctx lets; appeared tells that there was one, or one of which nobody heard the answer, so that the object may have come to be. What was written is read until then, and who
+// publishes it waits for what becomes of it.
 // A crash before Discard undoes it.
 func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	f.mu.Lock()
+	p, doubtful := f.publication, f.doubtful && f.withdrawn == nil // who asks again has been told
 	f.withdraw()
-	p := f.publication
 	f.mu.Unlock()
 	if p != nil {
 		p.breakOff(ctx)
 	}
-	return p != nil
+	return p != nil || doubtful
 }
 
 // withdraw has nothing begin any more, until it is decided. The caller holds mu.
@@ -187,6 +189,7 @@ func (f *File) withdraw() {
 		f.withdrawn = make(chan struct{})
 	}
 	f.retry.cancel()
+	f.resting.cancel()
 }
 
 // Restore undoes Withdraw: what is closed, or was to be stored, is.

@@ -68,7 +68,7 @@ func (f *File) live() (s Status, unstored bool) {
 		s.State, s.Reason = StateConflict, f.lost.Error()
 	case f.publication != nil:
 		s.State = StateStoring
-	case !f.closed:
+	case !f.closed && f.resting.timer == nil:
 		s.State = StateWriting
 	}
 	if f.staging != nil {

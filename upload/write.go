@@ -38,7 +38,10 @@ func (f *File) change(ctx context.Context, r objstore.Range, do func(*journal.Up
 		return err
 	}
 	room := f.missing(r)
-	if err := f.uploads.budget.take(ctx, room, func() { f.letGo(ctx) }); err != nil {
+	if err := f.uploads.budget.take(ctx, room, func() {
+		f.uploads.endRests() // what is stored gives its room back
+		f.letGo(ctx)
+	}); err != nil {
 		return err
 	}
 	if err = f.turn.enter(ctx); err == nil {
@@ -87,7 +90,7 @@ func (f *File) changed(s *journal.Upload, r objstore.Range, room int64) error {
 	fresh := min(f.missingLocked(r), room) // a hole takes none
 	line := f.content.write(r)
 	f.charged += fresh
-	f.touched = f.uploads.cfg.Now()
+	f.touched, f.resting.saved = f.uploads.cfg.Now(), false
 	f.spoil(r)
 	line, due := f.lineFor(line)
 	f.sendEarly(r)
@@ -152,7 +155,7 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	given := max(0, f.charged-f.content.local.bytes())
 	f.charged -= given
 	f.noted = objstore.Range{Off: size}
-	f.touched = f.uploads.cfg.Now()
+	f.touched, f.resting.saved = f.uploads.cfg.Now(), false
 	f.mu.Unlock()
 	f.uploads.budget.give(given)
 	return s.Note(journal.Truncate{Size: size})

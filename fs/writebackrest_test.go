@@ -1,0 +1,86 @@
+package fs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+)
+
+// With write-back, what programs do to a file right after its close costs nothing: it is stored once, under the name and with the mode that it has then, and not at all when it is removed.
+func TestWriteBackSparesRequests(t *testing.T) {
+	create := func(name string) []operation {
+		return []operation{{verb: "open", path: name, n: 2}, {verb: "write", n: 1999, fill: 2}, {verb: "close"}}
+	}
+	for name, test := range map[string]struct {
+		then []operation
+		want map[objstore.Op]int
+		key  string
+	}{
+		"renamed":             {[]operation{{verb: "rename", path: "tmp", to: "new"}}, map[objstore.Op]int{objstore.OpPut: 1}, "new"},
+		"renamed over":        {[]operation{{verb: "rename", path: "tmp", to: "old"}}, map[objstore.Op]int{objstore.OpPut: 1}, "old"},
+		"mode, renamed":       {[]operation{{verb: "chmod", path: "tmp", n: 0o600}, {verb: "rename", path: "tmp", to: "new"}}, map[objstore.Op]int{objstore.OpPut: 1}, "new"},
+		"mode":                {[]operation{{verb: "chmod", path: "tmp", n: 0o600}}, map[objstore.Op]int{objstore.OpPut: 1}, "tmp"},
+		"renamed over itself": {append(create("new"), operation{verb: "rename", path: "tmp", to: "new"}), map[objstore.Op]int{objstore.OpPut: 1}, "new"},
+		"removed":             {[]operation{{verb: "unlink", path: "tmp"}}, map[objstore.Op]int{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // the clock stands still while anything is done
+				w := mountWriteBack(t, &world{posix: true})
+				w.put(t, "old", text(3000, 1))
+				var mu sync.Mutex // guards asked
+				asked := map[objstore.Op]int{}
+				for _, op := range []objstore.Op{objstore.OpPut, objstore.OpCopy, objstore.OpRename, objstore.OpDelete, objstore.OpCreateUpload} {
+					w.bucket.Add(faultstore.Fault{Op: op, Before: func(context.Context) error {
+						mu.Lock()
+						defer mu.Unlock()
+						asked[op]++
+						return nil
+					}})
+				}
+				for _, o := range append(create("tmp"), test.then...) {
+					w.must(t, o)
+				}
+				var want []byte
+				if test.key != "" {
+					want = text(2000, 2)
+				}
+				if got := w.flushed(t, cmp.Or(test.key, "nothing")); test.key != "" && !bytes.Equal(got, want) {
+					t.Errorf("%d bytes are stored", len(got))
+				}
+				w.machines[0].settle()
+				mu.Lock()
+				defer mu.Unlock()
+				if !maps.Equal(asked, test.want) {
+					t.Errorf("it cost %v, should be %v", asked, test.want)
+				}
+				if got, err := w.store.Stat(t.Context(), "tmp"); (err == nil) != (test.key == "tmp") {
+					t.Errorf("under the first name: %+v, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
+// What is removed after an attempt to store it of which nobody heard the answer does not come to light in the bucket.
+func TestRemovedInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriteBack(t)
+		w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "f", Times: 1, Lost: objstore.ErrTimeout})
+		w.must(t, operation{verb: "open", path: "f", n: 2})
+		w.must(t, operation{verb: "write", n: 1999, fill: 2})
+		w.must(t, operation{verb: "close"})
+		time.Sleep(500 * time.Millisecond) // it was tried, and is not tried again yet
+		w.must(t, operation{verb: "unlink", path: "f"})
+		if got := w.flushed(t, "f"); got != nil {
+			t.Errorf("%d bytes are stored", len(got))
+		}
+	})
+}
