@@ -32,25 +32,32 @@ func (f *fileSystem) Symlink(cancel <-chan struct{}, header *fuse.InHeader, targ
 	}
 	r := f.begin(cancel, header.Pid)
 	defer r.end()
-	done, err := f.turns.take(r, dir.volume, nameIn(dir, name))
+	target, name, owner := strings.Clone(target), strings.Clone(name), header.Owner
+	return f.seeEntry(r, out, func() (*node, fuse.Status) { return f.symlink(r, dir, name, target, owner) })
+}
+
+// symlink is Symlink once the request is known to make sense. ctx ends it only before the store is asked for the object.
+func (f *fileSystem) symlink(ctx context.Context, dir *node, name, target string, owner fuse.Owner) (*node, fuse.Status) {
+	failed := func(err error, errno syscall.Errno) (*node, fuse.Status) {
+		return nil, f.answer("symlink", dir.childPath(name), err, errno)
+	}
+	done, err := f.turns.take(ctx, dir.volume, nameIn(dir, name))
 	if err != nil {
-		return f.answer("symlink", dir.childPath(name), err, errnoOf(err))
+		return failed(err, errnoOf(err))
 	}
 	defer done()
-	switch n, err := f.child(r, dir, name); {
+	switch n, err := f.child(ctx, dir, name); {
 	case err == nil:
 		f.nodes.forget(n.id, 1)
-		return fuse.Status(syscall.EEXIST)
+		return nil, fuse.Status(syscall.EEXIST)
 	case !errors.Is(err, objstore.ErrNotExist):
-		return f.answer("symlink", dir.childPath(name), err, errnoOf(err))
+		return failed(err, errnoOf(err))
 	}
-	item, err := f.makeLink(r, dir, name, target, header.Owner)
+	item, err := f.makeLink(f.life, dir, name, target, owner)
 	if err != nil {
-		return f.answer("symlink", dir.childPath(name), err, createErrno(err))
+		return failed(err, createErrno(err))
 	}
-	n := f.nodes.enter(dir, dir.volume, item)
-	f.fillEntry(n, f.validity(f.knownSince(n)), out)
-	return fuse.OK
+	return f.nodes.enter(dir, dir.volume, item), fuse.OK
 }
 
 // makeLink stores a symbolic link.

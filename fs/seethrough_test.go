@@ -1,0 +1,72 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+	"github.com/headrace/headrace/objstore/memstore"
+)
+
+// Whose caller is killed while the store makes or removes a name is let go, and what the store does is seen through: it is done, and known here.
+func TestKilledChangeOfNames(t *testing.T) {
+	for name, test := range map[string]struct {
+		op   objstore.Op
+		key  string
+		made bool
+		do   func(f *fileSystem, interrupt chan struct{}) fuse.Status
+	}{
+		"mkdir": {objstore.OpPut, "new/", true, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
+			return f.Mkdir(interrupt, &fuse.MkdirIn{InHeader: header(fuse.FUSE_ROOT_ID), Mode: 0o755}, "new", &fuse.EntryOut{})
+		}},
+		"rmdir": {objstore.OpDelete, "old/", false, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
+			in := header(fuse.FUSE_ROOT_ID)
+			return f.Rmdir(interrupt, &in, "old")
+		}},
+		"symlink": {objstore.OpPut, "link", true, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
+			in := header(fuse.FUSE_ROOT_ID)
+			return f.Symlink(interrupt, &in, "target", "link", &fuse.EntryOut{})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{root: t.TempDir(), posix: true, store: memstore.New("bucket")}
+			if err := w.begin(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := w.close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			m := w.machines[0]
+			w.must(t, operation{verb: "mkdir", path: "old"})
+			nodes := m.fs.nodes.len()
+			m.fs.signals = func(uint32) signalState { return signalsFatal }
+			interrupt, held := make(chan struct{}), make(chan struct{})
+			w.bucket.Add(faultstore.Fault{Op: test.op, Key: test.key, Times: 1, Before: func(ctx context.Context) error {
+				close(interrupt)
+				select {
+				case <-held:
+					return nil
+				case <-ctx.Done(): // the store may carry it out even so, with nobody here knowing
+					return ctx.Err()
+				}
+			}})
+			if status := test.do(m.fs, interrupt); status != fuse.EINTR {
+				t.Errorf("who is killed gets %v", status)
+			}
+			close(held)
+			m.settle()
+			if _, err := w.store.Stat(t.Context(), test.key); errors.Is(err, objstore.ErrNotExist) == test.made {
+				t.Errorf("the store says %v", err)
+			}
+			if got := m.fs.nodes.len(); got > nodes {
+				t.Errorf("%d nodes are kept that the kernel does not know of", got-nodes)
+			}
+		})
+	}
+}
