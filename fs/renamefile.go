@@ -89,6 +89,7 @@ func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.V
 	}
 	e, err := f.moveObject(f.life, m, replaces)
 	if err != nil {
+		m.to.volume.tree.Forget(m.to.key(), m.name) // it may have been copied, and not removed
 		return false, err
 	}
 	n.mu.Lock()
@@ -148,8 +149,9 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 	} else if !done {
 		return false, nil
 	}
+	kept := false
 	if err == nil && left.ETag != "" {
-		err = f.removeVersion(f.life, n.volume.bucket, left)
+		kept, err = f.removeOld(n.volume.bucket, left)
 	}
 	if left.ETag == "" {
 		n.mu.Lock()
@@ -159,6 +161,9 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 		n.mu.Unlock()
 	}
 	f.renameNode(m)
+	if kept {
+		m.from.volume.tree.Forget(m.from.key(), m.oldName)
+	}
 	return true, err
 }
 
@@ -184,13 +189,16 @@ func (f *fileSystem) renameUpload(ctx context.Context, m move, u *upload.File, r
 	}
 }
 
-// removeVersion deletes an object if it is still this version. The store deletes under no condition, so what is put there in the moment between is lost.
-func (f *fileSystem) removeVersion(ctx context.Context, b objstore.Bucket, v objstore.Version) error {
-	e, err := b.Stat(ctx, v.Key)
-	if errors.Is(err, objstore.ErrNotExist) || err == nil && e.ETag != v.ETag {
-		return nil
-	} else if err != nil {
-		return err
+// removeOld removes the object that a file has left under its old name. The file is under its new one by then, so that an error says that the old name is there as well, for others or, kept, for this mount too: what
+// the store could not do just now is tried again until it is done.
+func (f *fileSystem) removeOld(b objstore.Bucket, v objstore.Version) (kept bool, err error) {
+	err = f.cfg.Uploads.RemoveVersion(f.life, b, v)
+	switch {
+	case err == nil, errors.Is(err, objstore.ErrChanged): // it is somebody else's now
+		return false, nil
+	case errors.Is(err, objstore.ErrPermission):
+		return true, err
 	}
-	return b.Delete(ctx, v.Key)
+	failure := f.cfg.Uploads.RemoveLater(b, v)
+	return failure != nil, errors.Join(err, failure)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -326,4 +327,44 @@ func TestMarkerRemovedElsewhere(t *testing.T) {
 		t.Error("the directory went with its last name:", err)
 	}
 	m.fs.Forget(made.NodeId, 1)
+}
+
+// A changed file that is renamed is under its new name when the old object could not be removed, and who renames is told so; the old object goes as soon as the store removes it, and is in nobody's way until then.
+func TestRenameWhoseOldObjectStays(t *testing.T) {
+	for _, test := range []struct{ refused, again bool }{{}, {again: true}, {refused: true}} {
+		refused, again := test.refused, test.again
+		synctest.Test(t, func(t *testing.T) { // the clock goes on while all wait for another try
+			w := newRaceWorld(t, false)
+			w.put(t, "f", text(3000, 1))
+			fault := faultstore.Fault{Op: objstore.OpDelete, Key: "f", Times: 3, Err: objstore.ErrTimeout}
+			want := syscall.ETIMEDOUT
+			if refused {
+				fault.Err, want = objstore.ErrPermission, syscall.EACCES
+			}
+			w.bucket.Add(fault)
+			w.must(t, operation{verb: "open", path: "f", n: 1})
+			w.must(t, operation{verb: "write", off: 1000, n: 9, fill: 7})
+			if got := w.machines[0].do(operation{verb: "rename", path: "f", to: "g"}); got.errno != want {
+				t.Errorf("who renames gets %v, should be %v", got.errno, want)
+			}
+			changed := text(3000, 1)
+			copy(changed[1000:], text(10, 7))
+			w.must(t, operation{verb: "write", off: 0, n: 9, fill: 9}) // by the handle that is open
+			copy(changed, text(10, 9))
+			w.must(t, operation{verb: "close"})
+			old := text(3000, 1)
+			switch {
+			case refused:
+			case again:
+				w.must(t, operation{verb: "open", path: "f", n: 2})
+				w.must(t, operation{verb: "write", n: 1999, fill: 2})
+				w.must(t, operation{verb: "close"})
+				copy(old, text(2000, 2)) // who changes it goes by what is there
+			default:
+				old = nil
+			}
+			w.want(t, "g", changed)
+			w.want(t, "f", old)
+		})
+	}
 }

@@ -41,7 +41,7 @@ func (u *Uploads) Retry(ctx context.Context, buckets Buckets, id string, replace
 			}
 		}
 		f.calm()
-		_, err := f.Publish(ctx)
+		_, err := f.Store(ctx) // the answer says that it is stored
 		return err
 	})
 }
@@ -52,7 +52,7 @@ func (u *Uploads) StoreAs(ctx context.Context, buckets Buckets, id, key string) 
 		if err := f.retarget(ctx, key, true); err != nil {
 			return err
 		}
-		_, err := f.Publish(ctx)
+		_, err := f.Store(ctx) // the answer says that it is stored
 		return err
 	})
 }

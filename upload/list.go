@@ -19,7 +19,8 @@ const (
 	StateConflict StatusState = "conflict" // somebody else has put something under the name
 	StateKept     StatusState = "kept"     // the mount died while the file was written
 	StateMoving   StatusState = "moving"   // a rename
-	StateStopped  StatusState = "stopped"  // a rename of which a part could not be done
+	StateRemoving StatusState = "removing" // the object that a renamed file had under its old name
+	StateStopped  StatusState = "stopped"  // a rename, or such a removal, of which a part could not be done
 	StateDamaged  StatusState = "damaged"  // what was noted about it cannot be read
 )
 
@@ -109,6 +110,9 @@ func statusOfMoves(r journal.MovesRecord) Status {
 	s := Status{
 		ID: r.ID, State: StateMoving, Bucket: r.Bucket, Key: r.From, To: r.To, Size: r.Planned, Sent: r.Done, Changed: r.Created, Reason: r.Reason,
 	}
+	if r.To == "" {
+		s.State, s.Size, s.Sent = StateRemoving, 0, 0
+	}
 	switch {
 	case r.Damage != nil:
 		s.State, s.Reason = StateDamaged, r.Damage.Error()
@@ -120,7 +124,7 @@ func statusOfMoves(r journal.MovesRecord) Status {
 
 // SortStatus puts what needs a person first, and then by name.
 func SortStatus(all []Status) {
-	order := []StatusState{StateDamaged, StateConflict, StateStopped, StateKept, StateWaiting, StateStoring, StateMoving, StateWriting}
+	order := []StatusState{StateDamaged, StateConflict, StateStopped, StateKept, StateWaiting, StateStoring, StateMoving, StateRemoving, StateWriting}
 	slices.SortFunc(all, func(a, b Status) int {
 		if d := slices.Index(order, a.State) - slices.Index(order, b.State); d != 0 {
 			return d

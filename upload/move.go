@@ -255,23 +255,12 @@ func (t *moveTask) abandon(ctx context.Context, id string) error {
 	return t.copied()
 }
 
-// remove deletes the source, if it is still what was copied. The store deletes under no condition, so that what is put there in the moment
-// between is lost.
+// remove deletes the source, if it is still what was copied.
 func (t *moveTask) remove(ctx context.Context) error {
 	if t.move.From == t.move.To {
 		return nil
 	}
-	e, err := t.bucket.Stat(ctx, t.move.From)
-	if errors.Is(err, objstore.ErrNotExist) {
-		return nil
-	}
-	if err == nil && e.ETag != t.move.ETag {
-		err = fmt.Errorf("%s has been copied, and was replaced meanwhile: %w", t.move.From, objstore.ErrChanged)
-	}
-	if err != nil {
-		return err
-	}
-	return t.bucket.Delete(ctx, t.move.From)
+	return t.mover.removeVersion(ctx, t.bucket, t.source())
 }
 
 // below is what a key below one prefix is called below another.

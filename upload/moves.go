@@ -45,6 +45,9 @@ type mover struct {
 	running sync.WaitGroup
 
 	underWay atomic.Int64 // of running, those that somebody asked for
+
+	replacing     func(objstore.Version) bool // see Uploads.replacing
+	unconditional atomic.Bool                 // the store takes no condition on a removal
 }
 
 func newMover(cfg Config) *mover {
@@ -293,6 +296,9 @@ func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked 
 	}
 	if rec.Stopped && !asked {
 		return false, log.Close()
+	}
+	if rec.To == "" {
+		return true, m.resumeRemoval(ctx, b, log, asked)
 	}
 	_, err = m.carryOut(ctx, b, log, true)
 	return true, err

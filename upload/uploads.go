@@ -94,6 +94,7 @@ func New(cfg Config) (*Uploads, error) {
 		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg),
 		files: make(map[string]map[*File]struct{}), holds: make(map[*Hold]struct{}), resumed: make(map[string]struct{}),
 	}
+	u.mover.replacing = u.replacing
 	u.life, u.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return u, nil
 }

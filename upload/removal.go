@@ -1,0 +1,122 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// RemoveVersion removes an object, if its key still holds that version: nil when it holds nothing, objstore.ErrChanged when it holds something else. The store removes under that condition where it looks at it; elsewhere what
+// somebody else puts there in the moment between is lost.
+func (u *Uploads) RemoveVersion(ctx context.Context, b objstore.Bucket, v objstore.Version) error {
+	return u.mover.removeVersion(ctx, b, v)
+}
+
+func (m *mover) removeVersion(ctx context.Context, b objstore.Bucket, v objstore.Version) error {
+	e, err := b.Stat(ctx, v.Key) // that a store honours the condition, nothing tells but a probe
+	if errors.Is(err, objstore.ErrNotExist) {
+		return nil
+	}
+	if err == nil && e.ETag != v.ETag {
+		err = fmt.Errorf("%s was replaced meanwhile: %w", v.Key, objstore.ErrChanged)
+	}
+	if err != nil {
+		return err
+	}
+	deleter, ok := objstore.AsVersionDeleter(b)
+	if ok && !m.unconditional.Load() && !strings.HasSuffix(v.Key, "/") { // of a directory's marker stores that keep objects in folders may know no ETag
+		err := deleter.DeleteVersion(ctx, v)
+		if !errors.Is(err, objstore.ErrUnsupported) && !errors.Is(err, objstore.ErrInvalid) {
+			return err
+		}
+		m.unconditional.Store(true)
+	}
+	return b.Delete(ctx, v.Key)
+}
+
+// RemoveLater removes a version as RemoveVersion does, but without anybody's waiting for it: what the store could not do just now is tried again, by the next mount too, until it is done, or the store refuses it. Until
+// then nothing is stored under its key, where it would be in the way. Who opens it for writing meanwhile is to replace it: then it stays.
+func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
+	m := u.mover
+	log, release, err := m.begin(b, v.Key, "")
+	if err != nil {
+		return err
+	}
+	one := journal.Move{From: v.Key, ETag: v.ETag, Size: v.Size}
+	if err := errors.Join(log.Plan([]journal.Move{one}), log.Listed()); err != nil {
+		release()
+		return errors.Join(err, log.Remove())
+	}
+	hold, _ := u.Hold(u.life, b, v.Key) // or what is stored there takes its place, which is looked at
+	u.moving.Add(1)
+	end := func() {
+		if hold != nil {
+			hold.Release()
+		}
+		u.moving.Add(-1)
+		release()
+	}
+	if u.start(func() {
+		defer end()
+		if err := m.finishRemoval(u.life, b, log, one, false); err != nil && u.life.Err() == nil {
+			u.cfg.Log.Error("the object of a renamed file is not removed", "id", log.ID(), "key", v.Key, "error", err)
+		}
+	}) {
+		return nil
+	}
+	end()
+	return log.Close() // for the next mount
+}
+
+// finishRemoval removes what a log says; once: the first failure is the answer. It closes the log.
+func (m *mover) finishRemoval(ctx context.Context, b objstore.Bucket, log *journal.Moves, one journal.Move, once bool) error {
+	v := objstore.Version{Endpoint: b.Endpoint(), Bucket: b.Name(), Key: one.From, ETag: one.ETag, Size: one.Size}
+	for tries := 1; ; tries++ {
+		var err error
+		if !m.replacing(v) {
+			err = m.removeVersion(ctx, b, v)
+		}
+		switch {
+		case err == nil, errors.Is(err, objstore.ErrChanged): // what is there now is somebody's own
+			return log.Remove()
+		case ctx.Err() != nil: // the next mount goes on
+			return errors.Join(err, log.Close())
+		case once || !passes(err):
+			return errors.Join(err, log.Unmoved(0, err.Error()), log.Stopped(), log.Close())
+		}
+		select {
+		case <-time.After(delay(tries)):
+		case <-ctx.Done():
+			return errors.Join(err, log.Close())
+		}
+	}
+}
+
+// resumeRemoval goes on with a removal that a dead mount has left; asked: by somebody who waits for it.
+func (m *mover) resumeRemoval(ctx context.Context, b objstore.Bucket, log *journal.Moves, asked bool) error {
+	for _, one := range log.Pending() { // it is one
+		return m.finishRemoval(ctx, b, log, one, asked)
+	}
+	return log.Remove()
+}
+
+// replacing tells whether somebody has a file open for writing that is to replace a version.
+func (u *Uploads) replacing(v objstore.Version) bool {
+	return slices.ContainsFunc(u.at(v.Key), func(f *File) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		r := f.target.Replaces
+		return f.goesOn() && r.ETag == v.ETag && r.Bucket == v.Bucket && r.Endpoint == v.Endpoint
+	})
+}
+
+// passes tells of an error that it may not be there at another try.
+func passes(err error) bool {
+	return !errors.Is(err, objstore.ErrPermission) && !errors.Is(err, objstore.ErrInvalid) && !errors.Is(err, objstore.ErrUnsupported)
+}

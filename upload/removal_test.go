@@ -1,0 +1,126 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/faultstore"
+)
+
+// What is to be removed later is, as soon as the store does it, also by the next mount; what is written under its key meanwhile is stored afterwards.
+func TestRemoveLater(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			e := r.put("key", []byte("old"))
+			r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 3, Err: objstore.ErrTimeout})
+			if err := r.RemoveLater(r.bucket, objstore.VersionOf(r.store, e)); err != nil {
+				t.Fatal(err)
+			}
+			if crash {
+				synctest.Wait()
+				r.remount(nil)
+				if p := r.Flush(t.Context(), nil); p.Renames > 0 {
+					t.Errorf("%+v is left", p)
+				}
+				if _, err := r.store.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrNotExist) {
+					t.Errorf("after a crash: %v", err)
+				}
+				return
+			}
+			if all, err := r.Status(); err != nil || len(all) != 1 || all[0].State != StateRemoving || all[0].Key != "key" {
+				t.Errorf("%+v, %v", all, err)
+			}
+			f, err := r.Open(Target{Bucket: r.bucket, Key: "key"}, Base{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.write(f, []byte("new"), 0)
+			r.publish(f) // it is new: an object that is there is refused
+			f.Close()
+			r.settled()
+			if got := r.stored("key"); string(got) != "new" {
+				t.Errorf("%q is stored", got)
+			}
+		})
+	}
+}
+
+// A removal that the store refuses is not tried again unasked; what somebody else has put under the key is not removed.
+func TestRemoveLaterRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		e := r.put("key", []byte("old"))
+		v := objstore.VersionOf(r.store, e)
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 1, Err: objstore.ErrPermission})
+		if err := r.RemoveLater(r.bucket, v); err != nil {
+			t.Fatal(err)
+		}
+		r.Flush(t.Context(), nil)
+		all, err := r.Status()
+		if err != nil || len(all) != 1 || all[0].State != StateStopped || all[0].Reason == "" {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		r.put("key", []byte("somebody else's"))
+		if err := r.Retry(t.Context(), r.buckets, all[0].ID, false); err != nil {
+			t.Error(err)
+		}
+		if got := r.stored("key"); string(got) != "somebody else's" {
+			t.Errorf("%q is stored", got)
+		}
+		if all, err = r.Status(); err != nil || len(all) != 0 {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
+// What is put under a key in the moment before its removal stays, where the store removes under a condition.
+func TestRemoveVersion(t *testing.T) {
+	r := newRig(t, nil)
+	v := objstore.VersionOf(r.store, r.put("key", []byte("old")))
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 1, Before: func(context.Context) error {
+		r.put("key", []byte("somebody else's"))
+		return nil
+	}})
+	if err := r.RemoveVersion(t.Context(), r.bucket, v); !errors.Is(err, objstore.ErrChanged) {
+		t.Errorf("%v", err)
+	}
+	if got := r.stored("key"); string(got) != "somebody else's" {
+		t.Errorf("%q is stored", got)
+	}
+	v = objstore.VersionOf(r.store, r.put("key", []byte("old")))
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 1, Err: objstore.ErrUnsupported}) // then it is done without
+	if err := r.RemoveVersion(t.Context(), r.bucket, v); err != nil {
+		t.Error(err)
+	}
+	if err := r.RemoveVersion(t.Context(), r.bucket, v); err != nil {
+		t.Errorf("what is gone: %v", err)
+	}
+}
+
+// What a person has stored is in the bucket when they are told so, with write-back too.
+func TestRetryWaitsForTheStore(t *testing.T) {
+	back := func(c *Config) { c.WriteBack = true }
+	r := newRig(t, back)
+	f := r.open("key", true)
+	r.write(f, []byte("text"), 0)
+	r.remount(back) // nobody had closed it
+	all, err := r.Status()
+	if err != nil || len(all) != 1 || all[0].State != StateKept {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Err: objstore.ErrTimeout})
+	if err := r.Retry(t.Context(), r.buckets, all[0].ID, false); !errors.Is(err, objstore.ErrTimeout) {
+		t.Errorf("a store that does not answer: %v", err)
+	}
+	if err := r.Retry(t.Context(), r.buckets, all[0].ID, false); err != nil {
+		t.Error(err)
+	}
+	if got := r.stored("key"); string(got) != "text" {
+		t.Errorf("%q is stored", got)
+	}
+	r.settled()
+}
