@@ -144,25 +144,32 @@ func (m *mover) begin(b objstore.Bucket, from, to string) (log *journal.Moves, r
 	if err != nil {
 		return nil, nil, err
 	}
-	release, err = m.claim(log.ID())
-	return log, release, err
+	if release, err = m.claim(log.ID()); err != nil {
+		return nil, nil, errors.Join(err, log.Remove())
+	}
+	return log, release, nil
 }
 
-// directory moves every key below one prefix to below another.
+// directory moves every key below one prefix to below another. listing ends it before anything is moved, as the end of the mount does.
 func (m *mover) directory(ctx, listing context.Context, b objstore.Bucket, from, to string) (map[string]NewETag, error) {
 	if strings.HasPrefix(to, from) {
 		return nil, fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
 	}
-	log, release, err := m.begin(b, from, to)
-	if err != nil {
-		return nil, err
-	}
-	if err := plan(listing, b, log, from, to); err != nil {
-		defer release()
-		return nil, errors.Join(err, log.Remove()) // nothing has been moved
-	}
 	return detached(ctx, m, func(ctx context.Context) (map[string]NewETag, error) {
+		log, release, err := m.begin(b, from, to)
+		if err != nil {
+			return nil, err
+		}
 		defer release()
+		planning, stop := context.WithCancel(listing)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		if err = plan(planning, b, log, from, to); err == nil {
+			err = planning.Err()
+		}
+		if err != nil {
+			return nil, errors.Join(err, log.Remove()) // nothing has been moved
+		}
 		return m.carryOut(ctx, b, log, false)
 	})
 }

@@ -480,3 +480,33 @@ func crashScript(r *moveRig, cut faultstore.Fault, lost error) (hit func() bool)
 	r.bucket.Add(cut)
 	return dead.Load
 }
+
+// A rename that the end of the mount meets while it is planned is not begun, and nothing is left of it for the next mount to carry out.
+func TestMoveEndsWhilePlanned(t *testing.T) {
+	r := newMoveRig(t, false)
+	r.put(t, "a/f", "f")
+	listing, ended := make(chan struct{}), make(chan struct{})
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpList, Times: 1, Before: func(ctx context.Context) error {
+		close(listing)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			return nil
+		}
+	}})
+	renamed := make(chan error, 1)
+	go func() { renamed <- r.rename(context.Background(), r.bucket, "a/", "b/") }()
+	<-listing
+	r.close()
+	close(ended)
+	if err := <-renamed; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if left, err := r.journal.Moves(); err != nil || len(left) > 0 {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+	if len(r.active) > 0 {
+		t.Errorf("%v are being worked on", r.active)
+	}
+}
