@@ -25,7 +25,7 @@ type NewETag struct{ Old, New string }
 
 // Hold begins to hold a key, after what is being stored under it. ctx ends the waiting, and then nothing is held. The caller calls Release.
 //
-// Errors: EBUSY when parts of a file were let go from the disk, which belong to its key: it is to be stored first.
+// Errors: EBUSY when parts of a file were let go from the disk, which belong to its key: it is to be stored first. objstore.ErrTimeout when what is being stored makes no progress.
 func (u *Uploads) Hold(ctx context.Context, b objstore.Bucket, key string) (*Hold, error) {
 	h := &Hold{uploads: u, bucket: b, key: key, ended: make(chan struct{})}
 	u.mu.Lock()
@@ -102,17 +102,10 @@ func (u *Uploads) heldBy(t Target) *Hold {
 	return nil
 }
 
-// pause waits for a publication under way.
+// pause waits for a publication under way, and tells whether nothing more need be.
 func (f *File) pause(ctx context.Context) error {
-	f.mu.Lock()
-	p := f.publication
-	f.mu.Unlock()
-	if p != nil {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := f.quiet(ctx); err != nil {
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

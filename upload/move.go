@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -241,6 +242,9 @@ func (t *moveTask) sendParts(ctx context.Context, id string) ([]objstore.Part, e
 	for i, r := range ranges {
 		g.Go(func() (err error) {
 			parts[i], err = t.bucket.CopyPart(ctx, t.move.To, id, i+1, t.source(), r)
+			if err == nil {
+				t.mover.moved.Store(time.Now().UnixNano())
+			}
 			return err
 		})
 	}

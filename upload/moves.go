@@ -22,8 +22,6 @@ const (
 	movesAtOnce = 64
 	// maxFailures ends a rename of which so many objects could not be moved: the rest would fail as well.
 	maxFailures = 100
-	// namedFailures is how many of them the error names.
-	namedFailures = 5
 )
 
 // mover renames: plans what is to be moved in the journal, carries it out, and finishes what a dead mount has begun. Whoever asked may stop
@@ -45,6 +43,7 @@ type mover struct {
 	running sync.WaitGroup
 
 	underWay atomic.Int64 // of running, those that somebody asked for
+	moved    atomic.Int64 // when an object, or a part of one, last was, Unix nanoseconds
 
 	replacing     func(objstore.Version) bool // see Uploads.replacing
 	unconditional atomic.Bool                 // the store takes no condition on a removal
@@ -211,6 +210,7 @@ func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Mo
 			t := moveTask{mover: m, bucket: b, log: log, index: index, move: one, again: again || strings.HasSuffix(one.To, "/")}
 			e, err := t.run(ctx)
 			if err == nil {
+				m.moved.Store(time.Now().UnixNano())
 				etags.add(one, e)
 				err = log.Moved(index)
 			} else if ctx.Err() == nil {
@@ -230,125 +230,4 @@ func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Mo
 		return nil, errors.Join(err, log.Stopped(), log.Close())
 	}
 	return etags.changed, log.Remove()
-}
-
-// newETags are those that moves have changed, by the old keys: of all others nobody need be told, and there may be millions.
-type newETags struct {
-	mu      sync.Mutex // guards changed
-	changed map[string]NewETag
-}
-
-func (n *newETags) add(one journal.Move, e objstore.Entry) {
-	if e.ETag == "" || e.ETag == one.ETag {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.changed == nil {
-		n.changed = make(map[string]NewETag)
-	}
-	n.changed[one.From] = NewETag{Old: one.ETag, New: e.ETag}
-}
-
-// failures are what could not be moved.
-type failures struct {
-	mu    sync.Mutex // guards what follows
-	count int
-	first []error
-}
-
-func (f *failures) add(key string, err error) {
-	if err == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.count++; len(f.first) < namedFailures {
-		f.first = append(f.first, fmt.Errorf("%s: %w", key, err))
-	}
-}
-
-func (f *failures) tooMany() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.count >= maxFailures
-}
-
-// err says what could not be moved, and where the rest is written down. Called when nothing is added any more.
-func (f *failures) err(log *journal.Moves) error {
-	head := log.Head()
-	return fmt.Errorf("rename of %s to %s (%s): %d objects were not moved: %w", head.From, head.To, log.ID(), f.count, errors.Join(f.first...))
-}
-
-// resume finishes a rename that a dead mount has left. What was not planned whole has not begun, and is forgotten. What somebody was told has
-// failed is left as it is (finished: false), but for multipart uploads of its, unless they ask again.
-func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked bool, known func(string) bool) (finished bool, err error) {
-	release, err := m.claim(id)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	log, rec, err := m.journal.ResumeMoves(id)
-	if err != nil {
-		return false, err
-	}
-	if !rec.Whole {
-		return true, log.Remove()
-	}
-	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
-		return false, errors.Join(err, log.Close())
-	}
-	if rec.From == rec.To { // a rewrite, which is done or not
-		return true, log.Remove()
-	}
-	if rec.Stopped && !asked {
-		return false, log.Close()
-	}
-	if rec.To == "" {
-		return true, m.resumeRemoval(ctx, b, log, asked)
-	}
-	_, err = m.carryOut(ctx, b, log, true)
-	return true, err
-}
-
-// giveUp drops a rename as far as it is.
-func (m *mover) giveUp(ctx context.Context, b objstore.Bucket, id string, known func(string) bool) error {
-	release, err := m.claim(id)
-	if err != nil {
-		return err
-	}
-	defer release()
-	log, rec, err := m.journal.ResumeMoves(id)
-	if err != nil {
-		return err
-	}
-	if err := m.abortCopies(ctx, b, log, rec, orphans{bucket: b, known: known}); err != nil {
-		return errors.Join(err, log.Close())
-	}
-	return log.Remove()
-}
-
-// abortCopies aborts the multipart uploads of moves that were under way.
-func (m *mover) abortCopies(ctx context.Context, b objstore.Bucket, log *journal.Moves, rec journal.MovesRecord, o orphans) error {
-	if len(rec.Copies) == 0 {
-		return nil
-	}
-	for index, one := range log.Pending() {
-		u, begun := rec.Copies[index]
-		if !begun {
-			continue
-		}
-		u.Key = one.To
-		settled, err := o.abort(ctx, u)
-		if err != nil {
-			return err
-		}
-		if !settled {
-			m.log.Warn("a multipart upload may be left in the store", "bucket", b.Name(), "key", u.Key, "begun", u.Initiated)
-		}
-		if err := log.Copied(index); err != nil {
-			return err
-		}
-	}
-	return nil
 }

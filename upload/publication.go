@@ -46,17 +46,14 @@ func (p *publication) commit() error {
 }
 
 // breakOff ends the publication if that can be done so that the object does not appear. A store that has all of a request may carry it out after the connection is
-// gone, and after whatever is asked next: then only its answer tells how it ended, and that is waited for, for as long as ctx lets.
-func (p *publication) breakOff(ctx context.Context) {
+// gone, and after whatever is asked next: then only its answer tells how it ended, and that is waited for, for as long as ctx and the timeout let.
+func (p *publication) breakOff(ctx context.Context, timeout time.Duration) {
 	p.mu.Lock()
 	p.broken, p.withdrawn = !p.committed, true
 	committed := p.committed
 	p.mu.Unlock()
 	if committed {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-		}
+		_ = p.wait(ctx, p.done, timeout)
 	}
 	p.cancel()
 	<-p.done
@@ -104,10 +101,8 @@ func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) 
 	for {
 		p, e, wait, err := f.current(local)
 		if wait != nil {
-			select {
-			case <-wait:
-			case <-ctx.Done():
-				return objstore.Entry{}, ctx.Err()
+			if err := f.uploads.awaitMoves(ctx, wait); err != nil {
+				return objstore.Entry{}, err
 			}
 			continue
 		}
@@ -138,26 +133,6 @@ func (p *publication) brokenOff() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.undecided || p.withdrawn && errors.Is(p.err, context.Canceled)
-}
-
-// wait waits for one of p's channels.
-func (p *publication) wait(ctx context.Context, ended <-chan struct{}, timeout time.Duration) error {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ended:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			idle := time.Since(time.Unix(0, p.moved.Load()))
-			if idle >= timeout {
-				return objstore.ErrTimeout
-			}
-			timer.Reset(timeout - idle)
-		}
-	}
 }
 
 // current is the publication that has what was written by now, begun when there is none; nil, and the last result, when there is nothing to

@@ -22,6 +22,9 @@ func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 // retargetOver is Retarget, in place of a file that was withdrawn, or nil: should the mount die before that is discarded, its log is not gone by. It returns the
 // target that was. tentative: where that had an object, it is not final that the new one is refused.
 func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative bool) (was Target, did bool, err error) {
+	if err := f.quiet(ctx); err != nil {
+		return was, false, err
+	}
 	if err := f.turn.hold(ctx); err != nil {
 		return was, false, err
 	}
@@ -151,10 +154,8 @@ func (f *File) storeOnce(ctx context.Context) error {
 		case refused != nil: // by an attempt that was under way already
 			return refused
 		case wait != nil:
-			select {
-			case <-wait:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := f.uploads.awaitMoves(ctx, wait); err != nil {
+				return err
 			}
 			continue
 		case p == nil:
@@ -177,7 +178,7 @@ func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	f.withdraw()
 	f.mu.Unlock()
 	if p != nil {
-		p.breakOff(ctx)
+		p.breakOff(ctx, f.uploads.cfg.CloseTimeout)
 	}
 	return p != nil || doubtful
 }
