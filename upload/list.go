@@ -64,7 +64,11 @@ func StatusAt(dir *journal.Dir) ([]Status, error) {
 		return nil, err
 	}
 	var all []Status
+	given := givenUp(records)
 	for _, r := range records {
+		if given[r.ID] && r.Damage == nil && len(r.Uploads) == 0 { // the next mount forgets it
+			continue
+		}
 		data, err := dir.DataSize(r.ID)
 		if err != nil {
 			return nil, err

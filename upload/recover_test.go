@@ -400,6 +400,10 @@ func TestRenameOverCrashes(t *testing.T) {
 		if left, did, err := f.Rename(t.Context(), t.Context(), Target{Bucket: r.bucket, Key: "g"}, over); left.ETag != "" || !did || err != nil {
 			t.Fatal(left, did, err)
 		}
+		shown, err := StatusAt(r.cfg.Journal) // as who finds it at rest
+		if err != nil || len(shown) != map[bool]int{true: 1, false: 2}[closed] {
+			t.Errorf("closed %v: shown are %+v, %v", closed, shown, err)
+		}
 		r.remount(back)
 		want := map[bool]string{true: "new", false: "old"}[closed]
 		left := r.status()
