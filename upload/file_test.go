@@ -288,6 +288,33 @@ func TestWriteBack(t *testing.T) {
 	}
 }
 
+// What is fetched for an attempt is not on the disk for certain: the log of what was acknowledged does not go by it.
+func TestWriteBackDoesNotRelyOnFetched(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.WriteBack = true })
+	r.put("key", text(1000, 1))
+	asked := make(chan struct{})
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Before: func(ctx context.Context) error {
+		close(asked)
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	f := r.open("key", false)
+	r.write(f, []byte("changed"), 5)
+	r.publish(f)
+	<-asked
+	want := text(1000, 1)
+	copy(want[5:], "changed")
+	records, err := r.cfg.Journal.Uploads()
+	if err != nil || len(records) != 1 || len(records[0].Local) != 1 || records[0].Local[0] != (objstore.Range{Off: 5, Len: 7}) {
+		t.Errorf("%+v, %v", records, err)
+	}
+	r.remount(func(c *Config) { c.WriteBack = true })
+	r.settled()
+	if got := r.stored("key"); !bytes.Equal(got, want) {
+		t.Error("something else is stored after a crash")
+	}
+}
+
 // A renamed file is stored under its new key, and nothing of it under the old one.
 func TestRetarget(t *testing.T) {
 	for _, size := range []int{10, 1 << 20} {

@@ -17,7 +17,13 @@ import (
 // Errors: objstore.ErrChanged when the key does not hold v any more. What else the store says.
 func (u *Uploads) Rewrite(ctx context.Context, b objstore.Bucket, v objstore.Version, change func(*objstore.Attributes)) (objstore.Entry, error) {
 	return detached(ctx, u.mover, func(ctx context.Context) (objstore.Entry, error) {
-		return u.rewrite(ctx, b, v, change)
+		e, err := u.rewrite(ctx, b, v, change)
+		if err == nil && e.ETag != "" && e.ETag != v.ETag {
+			to := v
+			to.ETag = e.ETag
+			u.cfg.Renamed(v, to) // what is cached of it stays good
+		}
+		return e, err
 	})
 }
 

@@ -154,3 +154,41 @@ func TestDescribedRecovers(t *testing.T) {
 		}
 	}
 }
+
+// Where a rewrite gives an object another ETag, whoever has its bytes is told of it.
+func TestRewriteIsTold(t *testing.T) {
+	var told [][2]objstore.Version
+	r := newRig(t, func(c *Config) {
+		c.Renamed = func(from, to objstore.Version) { told = append(told, [2]objstore.Version{from, to}) }
+	})
+	ctx := t.Context()
+	id, err := r.store.CreateUpload(ctx, "parts", objstore.Attributes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := r.store.UploadPart(ctx, "parts", id, 1, bytes.NewReader(text(100, 1)), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.store.CompleteUpload(ctx, "parts", id, []objstore.Part{part}, objstore.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	r.put("whole", text(100, 1))
+	for key, want := range map[string]int{"parts": 1, "whole": 0} { // a copy of one that was stored whole has its ETag
+		told = nil
+		e, err := r.store.Stat(ctx, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := objstore.VersionOf(r.store, e)
+		now, err := r.Rewrite(ctx, r.bucket, v, func(a *objstore.Attributes) { a.Metadata = map[string]string{"mode": "33188"} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := v
+		to.ETag = now.ETag
+		if len(told) != want || want > 0 && told[0] != [2]objstore.Version{v, to} {
+			t.Errorf("%s: told are %v", key, told)
+		}
+	}
+}

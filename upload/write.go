@@ -270,7 +270,8 @@ func (f *File) fetchPiece(ctx context.Context, s *journal.Upload, base Base, pie
 		return err
 	}
 	f.uploads.budget.force(piece.Len) // who stores the file needs it, and gives it back then
-	if _, err = s.Data().WriteAt(buffer, piece.Off); err == nil {
+	_, err = s.Data().WriteAt(buffer, piece.Off)
+	if err == nil && !f.uploads.cfg.WriteBack { // what was acknowledged there must not come to rely on bytes that a loss of power takes; they are fetched again
 		err = s.Note(journal.Local{Range: piece, Fetched: true})
 	}
 	if err != nil {
