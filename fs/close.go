@@ -5,6 +5,9 @@ import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload"
 )
 
 // Flush comes for each close(2) of each duplicate of a descriptor that may write, and on kernels older than 5.16 of all. It stores what was written, if
@@ -45,13 +48,20 @@ func (f *fileSystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status
 
 // storeNow publishes a node's upload where there is something to be published, and waits for it.
 func (f *fileSystem) storeNow(ctx context.Context, what string, n *node) fuse.Status {
+	return f.storeNowBy(ctx, what, n, (*upload.File).Publish)
+}
+
+// storeNowBy is storeNow by one of the upload's methods.
+func (f *fileSystem) storeNowBy(
+	ctx context.Context, what string, n *node, publish func(*upload.File, context.Context) (objstore.Entry, error),
+) fuse.Status {
 	n.mu.Lock()
 	u, removed := n.upload, n.removed
 	n.mu.Unlock()
 	if u == nil || removed || !u.Changed() {
 		return fuse.OK
 	}
-	if err := f.publish(ctx, n, u); err != nil {
+	if err := f.publishBy(ctx, n, func(ctx context.Context) (objstore.Entry, error) { return publish(u, ctx) }); err != nil {
 		return f.answer(what, n.path(), err, errnoOf(err))
 	}
 	return fuse.OK

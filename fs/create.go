@@ -9,6 +9,7 @@ import (
 
 	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload"
 )
 
 // Create makes a file and opens it. The store hears of it when the file is stored: a name that somebody else takes meanwhile is theirs, and found out then.
@@ -43,7 +44,7 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	n.addWriter()
 	mode, _, _, _ := n.beginIO(nil, true)
 	if exclusive && f.cfg.ExclusiveAtOpen {
-		if status := f.storeNow(r, "create", n); status != fuse.OK {
+		if status := f.storeNowBy(r, "create", n, (*upload.File).Store); status != fuse.OK { // the store decides, with write-back too
 			f.closeFile(h)
 			f.nodes.forget(n.id, 1)
 			return status

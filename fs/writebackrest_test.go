@@ -6,9 +6,12 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/faultstore"
@@ -83,4 +86,22 @@ func TestRemovedInDoubt(t *testing.T) {
 			t.Errorf("%d bytes are stored", len(got))
 		}
 	})
+}
+
+// Of two mounts with write-back that make a lock file, one gets it, where that is to be decided by open.
+func TestExclusiveWriteBack(t *testing.T) {
+	w := newWriteBack(t)
+	won := 0
+	for _, m := range w.machines {
+		m.fs.cfg.ExclusiveAtOpen = true
+		var out fuse.CreateOut
+		in := &fuse.CreateIn{InHeader: header(fuse.FUSE_ROOT_ID), Flags: syscall.O_RDWR | syscall.O_CREAT | syscall.O_EXCL, Mode: 0o644}
+		if m.fs.Create(nil, in, "lock", &out) == fuse.OK {
+			won++
+			m.handles[0] = openHandle{out.NodeId, out.Fh, true}
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d have the lock", won)
+	}
 }

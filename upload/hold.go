@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,14 +47,17 @@ func (u *Uploads) Hold(ctx context.Context, b objstore.Bucket, key string) (*Hol
 // Errors: as [File.Publish], but for those of files that will never be stored.
 func (u *Uploads) StoreDue(ctx context.Context, b objstore.Bucket, key string) error {
 	h := &Hold{bucket: b, key: key}
-	for _, f := range u.at(key) {
+	files := slices.DeleteFunc(u.at(key), func(f *File) bool {
 		f.mu.Lock()
-		due := h.covers(f.target.Bucket, f.target.Key) && f.goesOn() && (f.publication != nil || f.due())
-		f.mu.Unlock()
-		if due {
-			if _, err := f.Store(ctx); err != nil {
-				return err
-			}
+		defer f.mu.Unlock()
+		return !h.covers(f.target.Bucket, f.target.Key) || !f.goesOn() || f.publication == nil && !f.due()
+	})
+	for _, f := range files {
+		f.begin() // all at the same time: many may have been written just now
+	}
+	for _, f := range files {
+		if _, err := f.Store(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

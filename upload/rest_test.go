@@ -227,3 +227,27 @@ func TestNoRestForParts(t *testing.T) {
 		r.settled()
 	})
 }
+
+// What is due below a directory that is to be renamed is stored at the same time, and not one after the other.
+func TestStoreDueAtOnce(t *testing.T) {
+	rested(t, func(t *testing.T, r *rig, _ *asked) {
+		for _, key := range []string{"d/1", "d/2", "d/3"} {
+			f := r.open(key, true)
+			r.write(f, []byte("text"), 0)
+			r.publish(f)
+			defer f.Close()
+		}
+		r.bucket.Clear()
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Before: func(context.Context) error {
+			time.Sleep(time.Second)
+			return nil
+		}})
+		began := time.Now()
+		if err := r.StoreDue(t.Context(), r.bucket, "d/"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
