@@ -153,13 +153,11 @@ func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, r
 	if err == nil && left.ETag != "" {
 		kept, err = f.removeOld(n.volume.bucket, left)
 	}
-	if left.ETag == "" {
-		n.mu.Lock()
-		if n.etag == "" { // else it is stored by now
-			n.covers = replaces
-		}
-		n.mu.Unlock()
+	n.mu.Lock()
+	if n.etag == "" { // else it is stored by now
+		n.covers = replaces
 	}
+	n.mu.Unlock()
 	f.renameNode(m)
 	if kept {
 		m.from.volume.tree.Forget(m.from.key(), m.oldName)

@@ -72,20 +72,25 @@ func TestWriteBackSparesRequests(t *testing.T) {
 	}
 }
 
-// What is removed after an attempt to store it of which nobody heard the answer does not come to light in the bucket.
-func TestRemovedInDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWriteBack(t)
-		w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "f", Times: 1, Lost: objstore.ErrTimeout})
-		w.must(t, operation{verb: "open", path: "f", n: 2})
-		w.must(t, operation{verb: "write", n: 1999, fill: 2})
-		w.must(t, operation{verb: "close"})
-		time.Sleep(500 * time.Millisecond) // it was tried, and is not tried again yet
-		w.must(t, operation{verb: "unlink", path: "f"})
-		if got := w.flushed(t, "f"); got != nil {
-			t.Errorf("%d bytes are stored", len(got))
-		}
-	})
+// What is removed, or renamed, after an attempt to store it of which nobody heard the answer does not come to light in the bucket under its old name.
+func TestChangedInDoubt(t *testing.T) {
+	for _, to := range []string{"", "g"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWriteBack(t)
+			w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Key: "f", Times: 1, Lost: objstore.ErrTimeout})
+			w.must(t, operation{verb: "open", path: "f", n: 2})
+			w.must(t, operation{verb: "write", n: 1999, fill: 2})
+			w.must(t, operation{verb: "close"})
+			time.Sleep(500 * time.Millisecond) // it was tried, and is not tried again yet
+			if to == "" {
+				w.must(t, operation{verb: "unlink", path: "f"})
+			} else {
+				w.must(t, operation{verb: "rename", path: "f", to: to})
+				w.want(t, to, text(2000, 2))
+			}
+			w.want(t, "f", nil)
+		})
+	}
 }
 
 // Of two mounts with write-back that make a lock file, one gets it, where that is to be decided by open.

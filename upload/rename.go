@@ -98,19 +98,28 @@ func (f *File) retargetStep() journal.Retarget {
 }
 
 // Rename has what is not stored yet be stored under another key, in place of a file that was withdrawn, or nil. Where the old key has an object, of which the
-// content may be a change, it is stored before this returns, and left is that object: it is for the caller to remove. When that fails, or ctx ends, all is as it was;
+// content may be a change, it is stored before this returns, and left is that object, or what an attempt of which nobody heard the answer has put there: it is for the caller to remove. When that fails, or ctx ends, all is as it was;
 // did may be true even so, when it could not be undone. did is false, and nothing was done, when there is nothing to be stored. While it is under way, it is not final that the
 // new key holds something else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as Retarget and Publish.
 func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left objstore.Version, did bool, err error) {
 	defer f.settleRefusal()
+	stray, err := f.stray(ctx)
+	if err != nil {
+		return objstore.Version{}, false, err
+	}
 	was, did, err := f.retargetOver(ctx, t, over, true)
-	if err == nil && (!did || was.Replaces.ETag == "") {
+	if err == nil && !did {
+		return objstore.Version{}, false, nil
+	}
+	if err == nil && was.Replaces.ETag == "" {
 		f.endRest() // it has its name
-		return objstore.Version{}, did, nil
+		return stray, true, nil
 	}
 	if err == nil {
 		// What is not local of it is in the old object: that stays until the new one is there.
-		if err = f.storeOnce(ctx); err == nil {
+		if err = f.storeOnce(ctx); err == nil && stray.ETag != "" {
+			return stray, true, nil
+		} else if err == nil {
 			return was.Replaces, true, nil
 		}
 	} else if !did {

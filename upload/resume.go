@@ -92,9 +92,23 @@ func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err
 	return e, err
 }
 
-// appeared tells whether the key holds what this file is: another version than the one it replaces, of its size, and with all that was written here in it. It
-// is noted then. The caller holds the turnstile.
+// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. The caller holds the turnstile.
 func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err error) {
+	e, found, err = f.find(ctx)
+	if err != nil || !found {
+		return e, false, err
+	}
+	f.mu.Lock()
+	t, staging := f.target, f.staging
+	f.mu.Unlock()
+	if !bears(e, t.Metadata) {
+		e = f.describeStored(ctx, t, e)
+	}
+	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
+}
+
+// find tells whether the key holds what this file is: another version than the one it replaces, of its size, and with all that was written here in it. The caller holds the turnstile.
+func (f *File) find(ctx context.Context) (e objstore.Entry, found bool, err error) {
 	f.mu.Lock()
 	c, t, staging := f.content.clone(), f.target, f.staging
 	f.mu.Unlock()
@@ -114,10 +128,30 @@ func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err 
 			return e, false, err
 		}
 	}
-	if !bears(e, t.Metadata) {
-		e = f.describeStored(ctx, t, e)
+	return e, true, nil
+}
+
+// stray is what an attempt of which nobody heard the answer has put under the file's key; no version where there was none, or the store does not tell.
+func (f *File) stray(ctx context.Context) (v objstore.Version, err error) {
+	if !f.doubt() {
+		return v, nil
 	}
-	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
+	if err := f.quiet(ctx); err != nil {
+		return v, err
+	}
+	if err := f.turn.hold(ctx); err != nil {
+		return v, err
+	}
+	defer f.turn.release()
+	if !f.doubt() { // it has been stored meanwhile
+		return v, nil
+	}
+	if e, found, err := f.find(ctx); err == nil && found {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		v = objstore.VersionOf(f.target.Bucket, e)
+	}
+	return v, nil
 }
 
 // sameAs tells whether bytes of a version are those of the data.
