@@ -18,6 +18,7 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 		return objstore.Entry{}, err
 	}
 	f.mu.Lock()
+	f.content.attempted()
 	c, t := f.content.clone(), f.target
 	f.mu.Unlock()
 	sent, err := f.awaitEarly(ctx)

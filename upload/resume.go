@@ -27,6 +27,7 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 	}
 	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes, Metadata: r.Metadata}, r.Base)
 	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size()), staging, r.Publishing, id
+	f.content.attempted() // as far as the log tells
 	f.charged = f.content.local.bytes()
 	if m, ok := r.Current(); ok && len(r.Released) > 0 {
 		f.multipart = u.resumeParts(b, m, f.content.released)
@@ -92,35 +93,55 @@ func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err
 	return e, err
 }
 
-// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. The caller holds the turnstile.
+// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. Where the file was changed since, what has come through is what it is a change of. The caller
+// holds the turnstile.
 func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err error) {
 	e, found, err = f.find(ctx)
 	if err != nil || !found {
 		return e, false, err
 	}
 	f.mu.Lock()
-	t, staging := f.target, f.staging
+	t, staging, ahead := f.target, f.staging, f.content.ahead()
 	f.mu.Unlock()
+	if ahead {
+		return e, false, f.changeOf(objstore.VersionOf(t.Bucket, e))
+	}
 	if !bears(e, t.Metadata) {
 		e = f.describeStored(ctx, t, e)
 	}
 	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
 }
 
-// find tells whether the key holds what this file is: another version than the one it replaces, of its size, and with all that was written here in it. The caller holds the turnstile.
+// changeOf has the file be a change of an earlier state of its, which the store has. The log goes on to say that it was acknowledged, if it was.
+func (f *File) changeOf(v objstore.Version) error {
+	f.mu.Lock()
+	f.abort() // what it was stored by, if that was a multipart upload, is not there any more
+	f.target.Replaces, f.target.Exclusive, f.content.base, f.doubtful = v, false, v, false
+	step := f.retargetStep()
+	f.mu.Unlock()
+	step.Base = &v
+	return f.note(step)
+}
+
+// find tells whether the key holds what this file was when it was last tried to be stored: another version than the one it replaces, of its size, and with all in it that was written here and not changed since. The
+// caller holds the turnstile.
 func (f *File) find(ctx context.Context) (e objstore.Entry, found bool, err error) {
 	f.mu.Lock()
 	c, t, staging := f.content.clone(), f.target, f.staging
 	f.mu.Unlock()
+	same := c.unchanged()
+	if c.ahead() && (same.bytes() == 0 || len(c.released) > 0) { // there is nothing to know it by
+		return e, false, nil
+	}
 	e, err = t.Bucket.Stat(ctx, t.Key)
 	if errors.Is(err, objstore.ErrNotExist) {
 		return e, false, nil
 	}
-	if err != nil || e.Size != c.size || e.ETag == t.Replaces.ETag {
+	if err != nil || e.Size != c.tried || e.ETag == t.Replaces.ETag {
 		return e, false, err
 	}
 	v := objstore.VersionOf(t.Bucket, e)
-	for _, r := range c.local {
+	for _, r := range same {
 		same, err := sameAs(ctx, t.Bucket, v, r, staging.Data())
 		if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) || err == nil && !same {
 			return e, false, nil
