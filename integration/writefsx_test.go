@@ -8,37 +8,60 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
 // fsxSeeds is how many sequences of operations are tried; more find more.
-var fsxSeeds = flag.Int("fsx.seeds", 6, "so many random sequences of operations on one file")
+var fsxSeeds = flag.Int("fsx.seeds", 8, "so many random sequences of operations on one file")
 
 const (
-	fsxOperations = 700
+	fsxOperations = 400
 	fsxLargest    = 400_000 // bytes of the file: some pages, and no multiple of anything
 	fsxPiece      = 70_000  // bytes of one operation, at most
 	fsxHistory    = 12      // operations that are told of when one fails
+
+	fsxAttribute = "user.fsx"
 )
+
+// fsxMounts are the flags of the mounts that take turns.
+var fsxMounts = [][]string{
+	nil,
+	{"--read-mode", "direct", "--memory", "32MiB"},
+	{"--write-back"},
+	{"--cache-dir", "CACHE"},
+	{"--posix-metadata"},
+	{"--write-back", "--posix-metadata", "--cache-dir", "CACHE"},
+}
 
 // Reads, writes, maps, truncations, allocations, holes and copies in any order, by one process, give what they give on a local disk; and whenever fsync or close returns, the bucket has just that.
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
-	mounts := []*mount{mountBucket(t, b), mountBucket(t, b, "--read-mode", "direct", "--memory", "32MiB")}
+	var mounts []*mount
+	for _, flags := range fsxMounts {
+		spec := mountSpec{source: b.source(), endpoint: b.server.Endpoint(), flags: slices.Clone(flags)}
+		if i := slices.Index(flags, "CACHE"); i >= 0 {
+			spec.cacheDir = t.TempDir()
+			spec.flags[i] = spec.cacheDir
+		}
+		mounts = append(mounts, startMount(t, spec))
+	}
 	for seed := range *fsxSeeds {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			t.Parallel()
+			turn := seed % len(mounts)
 			key := fmt.Sprint("file-", seed)
 			if seed%3 > 0 { // else there is none
 				b.put(key, pattern(seed), int64(seed)*50_000%fsxLargest)
 			}
-			out, err := helperCommand(t, "fsx", mounts[seed%2].path(key), b.path(key), strconv.Itoa(seed)).CombinedOutput()
+			out, err := helperCommand(t, "fsx", mounts[turn].path(key), b.path(key), strconv.Itoa(seed), strings.Join(fsxMounts[turn], " ")).CombinedOutput()
 			if err != nil {
-				t.Errorf("%v: %s", err, out)
+				t.Errorf("%q: %v: %s", fsxMounts[turn], err, out)
 			}
 		})
 	}
@@ -52,6 +75,11 @@ type fsx struct {
 	file   *os.File
 	want   []byte
 	did    []string
+
+	behind bool // the store hears of it after close and fsync
+	posix  bool // attributes are kept
+	mode   os.FileMode
+	xattr  string
 }
 
 // note keeps what is done, for the message of a failure.
@@ -60,13 +88,16 @@ func (x *fsx) note(format string, args ...any) {
 	x.did = x.did[max(0, len(x.did)-fsxHistory):]
 }
 
-// runFsx is the helper: a process of its own may map files. Its arguments are the file's path, its object's and the seed.
+// runFsx is the helper: a process of its own may map files. Its arguments are the file's path, its object's, the seed and the mount's flags.
 func runFsx(args []string) error {
 	seed, err := strconv.ParseUint(args[2], 10, 64)
 	if err != nil {
 		return err
 	}
-	x := &fsx{random: rand.New(rand.NewPCG(seed, 7)), path: args[0], object: args[1]}
+	x := &fsx{
+		random: rand.New(rand.NewPCG(seed, 7)), path: args[0], object: args[1],
+		behind: strings.Contains(args[3], "--write-back"), posix: strings.Contains(args[3], "--posix-metadata"), mode: 0o644,
+	}
 	if x.want, err = os.ReadFile(x.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -79,7 +110,10 @@ func runFsx(args []string) error {
 			return fmt.Errorf("seed %d, operation %d, %s: %w; before it: %q", seed, i, name, err, x.did)
 		}
 	}
-	return x.reopen()
+	if err := x.reopen(); err != nil {
+		return err
+	}
+	return x.arrived()
 }
 
 // choose is the next operation. What is cheap comes more often.
@@ -101,6 +135,8 @@ func (x *fsx) choose() (name string, do func() error) {
 		return "allocate", x.allocate
 	case n < 88:
 		return "copy", x.copy
+	case n < 90 && x.posix:
+		return "attributes", x.describe
 	case n < 92:
 		return "read by another descriptor", x.readAnew
 	case n < 97:
@@ -155,7 +191,34 @@ func (x *fsx) readAnew() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(x.compare(f), f.Close())
+	return errors.Join(x.compare(f), x.described(f), f.Close())
+}
+
+// describe gives the file another mode and attribute.
+func (x *fsx) describe() error {
+	x.mode, x.xattr = 0o600|os.FileMode(x.random.IntN(0o200)), strings.Repeat("x", 1+x.random.IntN(100))
+	x.note("mode %o, attribute of %d", x.mode, len(x.xattr))
+	return errors.Join(os.Chmod(x.path, x.mode), unix.Fsetxattr(int(x.file.Fd()), fsxAttribute, []byte(x.xattr), 0))
+}
+
+// described compares mode and attribute with what was given last.
+func (x *fsx) described(f *os.File) error {
+	if !x.posix || x.xattr == "" {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	value := make([]byte, 200)
+	n, err := unix.Fgetxattr(int(f.Fd()), fsxAttribute, value)
+	if err != nil {
+		return err
+	}
+	if got := string(value[:n]); info.Mode() != x.mode || got != x.xattr {
+		return fmt.Errorf("it has mode %o and an attribute of %d, should have %o and %d", info.Mode(), n, x.mode, len(x.xattr))
+	}
+	return nil
 }
 
 // compare reads a random piece of the file.
@@ -288,8 +351,29 @@ func (x *fsx) reopen() error {
 	return x.open()
 }
 
-// stored compares what the bucket has.
+// stored compares what the bucket has. Where that comes later, it is now and then waited for.
 func (x *fsx) stored() error {
+	if !x.behind {
+		return x.inBucket()
+	}
+	if x.random.IntN(8) > 0 {
+		return nil
+	}
+	return x.arrived()
+}
+
+// arrived waits until the bucket has what the file has.
+func (x *fsx) arrived() (err error) {
+	if !x.behind {
+		return x.inBucket()
+	}
+	if !holdsWithin(patience, func() bool { err = x.inBucket(); return err == nil }) {
+		return err
+	}
+	return nil
+}
+
+func (x *fsx) inBucket() error {
 	got, err := os.ReadFile(x.object)
 	if err != nil {
 		return err
