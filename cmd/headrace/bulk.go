@@ -51,7 +51,7 @@ func (b *bulk) run(c *cli.Context, work func(ctx context.Context, args []string)
 		return err
 	}
 	defer release()
-	b.stdin, b.log = stdin, newCopyLog(time.Now)
+	b.stdin, b.log = stdin, newCopyLog(time.Now, b.stderr)
 	err = work(ctx, c.Args().Slice())
 	if closed := b.log.close(); err == nil {
 		err = closed

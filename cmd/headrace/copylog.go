@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,19 +14,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
 )
 
 // copyLog remembers the multipart uploads of a command's copies while they are under way, in a file that is locked for as long as the process lives. What stands in a file that nobody has locked was left
-// by a process that was killed, and the next one that comes to that bucket gives it up: exactly those uploads, by their ids, and nobody else's. It is an [objstore.UploadLog].
+// by a process that was killed, and the next one that comes to that bucket gives it up: exactly those uploads, by their ids, and nobody else's. Where machines share the directory, a lock may be
+// known to one of them only, so each gives up what itself has left since it was started, which is in the files' names. It is an [objstore.UploadLog].
 type copyLog struct {
-	dir string // "" where there is no place: then nothing is remembered
-	now func() time.Time
+	dir    string // "" where there is no place: then nothing is remembered
+	boot   string // of this machine; "" where the kernel does not tell
+	alone  func() bool
+	now    func() time.Time
+	stderr io.Writer // is told, once, what cannot be remembered
 
 	mu   sync.Mutex // guards what follows
 	file *os.File   // nil before the first upload
 	last int        // number of an upload
 	open int        // uploads under way
 	torn bool       // the last line may be there in part
+	told bool       // that something is not remembered
 }
 
 // copyLine is a line of the file. The first one of a number says what is intended, a second one with which id it is there, and the last one that it is gone.
@@ -42,28 +48,31 @@ type copyLine struct {
 
 const copyLogSuffix = ".log"
 
-func newCopyLog(now func() time.Time) *copyLog {
-	l := &copyLog{now: now}
+func newCopyLog(now func() time.Time, stderr io.Writer) *copyLog {
+	l := &copyLog{boot: journal.Boot(), now: now, stderr: stderr}
+	l.alone = func() bool { return onLocalDisk(l.dir) }
 	if dir, err := os.UserCacheDir(); err == nil {
 		l.dir = filepath.Join(dir, "headrace", "copies")
 	}
 	return l
 }
 
-// Intend implements [objstore.UploadLog].
+// unlogged is the number of an upload that is not remembered.
+const unlogged = 0
+
+// Intend implements [objstore.UploadLog]. What cannot be remembered is copied all the same: the log is for what a kill would leave.
 func (l *copyLog) Intend(b objstore.Bucket, key string) (int, error) {
-	if l.dir == "" {
-		return 0, nil
-	}
 	at := asStored(object{b, objstore.Entry{Key: key}})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.create(); err != nil {
-		return 0, fail(exitFailure, err, "what is being copied cannot be remembered: %v", err)
+		l.tell(err)
+		return unlogged, nil
 	}
 	l.last++
 	if err := l.write(copyLine{Number: l.last, Endpoint: at.bucket.Endpoint(), Bucket: at.bucket.Name(), Key: []byte(at.Key), At: l.now()}); err != nil {
-		return 0, err
+		l.tell(err)
+		return unlogged, nil
 	}
 	l.open++
 	return l.last, nil
@@ -71,17 +80,20 @@ func (l *copyLog) Intend(b objstore.Bucket, key string) (int, error) {
 
 // Created implements [objstore.UploadLog].
 func (l *copyLog) Created(number int, id string) error {
-	if l.dir == "" {
+	if number == unlogged {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.write(copyLine{Number: number, ID: id})
+	if err := l.write(copyLine{Number: number, ID: id}); err != nil {
+		l.tell(err)
+	}
+	return nil
 }
 
 // Ended implements [objstore.UploadLog].
 func (l *copyLog) Ended(number int) {
-	if l.dir == "" {
+	if number == unlogged {
 		return
 	}
 	l.mu.Lock()
@@ -90,15 +102,26 @@ func (l *copyLog) Ended(number int) {
 	_ = l.write(copyLine{Number: number, Ended: true}) // else it is given up in vain one day
 }
 
+// tell says what is not remembered, and what that means. Called with mu held.
+func (l *copyLog) tell(err error) {
+	if !l.told {
+		l.told = true
+		fmt.Fprintf(l.stderr, "which multipart uploads are under way cannot be written down: %v: if this is killed, they stay in the store until somebody gives them up; `headrace doctor` tells of those older than a day\n", err)
+	}
+}
+
 // create makes the file. Nobody sees it before it is locked. Called with mu held.
 func (l *copyLog) create() error {
 	if l.file != nil {
 		return nil
 	}
+	if l.dir == "" {
+		return errors.New("there is neither a home directory nor XDG_CACHE_HOME")
+	}
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
-	name := filepath.Join(l.dir, rand.Text())
+	name := filepath.Join(l.dir, rand.Text()+"."+l.boot)
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -143,91 +166,3 @@ func (l *copyLog) close() error {
 }
 
 func (l *copyLog) name() string { return l.file.Name() + copyLogSuffix }
-
-// leftUpload is one that a process that was killed has left, or was about to begin when ID is empty.
-type leftUpload struct {
-	Endpoint, Bucket, Key, ID string
-	At                        time.Time
-}
-
-// leftUploads are those of a file, by their numbers.
-func leftUploads(file *os.File) (map[int]leftUpload, error) {
-	left := make(map[int]leftUpload)
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		var line copyLine
-		if json.Unmarshal(lines.Bytes(), &line) != nil {
-			continue // what a full disk has left of a line
-		}
-		u, known := left[line.Number]
-		switch {
-		case line.Ended:
-			delete(left, line.Number)
-		case known:
-			u.ID = line.ID
-			left[line.Number] = u
-		default:
-			left[line.Number] = leftUpload{line.Endpoint, line.Bucket, string(line.Key), line.ID, line.At}
-		}
-	}
-	return left, lines.Err()
-}
-
-// giveUpLeft aborts the uploads that processes which were killed have left in buckets, and counts them. doubt is told of one whose id nobody has heard of, once: it is left alone.
-func (l *copyLog) giveUpLeft(ctx context.Context, buckets []objstore.Bucket, doubt func(leftUpload)) (given int, err error) {
-	if l.dir == "" {
-		return 0, nil
-	}
-	names, err := filepath.Glob(filepath.Join(l.dir, "*"+copyLogSuffix))
-	for _, name := range names {
-		n, failed := giveUpIn(ctx, name, buckets, doubt)
-		given, err = given+n, errors.Join(err, failed)
-	}
-	return given, err
-}
-
-// giveUpIn is giveUpLeft for one file, and removes it when nothing of it is left.
-func giveUpIn(ctx context.Context, name string, buckets []objstore.Bucket, doubt func(leftUpload)) (given int, err error) {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil // its process has come to its end
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return 0, nil // its process lives
-	}
-	left, err := leftUploads(file)
-	if err != nil {
-		return 0, err
-	}
-	again := &copyLog{file: file}
-	for _, b := range buckets {
-		b = asStored(object{bucket: b}).bucket
-		for number, u := range left {
-			if u.Endpoint != b.Endpoint() || u.Bucket != b.Name() {
-				continue
-			}
-			switch {
-			case u.ID == "":
-				doubt(u)
-			default:
-				if failed := b.AbortUpload(ctx, u.Key, u.ID); failed != nil {
-					err = errors.Join(err, failed)
-					continue
-				}
-				given++
-			}
-			delete(left, number)
-			err = errors.Join(err, again.write(copyLine{Number: number, Ended: true}))
-		}
-	}
-	if len(left) == 0 {
-		if removed := os.Remove(name); !errors.Is(removed, os.ErrNotExist) { // its process has come to its end in this moment
-			err = errors.Join(err, removed)
-		}
-	}
-	return given, err
-}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 	"github.com/headrace/headrace/objstore/hashed"
 	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/upload/journal"
 )
 
 // uploadsOf are the ids of a store's uploads.
@@ -48,7 +50,7 @@ func TestCopyLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, b := range map[string]objstore.Bucket{"plain": store, "hashed": hashed.New(store, hashed.Options{})} {
-		killed := newCopyLog(time.Now)
+		killed := newCopyLog(time.Now, io.Discard)
 		ctx, cancel := context.WithCancel(t.Context())
 		faulty := faultstore.New(store)
 		faulty.Add(
@@ -77,7 +79,7 @@ func TestCopyLog(t *testing.T) {
 		if len(mine) != 1 || len(left(t, killed)) != 1 {
 			t.Fatalf("%s: left %q and %q", name, mine, left(t, killed))
 		}
-		next := newCopyLog(time.Now)
+		next := newCopyLog(time.Now, io.Discard)
 		buckets := []objstore.Bucket{memstore.New("another"), b}
 		doubt := func(u leftUpload) { t.Errorf("%s: in doubt: %+v", name, u) }
 		if n, err := next.giveUpLeft(t.Context(), buckets, doubt); n != 0 || err != nil {
@@ -103,14 +105,14 @@ func TestCopyLogInDoubt(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	store := memstore.New("bucket")
 	o := putContent(t, store, "key", "content")
-	fine := newCopyLog(time.Now)
+	fine := newCopyLog(time.Now, io.Discard)
 	if err := restripe(t.Context(), o, objstore.CopyPlan{Log: fine}); err != nil {
 		t.Fatal(err)
 	}
 	if err := fine.close(); err != nil || len(left(t, fine)) != 0 {
 		t.Errorf("%q, %v", left(t, fine), err)
 	}
-	killed := newCopyLog(time.Now)
+	killed := newCopyLog(time.Now, io.Discard)
 	if _, err := killed.Intend(store, "key"); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,7 @@ func TestCopyLogInDoubt(t *testing.T) {
 	}
 	var doubts []string
 	for range 2 {
-		if n, err := newCopyLog(time.Now).giveUpLeft(t.Context(), []objstore.Bucket{store}, func(u leftUpload) { doubts = append(doubts, u.Key) }); n != 0 || err != nil {
+		if n, err := newCopyLog(time.Now, io.Discard).giveUpLeft(t.Context(), []objstore.Bucket{store}, func(u leftUpload) { doubts = append(doubts, u.Key) }); n != 0 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
 	}
@@ -135,7 +137,7 @@ func TestCopyLogInDoubt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(killed.dir, "x.log"), []byte(strings.Repeat("?", 10)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := newCopyLog(time.Now).giveUpLeft(t.Context(), nil, nil); n != 0 || err != nil || len(left(t, killed)) != 0 {
+	if n, err := newCopyLog(time.Now, io.Discard).giveUpLeft(t.Context(), nil, nil); n != 0 || err != nil || len(left(t, killed)) != 0 {
 		t.Errorf("a file of something else: %d, %v, %q", n, err, left(t, killed))
 	}
 }
@@ -144,7 +146,8 @@ func TestCopyLogInDoubt(t *testing.T) {
 func TestCopyLogOnFullDisk(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	store := memstore.New("bucket")
-	l := newCopyLog(time.Now)
+	var said strings.Builder
+	l := newCopyLog(time.Now, &said)
 	first, err := l.Intend(store, "first")
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +160,8 @@ func TestCopyLogOnFullDisk(t *testing.T) {
 	defer full.Close()
 	file := l.file
 	l.file = full
-	if _, err := l.Intend(store, "second"); err == nil {
-		t.Fatal("a full disk has taken it")
+	if number, err := l.Intend(store, "second"); number != unlogged || err != nil || !strings.Contains(said.String(), "no space left") {
+		t.Fatalf("on a full disk: %d, %v, %q", number, err, said.String())
 	}
 	l.file = file
 	if _, err := file.WriteString(`{"n":2,"endpo`); err != nil { // what it has taken
@@ -178,5 +181,69 @@ func TestCopyLogOnFullDisk(t *testing.T) {
 	l.Ended(third)
 	if err := l.close(); err != nil || len(left(t, l)) != 0 {
 		t.Errorf("left %q, %v", left(t, l), err)
+	}
+}
+
+// Where nothing can be written down, copies are made all the same, and that is said once.
+func TestCopyLogWithoutAPlace(t *testing.T) {
+	for _, home := range []string{"/proc/nowhere", ""} {
+		t.Setenv("XDG_CACHE_HOME", home)
+		t.Setenv("HOME", "")
+		store := memstore.New("bucket")
+		var said strings.Builder
+		l := newCopyLog(time.Now, &said)
+		for _, key := range []string{"first", "second"} {
+			if err := restripe(t.Context(), putContent(t, store, key, "content"), objstore.CopyPlan{Log: l}); err != nil {
+				t.Errorf("XDG_CACHE_HOME=%q: %v", home, err)
+			}
+			if e, err := store.Stat(t.Context(), key); err != nil || !strings.HasSuffix(e.ETag, "-1") {
+				t.Errorf("XDG_CACHE_HOME=%q: it is not in parts: %+v, %v", home, e, err)
+			}
+		}
+		if err := l.close(); err != nil || strings.Count(said.String(), "\n") != 1 {
+			t.Errorf("XDG_CACHE_HOME=%q: %v, and it said %q", home, err, said.String())
+		}
+	}
+}
+
+// In a directory that machines share, the uploads of another machine are not given up, though nobody here has locked their file; those of this one are.
+func TestCopyLogOfAnotherMachine(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	store := memstore.New("bucket")
+	killedOn := func(boot string) (id string) {
+		t.Helper()
+		l := newCopyLog(time.Now, io.Discard)
+		l.boot = boot
+		number, err := l.Intend(store, "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err = store.CreateUpload(t.Context(), "key", objstore.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(l.Created(number, id), l.file.Close()); err != nil { // as its end closes it
+			t.Fatal(err)
+		}
+		return id
+	}
+	theirs := killedOn("another-machine")
+	killedOn(journal.Boot())
+	l := newCopyLog(time.Now, io.Discard)
+	for _, c := range []struct {
+		alone bool
+		left  []string
+	}{{false, []string{theirs}}, {true, nil}} {
+		l.alone = func() bool { return c.alone }
+		if n, err := l.giveUpLeft(t.Context(), []objstore.Bucket{store}, nil); n != 1 || err != nil {
+			t.Errorf("alone %v: %d, %v", c.alone, n, err)
+		}
+		if got := uploadsOf(t, store); !slices.Equal(got, c.left) || len(left(t, l)) != len(c.left) {
+			t.Errorf("alone %v: left %q and %q, should be %q", c.alone, got, left(t, l), c.left)
+		}
+	}
+	for dir, want := range map[string]bool{"/dev/shm": true, "/proc": false, "/nowhere": false} {
+		if onLocalDisk(dir) != want {
+			t.Errorf("%s is on a disk of this machine: %v", dir, !want)
+		}
 	}
 }

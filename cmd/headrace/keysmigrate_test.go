@@ -99,7 +99,8 @@ func TestMoveObject(t *testing.T) {
 		if c.knows {
 			o.bucket = removing{hiding{faulty}, faulty}
 		}
-		if err := moveObject(t.Context(), o, to, nil); !errors.Is(err, c.err) {
+		mover := objectMover{stderr: io.Discard}
+		if err := mover.move(t.Context(), o, to); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, should be %v", name, err, c.err)
 		}
 		if key, atTo := contentOf(t, store, "key"), contentOf(t, store, to); key != c.key || atTo != c.atTo {
@@ -114,7 +115,8 @@ func TestMoveObjectLostCopy(t *testing.T) {
 	o := putContent(t, store, "key", "content")
 	to := hashed.Encode("key")
 	o.bucket = hiding{losing{store}}
-	if err := moveObject(t.Context(), o, to, nil); !errors.Is(err, objstore.ErrNotExist) {
+	mover := objectMover{stderr: io.Discard}
+	if err := mover.move(t.Context(), o, to); !errors.Is(err, objstore.ErrNotExist) {
 		t.Errorf("a copy that is not there: %v", err)
 	}
 	if got := contentOf(t, store, "key"); got != "content" {
@@ -127,6 +129,34 @@ type losing struct{ objstore.Bucket }
 
 func (l losing) Copy(_ context.Context, key string, src objstore.Version, _ objstore.Condition) (objstore.Entry, error) {
 	return objstore.Entry{Key: key, ETag: src.ETag, Size: src.Size}, nil
+}
+
+// A store that knows no condition of removals, whatever it says to one, is asked once, which is said once, and then moves all the same, in the way that is weaker.
+func TestMoveWithoutConditions(t *testing.T) {
+	for _, answer := range []error{objstore.ErrUnsupported, objstore.ErrInvalid, objstore.ErrChanged} {
+		store := memstore.New("bucket")
+		refusing := faultstore.New(store)
+		var asked int
+		refusing.Add(faultstore.Fault{Op: objstore.OpDelete, Err: answer, Before: func(context.Context) error {
+			asked++
+			return nil
+		}})
+		var said strings.Builder
+		mover := objectMover{stderr: &said}
+		for _, key := range []string{"a", "b", "c"} {
+			o := putContent(t, store, key, "content "+key)
+			o.bucket = removing{hiding{store}, refusing}
+			if err := mover.move(t.Context(), o, hashed.Encode(key)); err != nil {
+				t.Errorf("%v: %v", answer, err)
+			}
+			if plain, moved := contentOf(t, store, key), contentOf(t, store, hashed.Encode(key)); plain != "" || moved != "content "+key {
+				t.Errorf("%v: %q and %q are there", answer, plain, moved)
+			}
+		}
+		if asked != 1 || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "under a condition") {
+			t.Errorf("%v: asked %d times, and said %q", answer, asked, said.String())
+		}
+	}
 }
 
 // An object that is replaced while it is put into parts stays what it was replaced with, and no upload is left.

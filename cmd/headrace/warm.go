@@ -214,10 +214,12 @@ func (o warmOptions) newBar(total int64) *progressbar.ProgressBar {
 
 // newBar is a progress bar with a rate and the time left, that is seen where somebody looks.
 func newBar(stderr io.Writer, total int64, options ...progressbar.Option) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(total, append(options,
+	common := []progressbar.Option{
 		progressbar.OptionSetWriter(stderr), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(isTerminal(stderr)))...)
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200 * time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(stderr)),
+	}
+	return progressbar.NewOptions64(total, append(common, options...)...)
 }
 
 // isTerminal tells whether somebody looks at w.
