@@ -101,7 +101,9 @@ func (f *fileSystem) storeAttributes(ctx context.Context, n *node) error {
 		return f.describeMarker(ctx, n)
 	}
 	if u := n.writing(); u != nil && u.Changed() {
-		return nil
+		if did, err := u.Redescribe(); did || err != nil {
+			return err
+		}
 	}
 	hold, err := f.cfg.Uploads.Hold(ctx, n.volume.bucket, n.key())
 	if errors.Is(err, syscall.EBUSY) { // it is being written by now

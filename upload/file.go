@@ -34,6 +34,7 @@ type File struct {
 	resting     rest
 	onStored    func(objstore.Entry, error)
 	describe    func() map[string]string // nil where nobody has anything to say
+	redescribed bool                     // it says something else since the attempt under way, or the last one, began
 	last        objstore.Entry           // what was stored last
 	lost        error                    // it will never be stored
 	failure     error                    // of the last attempt

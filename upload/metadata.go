@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/upload/journal"
 )
 
 // Describe makes g the function that tells what user metadata the object is to have, whenever something of the file is about to be stored: values by name, laid
@@ -28,6 +29,31 @@ func (f *File) described() map[string]string {
 	defer f.mu.Unlock()
 	f.target.Metadata = metadata
 	return metadata
+}
+
+// Redescribe says that [File.Describe]'s function tells something else now: what is to be stored, or is being stored, will have it in the end. False where there is nothing to be stored any
+// more: then it is for the caller to change the object. What somebody was told is kept has it after a crash of the mount, too.
+func (f *File) Redescribe() (did bool, err error) {
+	metadata := f.described()
+	f.mu.Lock()
+	did = f.content.dirty && (!f.discarded || f.withdrawn != nil)
+	f.redescribed = f.redescribed || did
+	logged := f.resting.saved || f.resting.acknowledged || f.publication != nil || f.due()
+	f.mu.Unlock()
+	if did && logged { // else the log will say so when the file is closed
+		err = ignoreClosed(f.note(journal.Described{Metadata: metadata}))
+	}
+	return did, err
+}
+
+// describeAgain has an object that was just stored bear what was said since. The caller holds the turnstile.
+func (f *File) describeAgain(ctx context.Context, e objstore.Entry) objstore.Entry {
+	f.mu.Lock()
+	t := f.target
+	f.mu.Unlock()
+	e = f.describeStored(ctx, t, e)
+	f.logFailure("log", f.note(journal.Stored{ETag: e.ETag, Size: e.Size}))
+	return e
 }
 
 // Describe lays metadata over that of attributes; an empty value takes a name off.

@@ -199,7 +199,9 @@ func (f *File) run(ctx context.Context, p *publication) {
 	if p.err == nil {
 		p.entry, p.err = f.store(ctx, p)
 	}
-	f.settle(p)
+	for !f.settle(p) {
+		p.entry = f.describeAgain(ctx, p.entry)
+	}
 	f.mu.Lock()
 	told := f.onStored
 	f.mu.Unlock()
@@ -216,10 +218,15 @@ func (f *File) run(ctx context.Context, p *publication) {
 	f.goOn()
 }
 
-// settle takes over how a publication ended.
-func (f *File) settle(p *publication) {
+// settle takes over how a publication ended. false, and nothing was done, where the object is to have other metadata by now.
+func (f *File) settle(p *publication) bool {
 	err := p.err
 	f.mu.Lock()
+	if err == nil && f.redescribed {
+		f.redescribed = false
+		f.mu.Unlock()
+		return false
+	}
 	discarded, nothing, staging, id := f.discarded, false, f.staging, ""
 	if staging != nil {
 		id = staging.ID()
@@ -267,4 +274,5 @@ func (f *File) settle(p *publication) {
 		f.logFailure("log", f.note(journal.Failed{Reason: err.Error()}))
 		u.cfg.Log.Warn("not stored yet: trying again", "name", f.name(), "id", id, "error", err)
 	}
+	return true
 }

@@ -19,6 +19,7 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 	}
 	f.mu.Lock()
 	f.content.attempted()
+	f.redescribed = false
 	c, t := f.content.clone(), f.target
 	f.mu.Unlock()
 	sent, err := f.awaitEarly(ctx)

@@ -54,6 +54,8 @@ func (r *Record) follow(s Step, begun *bool) error {
 		if r.State == StateConflict {
 			r.State, r.Reason = StateOpen, ""
 		}
+	case Described:
+		r.Metadata = s.Metadata
 	case Publishing:
 		r.Publishing = true
 	case Stored:

@@ -165,6 +165,7 @@ func everyStep() []Step {
 		Stored{ETag: "e", Size: 9, UploadID: "id"},
 		Conflict{"why"},
 		Discarded{},
+		Described{map[string]string{"mode": "33188", "xattr": ""}},
 	}
 }
 

@@ -73,6 +73,8 @@ type (
 		Metadata       map[string]string `json:",omitempty"` // as in Begin
 		Acknowledged   bool              `json:",omitempty"`
 	}
+	// Described: the object is to have this metadata laid over its own, and not what was said before.
+	Described struct{ Metadata map[string]string }
 	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known whether it was done.
 	Publishing struct{}
 	// Stored: what was closed last is in the store, by the multipart upload with this id or, without one, by a single request.
@@ -122,6 +124,7 @@ func (UploadID) name() string   { return "upload-id" }
 func (Part) name() string       { return "part" }
 func (Aborted) name() string    { return "aborted" }
 func (Closed) name() string     { return "closed" }
+func (Described) name() string  { return "described" }
 func (Publishing) name() string { return "publishing" }
 func (Stored) name() string     { return "stored" }
 func (Conflict) name() string   { return "conflict" }
@@ -143,6 +146,7 @@ func decode(name string, text []byte) (Step, error) {
 		"begin": as[Begin], "local": as[Local], "truncate": as[Truncate], "released": as[Released], "retarget": as[Retarget],
 		"intent": as[Intent], "upload-id": as[UploadID], "part": as[Part], "aborted": as[Aborted], "closed": as[Closed],
 		"publishing": as[Publishing], "stored": as[Stored], "conflict": as[Conflict], "failed": as[Failed], "discarded": as[Discarded],
+		"described":   as[Described],
 		"begin-moves": as[beginMoves], "planned": as[planned], "listed": as[listed], "moved": as[moved], "unmoved": as[unmoved],
 		"copy-intent": as[copyIntent], "copy-begun": as[copyBegun], "copy-ended": as[copyEnded], "stopped": as[stopped],
 	}[name]
