@@ -25,6 +25,8 @@ func (m *machine) do(o operation) (got answer) {
 		status = m.change(o)
 	case "stat":
 		status = again(func() fuse.Status { return m.stat(o.path, &got) })
+	case "readlink", "getxattr", "listxattr":
+		status = again(func() fuse.Status { return m.readAttribute(o, &got) })
 	case "list":
 		status = m.walk(o.path, func(id uint64, out *fuse.EntryOut) (status fuse.Status) {
 			got.names, status = m.list(id)
@@ -52,7 +54,7 @@ func (m *machine) stat(name string, got *answer) fuse.Status {
 		var out fuse.AttrOut
 		status := m.fs.GetAttr(nil, &fuse.GetAttrIn{InHeader: header(id)}, &out)
 		if got.size = int(out.Size); m.fs.cfg.PosixMetadata {
-			got.mode = out.Mode & permissionBits
+			got.mode, got.link = out.Mode&permissionBits, out.Mode&syscall.S_IFMT == syscall.S_IFLNK
 		}
 		return status
 	})
@@ -149,6 +151,10 @@ func (m *machine) changeName(o operation) fuse.Status {
 			in := &fuse.SetAttrIn{SetAttrInCommon: fuse.SetAttrInCommon{InHeader: header(id), Valid: fuse.FATTR_MODE, Mode: uint32(o.n)}}
 			return m.fs.SetAttr(nil, in, &fuse.AttrOut{})
 		})
+	case "setxattr", "removexattr":
+		return m.changeXattr(o)
+	case "symlink":
+		return m.symlink(o)
 	case "rename", "rename-dir":
 		return m.below(o.path, func(dir uint64, base string) fuse.Status {
 			return m.below(o.to, func(toDir uint64, toBase string) fuse.Status {

@@ -28,17 +28,24 @@ func (t *tree) applyName(v *view, o operation) answer {
 		return t.rmdir(v, o.path, dir)
 	case "rename-dir":
 		return t.renameDir(v, o, dir)
+	case "symlink":
+		return t.symlink(v, o, dir)
 	}
 	f := t.look(v, o.path)
 	if errno := t.noParent(v, o.to); errno != 0 && o.verb == "rename" { // the kernel looks for directories first
 		return answer{errno: errno}
 	}
 	if f == nil {
-		return answer{errno: syscall.ENOENT, skip: o.verb == "chmod" && !t.posix} // which nobody but the node keeps
+		return answer{errno: syscall.ENOENT, skip: !t.posix && o.aboutAttributes()} // what nobody but the node keeps, and what is refused, asks nobody whether the file is still there
+	}
+	if f.link && (o.verb == "cut" || o.verb == "chmod") { // the kernel would go where it points to
+		return answer{skip: true}
 	}
 	switch o.verb {
 	case "stat":
-		return answer{size: len(f.content), mode: f.mode}
+		return answer{size: len(f.content), mode: f.mode, link: f.link}
+	case "readlink", "setxattr", "removexattr", "getxattr", "listxattr":
+		return t.applyAttributes(f, o)
 	case "cut":
 		if f.elsewise {
 			return answer{skip: true}
@@ -49,7 +56,7 @@ func (t *tree) applyName(v *view, o operation) answer {
 		}
 		errno := t.publish(v, f)
 		if f.handles == 0 {
-			f.written = false
+			f.written = f.due
 		}
 		return answer{errno: errno}
 	case "chmod":
@@ -57,10 +64,7 @@ func (t *tree) applyName(v *view, o operation) answer {
 			return answer{skip: true}
 		}
 		f.mode = uint32(o.n)
-		if now := t.objects[o.path]; !f.dirty && t.posix && now != nil {
-			t.objects[o.path] = &object{now.content, f.mode}
-			f.base = t.objects[o.path]
-		}
+		t.describe(f)
 		return answer{}
 	case "unlink":
 		t.remove(v, f)

@@ -24,7 +24,8 @@ func (t *tree) publish(v *view, f *modelFile) syscall.Errno {
 		delete(v.files, f.path)
 		return errno
 	default:
-		now := &object{slices.Clone(f.content), f.mode}
+		now := &object{slices.Clone(f.content), f.modelAttributes}
+		f.due = t.writeBack
 		f.base, f.dirty, f.elsewise, f.stored, f.only = now, false, false, true, false
 		t.put(f.path, now)
 		for _, h := range v.handles {
@@ -50,12 +51,15 @@ func (t *tree) release(v *view, h *modelHandle) {
 		t.publish(v, f)
 	}
 	if f.handles == 0 {
-		f.written = false
+		f.written = f.due
 	}
 }
 
 // end is a remount or a crash: the handles go.
 func (t *tree) end(v *view, orderly bool) answer {
+	if !orderly && slices.ContainsFunc(v.everything(), func(f *modelFile) bool { return f.due && f.dirty }) { // what was written since may be there, or not
+		return answer{skip: true}
+	}
 	for i, h := range v.handles {
 		if h != nil && orderly {
 			t.applyHandle(v, h, operation{verb: "close", handle: i})

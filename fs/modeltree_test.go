@@ -10,14 +10,21 @@ import (
 
 // tree is what a bucket and two mounts of it should be: the reference of TestModel. It knows names and bytes, and nothing of requests, versions or caches.
 type tree struct {
-	posix    bool
+	modelKind
 	objects  map[string]*object // by key; those of directories end in a slash
 	machines [2]*view
 }
 
 type object struct {
 	content []byte
-	mode    uint32
+	modelAttributes
+}
+
+// modelAttributes are what metadata says.
+type modelAttributes struct {
+	mode   uint32
+	link   bool // a symbolic link, whose target is the content
+	xattrs map[string]string
 }
 
 // view is what one machine has in hand.
@@ -28,15 +35,16 @@ type view struct {
 
 // modelFile is what the handles of one file share.
 type modelFile struct {
-	path     string
-	content  []byte
-	mode     uint32
+	path    string
+	content []byte
+	modelAttributes
 	base     *object // what the key is to hold when it is stored; nil for nothing
 	handles  int
 	written  bool // it was opened for writing, and some handle is open since
 	dirty    bool
 	only     bool // the name had to be new
 	stored   bool // since it was opened for writing
+	due      bool // its storing was acknowledged, and the store need not have heard of it yet
 	removed  bool
 	lost     syscall.Errno
 	elsewise bool // its version may not be had any more
@@ -56,10 +64,11 @@ type answer struct {
 	names   []string
 	size    int
 	mode    uint32
+	link    bool
 }
 
-func newTree(posix bool) *tree {
-	t := &tree{posix: posix, objects: make(map[string]*object)}
+func newTree(kind modelKind) *tree {
+	t := &tree{modelKind: kind, objects: make(map[string]*object)}
 	for i := range t.machines {
 		t.machines[i] = &view{files: make(map[string]*modelFile)}
 	}
@@ -85,17 +94,12 @@ func (t *tree) apply(o operation) answer {
 			return answer{skip: true}
 		}
 		return t.applyHandle(v, h, o)
-	case "put":
-		if t.isDir(v, o.path) || t.noParent(v, o.path) != 0 {
-			return answer{skip: true}
-		}
-		t.put(o.path, &object{text(o.n, o.fill), 0o644})
-		return answer{}
-	case "delete":
-		t.put(o.path, nil)
-		return answer{}
+	case "put", "put-link", "delete":
+		return t.putElsewhere(v, o)
 	case "remount", "crash":
 		return t.end(v, o.verb == "remount")
+	case "flush":
+		return answer{skip: !t.flush(v)}
 	}
 	return t.applyName(v, o)
 }
@@ -150,7 +154,7 @@ func (t *tree) look(v *view, path string) *modelFile {
 		f = &modelFile{path: path, content: now.content, base: now}
 		v.files[path] = f
 	}
-	f.mode = now.mode
+	f.modelAttributes = now.modelAttributes
 	return f
 }
 
@@ -217,8 +221,10 @@ func (t *tree) open(v *view, o operation) answer {
 		return answer{errno: syscall.ENOENT}
 	case f != nil && flags&syscall.O_EXCL != 0:
 		return answer{errno: syscall.EEXIST}
+	case f != nil && f.link: // the kernel would go where it points to
+		return answer{skip: true}
 	case f == nil:
-		f = &modelFile{path: o.path, mode: 0o644, written: true, dirty: true, only: flags&syscall.O_EXCL != 0}
+		f = &modelFile{path: o.path, modelAttributes: modelAttributes{mode: 0o644}, written: true, dirty: true, only: flags&syscall.O_EXCL != 0}
 		v.files[o.path] = f
 	}
 	h := &modelHandle{modelFile: f, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, only: flags&syscall.O_EXCL != 0}

@@ -26,12 +26,11 @@ import (
 
 // world is a bucket in memory and two mounts of it, which get the requests that a kernel would send. Every answer of the store is asked for: the TTL is 0.
 type world struct {
-	root      string
-	posix     bool
-	writeBack bool
-	store     *memstore.Store
-	bucket    *faultstore.Store // the store, as the mounts see it
-	machines  [2]*machine
+	root string
+	modelKind
+	store    *memstore.Store
+	bucket   *faultstore.Store // the store, as the mounts see it
+	machines [2]*machine
 }
 
 // machine is one of the mounts.
@@ -40,7 +39,8 @@ type machine struct {
 	uploads *upload.Uploads
 	journal *journal.Dir
 	handles [3]openHandle
-	keep    uint64 // the node that then is about was opened: it is forgotten when it is closed
+	keep    uint64   // the node that then is about was opened: it is forgotten when it is closed
+	held    []uint64 // directories, which the kernel knows for as long as something below may be open
 }
 
 type openHandle struct {
@@ -48,8 +48,8 @@ type openHandle struct {
 	open     bool
 }
 
-func newWorld(root string, posix bool) (*world, error) {
-	w := &world{root: root, posix: posix, store: memstore.New("bucket")}
+func newWorld(root string, kind modelKind) (*world, error) {
+	w := &world{root: root, modelKind: kind, store: memstore.New("bucket")}
 	return w, w.begin()
 }
 
@@ -116,19 +116,29 @@ func (m *machine) end(orderly bool) error {
 				m.close(i)
 			}
 		}
+		m.letGo()
 	} else if err := m.uploads.Close(); err != nil {
 		return err
 	}
 	m.settle()
 	m.fs.close()
 	if orderly {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if p := m.uploads.Flush(ctx, nil); p.Files+p.Renames > 0 {
-			return fmt.Errorf("at the end %+v are not stored", p)
+		if err := m.flush(); err != nil {
+			return err
 		}
 	}
 	return errors.Join(m.fs.nodes.check(), m.uploads.Close(), m.journal.Close())
+}
+
+// flush waits until all that was acknowledged is stored.
+func (m *machine) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if p := m.uploads.Flush(ctx, nil); p.Files+p.Renames > 0 {
+		return fmt.Errorf("%+v are not stored", p)
+	}
+	m.settle()
+	return nil
 }
 
 // settle waits for what goes on after answers.
@@ -147,28 +157,25 @@ func (w *world) close() (err error) {
 // do does what a history says, and compares the answer.
 func (w *world) do(o operation, want answer) error {
 	m := w.machines[o.machine]
-	ctx := context.Background()
 	switch o.verb {
-	case "put":
-		p := text(o.n, o.fill)
-		attrs := objstore.Attributes{}
-		if w.posix {
-			attrs.Metadata = map[string]string{"mode": fmt.Sprint(syscall.S_IFREG | 0o644)}
-		}
-		_, err := w.store.Put(ctx, o.path, bytes.NewReader(p), int64(len(p)), objstore.Condition{}, attrs)
-		return err
-	case "delete":
-		return w.store.Delete(ctx, o.path)
+	case "put", "put-link", "delete":
+		return w.putElsewhere(o)
+	case "flush":
+		return m.flush()
 	case "remount", "crash":
 		if err := m.end(o.verb == "remount"); err != nil {
 			return err
 		}
 		var err error
 		w.machines[o.machine], err = w.mount(o.machine)
+		if err == nil && o.verb == "crash" {
+			err = w.machines[o.machine].flush()
+		}
 		return err
 	}
 	got := m.do(o)
 	m.settle()
+	m.letGo()
 	return want.differs(got)
 }
 
@@ -182,8 +189,8 @@ func (a answer) differs(got answer) error {
 		return fmt.Errorf("%d bytes are read (%.8x), should be %d (%.8x)", len(got.content), got.content, len(a.content), a.content)
 	case !slices.Equal(got.names, a.names):
 		return fmt.Errorf("the names are %q, should be %q", got.names, a.names)
-	case got.size != a.size, got.mode != 0 && got.mode != a.mode:
-		return fmt.Errorf("it has %d bytes and mode %o, should have %d and %o", got.size, got.mode, a.size, a.mode)
+	case got.size != a.size, got.mode != 0 && (got.mode != a.mode || got.link != a.link):
+		return fmt.Errorf("it has %d bytes and mode %o (a link: %v), should have %d and %o (%v)", got.size, got.mode, got.link, a.size, a.mode, a.link)
 	}
 	return nil
 }
@@ -195,7 +202,7 @@ func errnoText(e syscall.Errno) string {
 	return e.Error()
 }
 
-// compare compares the bucket with what it should be.
+// compare compares the bucket with what it should be after an operation.
 func (w *world) compare(t *tree) error {
 	ctx := context.Background()
 	found := 0
@@ -216,6 +223,9 @@ func (w *world) compare(t *tree) error {
 			}
 			if !bytes.Equal(got, want.content) {
 				return fmt.Errorf("in the bucket %s has %d bytes (%.8x), should have %d (%.8x)", e.Key, len(got), got, len(want.content), want.content)
+			}
+			if err := w.compareAttributes(e.Key, want); err != nil {
+				return err
 			}
 		}
 	}
@@ -243,6 +253,17 @@ func header(node uint64) fuse.InHeader {
 	return fuse.InHeader{NodeId: node, Caller: fuse.Caller{Pid: uint32(os.Getpid())}}
 }
 
+// letGo forgets directories once nothing is open.
+func (m *machine) letGo() {
+	if slices.ContainsFunc(m.handles[:], func(h openHandle) bool { return h.open }) {
+		return
+	}
+	for _, id := range m.held {
+		m.fs.Forget(id, 1)
+	}
+	m.held = nil
+}
+
 // walk looks a path up as the kernel does, and forgets what it was told at last, but for what is to be kept.
 func (m *machine) walk(name string, then func(id uint64, out *fuse.EntryOut) fuse.Status) fuse.Status {
 	id, out := uint64(fuse.FUSE_ROOT_ID), &fuse.EntryOut{}
@@ -255,9 +276,12 @@ func (m *machine) walk(name string, then func(id uint64, out *fuse.EntryOut) fus
 			return status
 		}
 		defer func() {
-			if m.keep == next.NodeId {
+			switch {
+			case m.keep == next.NodeId:
 				m.keep = 0
-			} else {
+			case next.Mode&syscall.S_IFDIR != 0:
+				m.held = append(m.held, next.NodeId)
+			default:
 				m.fs.Forget(next.NodeId, 1)
 			}
 		}()

@@ -12,6 +12,9 @@ import (
 // moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store. What has the name is given up
 // only when that is done: until then it may have been acknowledged, and be nowhere else. ctx ends it only before the store is asked.
 func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
+	if err := f.storeReplaced(ctx, m); err != nil {
+		return err
+	}
 	replaces, restore, err := f.clear(ctx, m)
 	if err != nil {
 		return err
@@ -31,6 +34,22 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
 		}
 	}
 	return err
+}
+
+// storeReplaced has the store get what a file is to replace, where that was acknowledged by the local disk alone and nothing of the file itself was: what nobody has closed is kept for
+// its owner after a crash, and then nothing at all would have the name.
+func (f *fileSystem) storeReplaced(ctx context.Context, m move) error {
+	if m.replaced == nil {
+		return nil
+	}
+	u, over := m.node.writing(), m.replaced.writing()
+	if u == nil || over == nil || !u.Changed() || u.Acknowledged() || !over.Acknowledged() {
+		return nil
+	}
+	if err := f.publishBy(ctx, m.replaced, over.Store); err != nil && !isLost(err) { // what is lost is kept
+		return err
+	}
+	return nil
 }
 
 // clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for nothing. restore must be called once the

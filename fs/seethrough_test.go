@@ -33,7 +33,7 @@ func TestKilledChangeOfNames(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{root: t.TempDir(), posix: true, store: memstore.New("bucket")}
+			w := &world{root: t.TempDir(), modelKind: modelKind{posix: true}, store: memstore.New("bucket")}
 			if err := w.begin(); err != nil {
 				t.Fatal(err)
 			}

@@ -36,7 +36,7 @@ func TestWriteBackSparesRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the clock stands still while anything is done
-				w := mountWriteBack(t, &world{posix: true})
+				w := mountWriteBack(t, &world{modelKind: modelKind{posix: true}})
 				w.put(t, "old", text(3000, 1))
 				var mu sync.Mutex // guards asked
 				asked := map[objstore.Op]int{}

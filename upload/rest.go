@@ -18,6 +18,8 @@ type rest struct {
 	timer *time.Timer // runs while it rests
 	owed  bool        // it was acknowledged without being stored; something must be begun, whatever ends the rest
 
+	acknowledged bool // since it was last stored somebody was told that it is kept, and only the local disk does
+
 	saved    bool // the log says what the file is now, and is on the disk with its data where that is to be
 	metadata map[string]string
 }
@@ -51,7 +53,7 @@ func (f *File) save(p *publication) error {
 			}
 		}
 		f.mu.Lock()
-		f.resting.saved, f.resting.metadata = true, metadata
+		f.resting.saved, f.resting.metadata, f.resting.acknowledged = true, metadata, back
 		f.mu.Unlock()
 	}
 	p.local.Store(back)
@@ -71,6 +73,13 @@ func (f *File) rests(p *publication) bool {
 		f.resting.timer = time.AfterFunc(restAfterClose, f.begin)
 	}
 	return true
+}
+
+// Acknowledged tells whether something was acknowledged with [Config.WriteBack] that the store does not have yet.
+func (f *File) Acknowledged() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.content.dirty && !f.discarded && f.resting.acknowledged
 }
 
 // endRest has the file be stored now, if it rests.
