@@ -83,7 +83,8 @@ func TestHashedKeysWrites(t *testing.T) {
 	b.wantNothing(key("dir/file"))
 	ok(os.Remove(m.path("moved", "file")))
 	ok(os.Remove(m.path("moved")))
-	if got := m.names(); !slices.Equal(got, []string{"new", "renamed"}) { // what others have made shows when the index is made again
+	got := slices.DeleteFunc(m.names(), func(name string) bool { return name == "raced" }) // what others have made shows when the index is made again, as it may have been by now
+	if !slices.Equal(got, []string{"new", "renamed"}) {
 		t.Errorf("left are %q", got)
 	}
 	for _, name := range []string{"dir/", "moved/", "moved/file"} {
