@@ -181,6 +181,8 @@ type KeyLimiter interface {
 type Distant interface {
 	// WriteLatency is how long the store takes to answer a write that sends next to nothing; 0 while that is not known.
 	WriteLatency() time.Duration
+	// WritePatience is for how long a write may stand still, by that latency, before it fails with ErrTimeout.
+	WritePatience() time.Duration
 }
 
 // Spreader is a bucket that also reads from copies under other keys. Such a GET brings the right bytes and says nothing of whether the key still means them. Optional: see [ReadFromCopy].

@@ -14,8 +14,8 @@ const (
 	nearby   = 40 * time.Millisecond
 )
 
-// partsAtOnce is how many parts of one file are sent at the same time: in proportion to the latency of writes, since what one connection carries falls with it.
-func partsAtOnce(latency time.Duration) int {
+// PartsAtOnce is how many parts of one file are sent at the same time: in proportion to the latency of writes, since what one connection carries falls with it.
+func PartsAtOnce(latency time.Duration) int {
 	return max(partsNearby, min(int(partsNearby*latency/nearby), partsFar))
 }
 
@@ -26,5 +26,5 @@ func partSlots(b objstore.Bucket) chan struct{} {
 	if d, ok := objstore.AsDistant(b); ok {
 		latency = d.WriteLatency()
 	}
-	return make(chan struct{}, partsAtOnce(latency))
+	return make(chan struct{}, PartsAtOnce(latency))
 }

@@ -29,6 +29,8 @@ type snapshot struct {
 	keys     int   // in the index of hashed keys
 	keyBytes int64 // of memory that it takes
 
+	distances []distance // of the buckets that are open
+
 	endpoint string // what requests go to; "" for AWS
 	switches uint64 // how often that has changed
 }
@@ -39,6 +41,7 @@ func (s *stack) snapshot() snapshot {
 	now.endpoint, now.switches = s.client.Using()
 	now.fromCopy, now.fellBack = s.spread.stats()
 	now.keys, now.keyBytes = s.layout.size()
+	now.distances = s.distances.all()
 	if s.uploads != nil {
 		now.uploads = s.uploads.Stats()
 	}
@@ -69,7 +72,7 @@ type collector struct {
 }
 
 func newCollector(take func() snapshot) *collector {
-	c := &collector{take: take, metrics: layerMetrics(), families: slices.Concat(storeFamilies(), gateFamilies(), cacheFamilies()), firstByte: firstByte()}
+	c := &collector{take: take, metrics: layerMetrics(), families: slices.Concat(storeFamilies(), distanceFamilies(), gateFamilies(), cacheFamilies()), firstByte: firstByte()}
 	for _, m := range c.metrics {
 		c.descs = append(c.descs, prometheus.NewDesc("headrace_"+m.name, m.help, nil, nil))
 	}

@@ -53,9 +53,10 @@ type stack struct {
 	uploads *upload.Uploads // what is written
 	control *control        // at which `headrace uploads` is answered
 
-	log     *slog.Logger
-	retries [objstore.NumOps]atomic.Uint64 // by operation
-	trouble trouble
+	log       *slog.Logger
+	retries   [objstore.NumOps]atomic.Uint64 // by operation
+	trouble   trouble
+	distances distances
 }
 
 // answerDeadline is how long the store may take to answer at start. A wrong endpoint is a typing error more often than
@@ -146,6 +147,7 @@ func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucke
 	if err != nil {
 		return nil, err
 	}
+	s.distances.add(name, raw)
 	b := s.gate.Wrap(s.meter.Wrap(raw))
 	if s.hedger != nil {
 		b = s.hedger.Wrap(b)

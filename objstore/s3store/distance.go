@@ -75,4 +75,7 @@ func (b *Bucket) timed(begin time.Time, size int64, err error) {
 // WriteLatency is how long the bucket's home takes to answer a small write. See [objstore.Distant].
 func (b *Bucket) WriteLatency() time.Duration { return b.distance.latency() }
 
+// WritePatience is how long a write may stand still. See [objstore.Distant].
+func (b *Bucket) WritePatience() time.Duration { return b.patience() }
+
 var _ objstore.Distant = (*Bucket)(nil)

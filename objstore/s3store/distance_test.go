@@ -1,8 +1,13 @@
 package s3store
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headrace/headrace/objstore"
@@ -64,5 +69,48 @@ func TestDistanceOfABucketAway(t *testing.T) {
 		if got := b.patience(); (got > defaultProgress) != far {
 			t.Errorf("%s: a write may stand still for %v", name, got)
 		}
+	}
+}
+
+// A write to a bucket that is found to be far away may stand still for longer, and is given up at last all the same.
+func TestWriteFarAwayMayStandStill(t *testing.T) {
+	for _, c := range []struct {
+		latency, stall time.Duration
+		want           error
+	}{
+		{10 * time.Millisecond, 30 * time.Second, objstore.ErrTimeout},
+		{150 * time.Millisecond, 30 * time.Second, nil},
+		{150 * time.Millisecond, 2 * time.Minute, objstore.ErrTimeout},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				pause := c.latency
+				if r.URL.Query().Has("partNumber") {
+					pause = c.stall
+				}
+				select {
+				case <-time.After(pause):
+				case <-r.Context().Done():
+					return
+				}
+				w.Header().Set("ETag", `"etag"`)
+				if r.Method == http.MethodPost {
+					fmt.Fprint(w, "<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+				}
+			})
+			id, err := b.CreateUpload(t.Context(), "key", objstore.Attributes{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			_, err = b.UploadPart(t.Context(), "key", id, 1, strings.NewReader("part"), 4)
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v away, standing still for %v: %v, want %v", c.latency, c.stall, err, c.want)
+			}
+			if waited, most := time.Since(begun), b.WritePatience(); err != nil && waited != most {
+				t.Errorf("%v away it waited for %v, want %v", c.latency, waited, most)
+			}
+		})
 	}
 }
