@@ -22,7 +22,7 @@ func TestBucketFarAway(t *testing.T) {
 	if now := m.counters(measured, patient, parts); now[measured] != 0 || now[patient] != 15 || now[parts] != 8 {
 		t.Errorf("before anything is written: %v", now)
 	}
-	content := noise(130<<20, 7) // three parts
+	content := noise(66<<20, 7) // two parts
 	if err := os.WriteFile(m.path("weights"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
