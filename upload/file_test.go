@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"syscall"
 	"testing"
 	"time"
 
@@ -140,63 +139,6 @@ func TestAttributesAreKept(t *testing.T) {
 	r.settled()
 }
 
-// Who comes second has lost, is told so, and keeps what was written; a name that had to be new exists.
-func TestConflict(t *testing.T) {
-	for _, exclusive := range []bool{false, true} {
-		for _, size := range []int{10, 1 << 20} {
-			r := newRig(t, nil)
-			f, err := r.Open(Target{Bucket: r.bucket, Key: "key", Exclusive: exclusive}, Base{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.write(f, text(size, 1), 0)
-			r.put("key", []byte("theirs"))
-			want := objstore.ErrChanged
-			if exclusive {
-				want = objstore.ErrExists
-			}
-			var told error
-			f.OnStored(func(_ objstore.Entry, err error) { told = err })
-			for range 2 {
-				if _, err := f.Publish(context.Background()); !errors.Is(err, want) {
-					t.Errorf("%v, should be %v", err, want)
-				}
-			}
-			f.Close()
-			if !errors.Is(told, want) || string(r.stored("key")) != "theirs" {
-				t.Errorf("told %v, stored %q", told, r.stored("key"))
-			}
-			records, err := r.cfg.Journal.Uploads()
-			if err != nil || len(records) != 1 || records[0].State.String() != "conflict" || records[0].Size != int64(size) {
-				t.Errorf("%+v, %v", records, err)
-			}
-		}
-	}
-}
-
-// An empty file that had to be new, and is not, is a lock that somebody else has: nothing of it is kept.
-func TestConflictOfNothing(t *testing.T) {
-	r := newRig(t, nil)
-	f, err := r.Open(Target{Bucket: r.bucket, Key: "key", Exclusive: true}, Base{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.put("key", []byte("theirs"))
-	for range 2 {
-		if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrExists) {
-			t.Errorf("%v, should be that it exists", err)
-		}
-	}
-	if err := f.WriteAt(context.Background(), text(10, 1), 0); !errors.Is(err, objstore.ErrExists) {
-		t.Errorf("write: %v, should be that it exists", err)
-	}
-	f.Close()
-	r.settled()
-	if got := r.stored("key"); string(got) != "theirs" {
-		t.Errorf("stored is %q", got)
-	}
-}
-
 // What fails is tried again without anybody's asking, until it is stored.
 func TestRetry(t *testing.T) {
 	r := newRig(t, nil)
@@ -209,24 +151,6 @@ func TestRetry(t *testing.T) {
 	f.Close()
 	r.settled()
 	if got := r.stored("key"); string(got) != "text" {
-		t.Errorf("%q is stored", got)
-	}
-}
-
-// A store without conditions is written to after it was looked at.
-func TestWithoutConditions(t *testing.T) {
-	r := newRig(t, nil)
-	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Err: objstore.ErrUnsupported, Times: 1})
-	f := r.open("key", true)
-	r.write(f, []byte("text"), 0)
-	r.publish(f)
-	r.put("key", []byte("theirs"))
-	r.write(f, []byte("more"), 4)
-	if _, err := f.Publish(context.Background()); !errors.Is(err, objstore.ErrChanged) {
-		t.Errorf("%v", err)
-	}
-	f.Close()
-	if got := r.stored("key"); string(got) != "theirs" {
 		t.Errorf("%q is stored", got)
 	}
 }
@@ -369,51 +293,6 @@ func TestDiscard(t *testing.T) {
 	if _, err := r.store.Stat(context.Background(), "key"); !errors.Is(err, objstore.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
-}
-
-// A file larger than the room for it goes through when it is written in order, and what was let go can neither be read nor written until it is stored.
-func TestLargerThanTheBudget(t *testing.T) {
-	const room = 512 << 10
-	r := newRig(t, func(c *Config) { c.Size = room })
-	content := text(4<<20, 1)
-	f := r.open("large", true)
-	for off := 0; off < len(content); off += 50_000 {
-		r.write(f, content[off:min(off+50_000, len(content))], int64(off))
-		if s := r.Stats(); s.Staged > room {
-			t.Fatalf("%d bytes are on the disk", s.Staged)
-		}
-	}
-	if _, err := f.ReadAt(context.Background(), make([]byte, 10), 0); !errors.Is(err, syscall.EIO) {
-		t.Errorf("reading what was let go: %v", err)
-	}
-	if err := f.WriteAt(context.Background(), []byte("x"), 0); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("writing what was let go: %v", err)
-	}
-	r.publish(f)
-	got := make([]byte, len(content))
-	if n, err := f.ReadAt(context.Background(), got, 0); n != len(got) || err != nil || !bytes.Equal(got, content) {
-		t.Errorf("once it is stored %d bytes are read, %v", n, err)
-	}
-	f.Close()
-	r.settled()
-	if !bytes.Equal(r.stored("large"), content) {
-		t.Error("something else is stored")
-	}
-}
-
-// A writer that nobody makes room for is told so.
-func TestNoRoom(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Size, c.CloseTimeout = 100_000, 50*time.Millisecond })
-	first, second := r.open("first", true), r.open("second", true)
-	r.write(first, text(60_000, 1), 0)
-	if err := second.WriteAt(context.Background(), text(60_000, 2), 0); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("%v", err)
-	}
-	r.publish(first)
-	first.Close()
-	r.write(second, text(60_000, 2), 0)
-	second.Close()
-	r.settled()
 }
 
 // What is withdrawn is not stored, until it is restored; a mount that dies in between has not withdrawn it.

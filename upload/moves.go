@@ -45,8 +45,8 @@ type mover struct {
 	underWay atomic.Int64 // of running, those that somebody asked for
 	moved    atomic.Int64 // when an object, or a part of one, last was, Unix nanoseconds
 
-	replacing     func(objstore.Version) bool // see Uploads.replacing
-	unconditional atomic.Bool                 // the store takes no condition on a removal
+	replacing func(objstore.Version) bool // see Uploads.replacing
+	remover   objstore.VersionRemover
 }
 
 func newMover(cfg Config) *mover {

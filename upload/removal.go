@@ -19,36 +19,16 @@ func (u *Uploads) RemoveVersion(ctx context.Context, b objstore.Bucket, v objsto
 }
 
 func (m *mover) removeVersion(ctx context.Context, b objstore.Bucket, v objstore.Version) error {
-	there, err := holds(ctx, b, v) // that a store honours the condition, nothing tells but a probe
-	if err != nil || !there {
+	there, err := objstore.Holds(ctx, b, v)
+	switch {
+	case errors.Is(err, objstore.ErrChanged):
+		return fmt.Errorf("%s was replaced meanwhile: %w", v.Key, err)
+	case err != nil || !there:
 		return err
-	}
-	deleter, ok := objstore.AsVersionDeleter(b)
-	if !ok || m.unconditional.Load() || strings.HasSuffix(v.Key, "/") { // of a directory's marker stores that keep objects in folders may know no ETag
+	case strings.HasSuffix(v.Key, "/"): // of a directory's marker stores that keep objects in folders may know no ETag
 		return b.Delete(ctx, v.Key)
 	}
-	switch err := deleter.DeleteVersion(ctx, v); {
-	case errors.Is(err, objstore.ErrChanged): // or it is the second try of a removal whose answer was lost
-		if there, err := holds(ctx, b, v); err != nil || !there {
-			return err
-		}
-	case !errors.Is(err, objstore.ErrUnsupported) && !errors.Is(err, objstore.ErrInvalid):
-		return err
-	}
-	m.unconditional.Store(true) // the store takes it for something else
-	return b.Delete(ctx, v.Key)
-}
-
-// holds tells whether the key holds that version: false for nothing, objstore.ErrChanged for something else.
-func holds(ctx context.Context, b objstore.Bucket, v objstore.Version) (bool, error) {
-	e, err := b.Stat(ctx, v.Key)
-	switch {
-	case errors.Is(err, objstore.ErrNotExist):
-		return false, nil
-	case err == nil && e.ETag != v.ETag:
-		err = fmt.Errorf("%s was replaced meanwhile: %w", v.Key, objstore.ErrChanged)
-	}
-	return err == nil, err
+	return m.remover.Remove(ctx, b, v)
 }
 
 // RemoveLater removes a version as RemoveVersion does, but without anybody's waiting for it: what the store could not do just now is tried again, by the next mount too, until it is done, or the store refuses it. Until

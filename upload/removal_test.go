@@ -99,7 +99,7 @@ func TestRemoveVersion(t *testing.T) {
 	if err := r.RemoveVersion(t.Context(), r.bucket, v); err != nil {
 		t.Errorf("what is gone: %v", err)
 	}
-	r.mover.unconditional.Store(false)
+	r.mover.remover = objstore.VersionRemover{}
 	v = objstore.VersionOf(r.store, r.put("key", []byte("old")))
 	r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 1, Lost: objstore.ErrChanged}) // the second try finds nothing
 	if err := r.RemoveVersion(t.Context(), r.bucket, v); err != nil {

@@ -20,7 +20,7 @@ import (
 type migration struct {
 	options  *keysOptions
 	at       place
-	mover    objectMover
+	mover    *objectMover
 	bar      *growingBar
 	failures failures
 
@@ -38,7 +38,7 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 		return err
 	}
 	m := &migration{
-		options: o, at: at, mover: objectMover{log: o.log, stderr: o.stderr},
+		options: o, at: at, mover: newObjectMover(o.log, o.stderr),
 		bar: newGrowingBar(o.stderr, progressbar.OptionShowIts()),
 	}
 	o.tidy(ctx, stores, &m.failures)

@@ -99,7 +99,7 @@ func TestMoveObject(t *testing.T) {
 		if c.knows {
 			o.bucket = removing{hiding{faulty}, faulty}
 		}
-		mover := objectMover{stderr: io.Discard}
+		mover := newObjectMover(nil, io.Discard)
 		if err := mover.move(t.Context(), o, to); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, should be %v", name, err, c.err)
 		}
@@ -115,7 +115,7 @@ func TestMoveObjectLostCopy(t *testing.T) {
 	o := putContent(t, store, "key", "content")
 	to := hashed.Encode("key")
 	o.bucket = hiding{losing{store}}
-	mover := objectMover{stderr: io.Discard}
+	mover := newObjectMover(nil, io.Discard)
 	if err := mover.move(t.Context(), o, to); !errors.Is(err, objstore.ErrNotExist) {
 		t.Errorf("a copy that is not there: %v", err)
 	}
@@ -142,7 +142,7 @@ func TestMoveWithoutConditions(t *testing.T) {
 			return nil
 		}})
 		var said strings.Builder
-		mover := objectMover{stderr: &said}
+		mover := newObjectMover(nil, &said)
 		for _, key := range []string{"a", "b", "c"} {
 			o := putContent(t, store, key, "content "+key)
 			o.bucket = removing{hiding{store}, refusing}

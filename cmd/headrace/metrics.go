@@ -115,6 +115,10 @@ func number(is bool) int64 {
 
 // layerMetrics are the numbers without labels, by layer from the kernel down.
 func layerMetrics() []metric {
+	return slices.Concat(mountMetrics(), prefetchMetrics(), memoryMetrics(), diskMetrics(), uploadMetrics(), requestMetrics())
+}
+
+func mountMetrics() []metric {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	return []metric{
 		{"fs_nodes", "Node ids the kernel may use.", gauge, func(s *snapshot) int64 { return int64(s.mount.Nodes) }},
@@ -131,6 +135,19 @@ func layerMetrics() []metric {
 		{"fs_interrupted_total", "Requests given up because the caller was killed.", counter, func(s *snapshot) int64 { return s.mount.Interrupted }},
 		{"fs_errors_total", "Requests answered with an errno that is logged.", counter, func(s *snapshot) int64 { return s.mount.Errors }},
 
+		{"prefetch_siblings_asked_total", "Small files fetched ahead of their opening, because others of their directory were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Asked }},
+		{"prefetch_siblings_used_total", "Of these, files that were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Used }},
+		{"prefetch_siblings_wasted_total", "Of these, files that did not come, had to be fetched again, or whose directory nobody reads any more.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Wasted }},
+
+		{"fs_listings_ahead_total", "Directories listed ahead of their readers, because others beside them were read one after another.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Asked }},
+		{"fs_listings_ahead_used_total", "Of these, directories that were read while the answer was good.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Used }},
+		{"fs_listings_ahead_wasted_total", "Of these, those that failed, or that nobody came to in time.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Wasted }},
+	}
+}
+
+func prefetchMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
 		{"prefetch_reads_total", "Reads of open files.", counter, func(s *snapshot) int64 { return s.files.Reads }},
 		{"prefetch_read_bytes_total", "Bytes they returned.", counter, func(s *snapshot) int64 { return s.files.ReadBytes }},
 		{"prefetch_demand_bytes_total", "Bytes asked from the store because a reader waited.", counter, func(s *snapshot) int64 { return s.files.DemandBytes }},
@@ -141,15 +158,12 @@ func layerMetrics() []metric {
 		{"prefetch_short_answers_total", "Times the cache took less than it was asked to: memory was short.", counter, func(s *snapshot) int64 { return s.files.ShortAnswers }},
 		{"prefetch_lanes_dropped_total", "Lanes that gave way to newer ones or were idle.", counter, func(s *snapshot) int64 { return s.files.LanesDropped }},
 		{"prefetch_active_lanes", "Lanes that share the budget.", gauge, func(s *snapshot) int64 { return s.files.ActiveLanes }},
+	}
+}
 
-		{"prefetch_siblings_asked_total", "Small files fetched ahead of their opening, because others of their directory were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Asked }},
-		{"prefetch_siblings_used_total", "Of these, files that were opened.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Used }},
-		{"prefetch_siblings_wasted_total", "Of these, files that did not come, had to be fetched again, or whose directory nobody reads any more.", counter, func(s *snapshot) int64 { return s.mount.Siblings.Wasted }},
-
-		{"fs_listings_ahead_total", "Directories listed ahead of their readers, because others beside them were read one after another.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Asked }},
-		{"fs_listings_ahead_used_total", "Of these, directories that were read while the answer was good.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Used }},
-		{"fs_listings_ahead_wasted_total", "Of these, those that failed, or that nobody came to in time.", counter, func(s *snapshot) int64 { return s.mount.Foresight.Wasted }},
-
+func memoryMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
 		{"cache_memory_limit_bytes", "The limit given by --memory.", gauge, func(s *snapshot) int64 { return s.cache.MemoryLimit }},
 		{"cache_memory_used_bytes", "Bytes of it that are committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryUsed }},
 		{"cache_memory_peak_bytes", "The most that were committed.", gauge, func(s *snapshot) int64 { return s.cache.MemoryPeak }},
@@ -170,7 +184,12 @@ func layerMetrics() []metric {
 		{"cache_reused_total", "Chunks given up because the kernel's page cache has them, for the sake of their memory.", counter, func(s *snapshot) int64 { return s.cache.Reused }},
 		{"cache_memory_waits_total", "Reads that had to wait for memory.", counter, func(s *snapshot) int64 { return s.cache.MemoryWaits }},
 		{"cache_short_fetches_total", "Times less was accepted than was asked for.", counter, func(s *snapshot) int64 { return s.cache.FetchesShort }},
+	}
+}
 
+func diskMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
 		{"disk_owner", "1 where this mount owns the cache directory, 0 where it shares another's, or has none.", gauge, func(s *snapshot) int64 { return number(s.disk.Owner) }},
 		{"disk_limit_bytes", "The limit given by --cache-size; 0 without --cache-dir.", gauge, func(s *snapshot) int64 { return s.disk.Limit }},
 		{"disk_used_bytes", "Bytes that chunks take on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Used }},
@@ -189,7 +208,12 @@ func layerMetrics() []metric {
 		{"disk_corrupt_total", "Blocks on the disk that were not what was written.", counter, func(s *snapshot) int64 { return s.disk.Corrupt }},
 		{"disk_lost_total", "Blocks that were not in their file.", counter, func(s *snapshot) int64 { return s.disk.Lost }},
 		{"disk_errors_total", "Errors of the disk.", counter, func(s *snapshot) int64 { return s.disk.Errors }},
+	}
+}
 
+func uploadMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
 		{"upload_files", "Files that are open for writing or not stored yet.", gauge, func(s *snapshot) int64 { return int64(s.uploads.Files) }},
 		{"upload_pending_files", "Of these, those with something to be stored.", gauge, func(s *snapshot) int64 { return int64(s.uploads.Pending) }},
 		{"upload_staged_bytes", "Bytes of staging files on the disk.", gauge, func(s *snapshot) int64 { return s.uploads.Staged }},
@@ -202,7 +226,12 @@ func layerMetrics() []metric {
 		{"upload_copied_parts_total", "Parts that the store copied of what was there.", counter, func(s *snapshot) int64 { return s.uploads.Copies }},
 		{"upload_sent_bytes_total", "Bytes sent.", counter, func(s *snapshot) int64 { return s.uploads.BytesSent }},
 		{"upload_copied_bytes_total", "Bytes that the store copied.", counter, func(s *snapshot) int64 { return s.uploads.BytesCopied }},
+	}
+}
 
+func requestMetrics() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
 		{"gate_limit", "Requests that may be under way at once, now.", gauge, func(s *snapshot) int64 { return int64(s.gate.Limit) }},
 		{"gate_limit_max", "The most that may be, by --max-concurrency.", gauge, func(s *snapshot) int64 { return int64(s.gate.Max) }},
 		{"gate_throttled_total", "Answers by which the store asked for less.", counter, func(s *snapshot) int64 { return int64(s.gate.Throttled) }},

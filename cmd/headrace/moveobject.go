@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"github.com/headrace/headrace/objstore"
 )
 
 // objectMover moves objects, each whole: at any moment it is under one of its keys, or (between copy and removal) under both.
 type objectMover struct {
-	log    objstore.UploadLog // of copies in parts; may be nil
-	stderr io.Writer
+	log     objstore.UploadLog // of copies in parts; may be nil
+	remover objstore.VersionRemover
+}
 
-	unconditional atomic.Bool // the store refuses conditions of removals, and that was said
+func newObjectMover(log objstore.UploadLog, stderr io.Writer) *objectMover {
+	return &objectMover{log: log, remover: objstore.VersionRemover{Refused: func(err error) {
+		fmt.Fprintf(stderr, "the store removes nothing under a condition (%v): what somebody else writes to a plain key in the moment between the last look and its removal is lost\n", err)
+	}}}
 }
 
 // move moves an object to a key where nothing is, or a copy of it that an earlier run has made. What it removes in the end it has seen under both keys, the same as it was found.
@@ -36,45 +39,14 @@ func (m *objectMover) move(ctx context.Context, o object, to string) error {
 	if err != nil {
 		return err
 	}
-	now, err := o.bucket.Stat(ctx, o.Key)
-	switch {
-	case errors.Is(err, objstore.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case now.ETag != o.ETag:
-		err = objstore.ErrChanged
-	default:
-		err = m.removeFound(ctx, o)
+	there, err := objstore.Holds(ctx, o.bucket, o.version())
+	if err == nil && there {
+		err = m.remover.Remove(ctx, o.bucket, o.version())
 	}
 	if errors.Is(err, objstore.ErrChanged) {
 		return fmt.Errorf("it was copied, and replaced meanwhile: remove %s and run again: %w", to, err)
 	}
 	return err
-}
-
-// removeFound removes an object if it is still the one that was found, as far as the store looks at that. One that refuses the condition, or takes it for another, was asked what is there a moment ago, and is not asked
-// under a condition again; one that ignores it was asked the same.
-func (m *objectMover) removeFound(ctx context.Context, o object) error {
-	deleter, ok := objstore.AsVersionDeleter(o.bucket)
-	if !ok || m.unconditional.Load() {
-		return o.bucket.Delete(ctx, o.Key)
-	}
-	err := deleter.DeleteVersion(ctx, o.version())
-	switch {
-	case errors.Is(err, objstore.ErrChanged): // or the condition is not understood, or it is the second try of a removal whose answer was lost
-		if now, failed := o.bucket.Stat(ctx, o.Key); errors.Is(failed, objstore.ErrNotExist) {
-			return nil
-		} else if failed != nil || now.ETag != o.ETag {
-			return err
-		}
-	case !errors.Is(err, objstore.ErrUnsupported) && !errors.Is(err, objstore.ErrInvalid):
-		return err
-	}
-	if !m.unconditional.Swap(true) {
-		fmt.Fprintf(m.stderr, "the store removes nothing under a condition (%v): what somebody else writes to a plain key in the moment between the last look and its removal is lost\n", err)
-	}
-	return o.bucket.Delete(ctx, o.Key)
 }
 
 // copyObject copies an object to a key where nothing is, and makes sure that the copy is there.
