@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
-	"sync/atomic"
+	"sync"
 )
 
 // Wrap makes a bucket whose requests take their slots from g.
@@ -66,7 +66,7 @@ type gatedBody struct {
 	gate     *Gate
 	slot     *slot
 	forget   func() bool // has the context's end be without effect
-	released atomic.Bool // Close may come while a Read is under way
+	released sync.Once   // Close may come while a Read is under way, or the context's end be dealt with: the slot is free when it returns
 	ended    error       // what the last Read came to; only who reads looks at it
 }
 
@@ -105,9 +105,7 @@ func (b *gatedBody) release(err error) {
 }
 
 func (b *gatedBody) end(err error) {
-	if !b.released.Swap(true) {
-		b.gate.release(b.slot, result{err: err})
-	}
+	b.released.Do(func() { b.gate.release(b.slot, result{err: err}) })
 }
 
 func (b *gated) List(ctx context.Context, opts ListOptions) iter.Seq2[Page, error] {

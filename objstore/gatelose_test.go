@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +154,26 @@ func TestGateForgottenBody(t *testing.T) {
 			t.Errorf("%d slots in use after a late close", in)
 		}
 	})
+}
+
+// Whoever closes a body while its request's end is being dealt with comes back to a gate that has the slot again.
+func TestGateCloseAtCancel(t *testing.T) {
+	gate := objstore.NewGate(objstore.GateConfig{})
+	b := gate.Wrap(memstore.New("bucket"))
+	v := put(t, b, "key", "content")
+	for range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		body, err := b.Open(ctx, v, objstore.Range{Len: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		runtime.Gosched()
+		body.Close()
+		if in := gate.Stats().InUse; in != 0 {
+			t.Fatalf("%d slots in use after the close", in)
+		}
+	}
 }
 
 // While there are always more readers than slots, what is to be stored gets its part of them.
