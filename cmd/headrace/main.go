@@ -4,13 +4,15 @@
 // layers together (stack.go is the architecture on one page), carries signals, exports what the layers count, and says in
 // one line what went wrong and what to do. Its parts:
 //
-//   - main.go, arguments.go, options.go, values.go, size.go, help.go: the command line; fstab.go: that of mount(8).
+//   - main.go, arguments.go, options.go, values.go, size.go, help.go: the command line; storeoptions.go, readoptions.go, fileoptions.go, daemonoptions.go:
+//     its groups of flags; fstab.go: that of mount(8).
 //   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from outside.
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
 //   - explain.go, exit.go: failures as the user sees them.
 //   - cacheoptions.go, cachecommand.go, warm.go: the disk cache.
-//   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadsrest.go, control.go: `headrace uploads`.
+//   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadslist.go,
+//     uploadsshow.go, uploadsrest.go, control.go: `headrace uploads`.
 //   - demo.go, dataset.go, bench.go, sweep.go, version.go: the other commands.
 package main
 

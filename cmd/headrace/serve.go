@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -170,20 +167,4 @@ func awaitFree(m mounted, gone <-chan struct{}, signals <-chan os.Signal) bool {
 			return false
 		}
 	}
-}
-
-// absolute makes the paths among the flags independent of the working directory, which a background process leaves.
-func (o *daemonOptions) absolute() (err error) {
-	if o.logFile != "" {
-		if o.logFile, err = filepath.Abs(o.logFile); err != nil {
-			return fmt.Errorf("cannot find the log's directory: %w", err)
-		}
-	}
-	if socket, ok := strings.CutPrefix(o.metrics, unixScheme); ok {
-		if socket, err = filepath.Abs(socket); err != nil {
-			return fmt.Errorf("cannot find the socket's directory: %w", err)
-		}
-		o.metrics = unixScheme + socket
-	}
-	return nil
 }

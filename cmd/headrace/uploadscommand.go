@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
-	"text/tabwriter"
-	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
 	"github.com/headrace/headrace/upload"
@@ -142,174 +136,6 @@ func findStaged(root, id string) (staged, error) {
 		return staged{}, explainStaging(err, root)
 	}
 	return staged{}, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s: `headrace uploads ls` shows what is; --staging-dir says where to look", id, root)
-}
-
-// unstored is one line of the list.
-type unstored struct {
-	upload.Status
-	Mountpoint string `json:"mountpoint"`
-	Mounted    bool   `json:"mounted"`
-}
-
-func (o uploadsOptions) list(ctx context.Context, root string) error {
-	dirs, err := journal.List(root)
-	if err != nil {
-		return explainStaging(err, root)
-	}
-	var all []upload.Status
-	of := make(map[string]unstored)
-	for _, d := range dirs {
-		found, mounted, err := statusIn(ctx, d)
-		if err != nil {
-			return explainStaging(err, d.Path())
-		}
-		for _, s := range found {
-			of[s.ID+s.Bucket+"/"+s.Key] = unstored{s, d.Owner().Mountpoint, mounted}
-		}
-		all = append(all, found...)
-	}
-	upload.SortStatus(all)
-	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
-	for _, s := range all {
-		one := of[s.ID+s.Bucket+"/"+s.Key]
-		if o.json {
-			err = json.NewEncoder(o.out).Encode(one)
-		} else {
-			_, err = fmt.Fprintln(table, one.line())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(all) == 0 && !o.json {
-		fmt.Fprintf(o.stderr, "everything is stored (%s)\n", root)
-	}
-	return table.Flush()
-}
-
-// statusIn asks the mount whose directory it is, or reads what a dead one has left.
-func statusIn(ctx context.Context, d *journal.Dir) (all []upload.Status, mounted bool, err error) {
-	mount, err := dialControl(ctx, d)
-	if err != nil {
-		return nil, false, err
-	}
-	if mount == nil {
-		all, err = upload.StatusAt(d)
-		return all, false, err
-	}
-	defer mount.close()
-	all, err = mount.status(ctx)
-	return all, true, err
-}
-
-// line is a row of the table: id, state, how far, what, why.
-func (u unstored) line() string {
-	id := u.ID
-	if id == "" {
-		id = "-"
-	}
-	far := sizeText(u.Size)
-	switch {
-	case u.To != "":
-		far = fmt.Sprintf("%d/%d objects", u.Sent, u.Size)
-	case u.Sent > 0:
-		far = fmt.Sprintf("%s/%s", sizeText(u.Sent), far)
-	}
-	what := fmt.Sprintf("%q", u.object(u.Key))
-	if u.To != "" {
-		what += fmt.Sprintf(" -> %q", u.object(u.To))
-	}
-	where := u.Mountpoint
-	if !u.Mounted {
-		where += " (gone)"
-	}
-	reason := strings.ReplaceAll(u.Reason, "\n", "; ")
-	return strings.Join([]string{id, string(u.State), far, humanize.Time(u.Changed), where, what, reason}, "\t")
-}
-
-func (u unstored) object(key string) string { return "s3://" + u.Bucket + "/" + key }
-
-// uploadsShow tells all that is known about one.
-func uploadsShow(ctx context.Context, o uploadsOptions, where staged, id string) error {
-	all, mounted, err := statusIn(ctx, where.dir)
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
-		if s.ID != id {
-			continue
-		}
-		one := shown{unstored: unstored{s, where.dir.Owner().Mountpoint, mounted}, Directory: where.dir.Path()}
-		if err := one.read(where.dir, id); err != nil {
-			return err
-		}
-		return one.print(o)
-	}
-	return os.ErrNotExist // it was stored meanwhile
-}
-
-// shown is what `show` tells.
-type shown struct {
-	unstored
-	Directory string              `json:"directory"`
-	Replaces  string              `json:"replaces_etag,omitempty"` // what the key held
-	Base      string              `json:"base_etag,omitempty"`     // what the file began as
-	Local     int64               `json:"local_bytes"`
-	Created   time.Time           `json:"created,omitzero"`
-	Uploads   []journal.Multipart `json:"multipart_uploads,omitempty"`
-}
-
-// read adds what the log says of a file. A rename has no more than its status.
-func (s *shown) read(dir *journal.Dir, id string) error {
-	r, data, err := dir.Look(id)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if data != nil {
-		defer data.Close()
-	}
-	s.Replaces, s.Base, s.Created, s.Uploads = r.Replaces.ETag, r.Base.ETag, r.Created, r.Uploads
-	for _, one := range r.Local {
-		s.Local += one.Len
-	}
-	return nil
-}
-
-func (s *shown) print(o uploadsOptions) error {
-	if o.json {
-		return json.NewEncoder(o.out).Encode(s)
-	}
-	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); text != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, text)
-		}
-	}
-	row("id", "%s", s.ID)
-	row("state", "%s", s.State)
-	row("object", "%q", s.object(s.Key))
-	if s.To != "" {
-		row("to", "%q", s.object(s.To))
-		row("moved", "%d of %d objects", s.Sent, s.Size)
-	} else {
-		row("size", "%s", sizeText(s.Size))
-		row("sent", "%s", sizeText(s.Sent))
-		row("on this disk", "%s", sizeText(s.Local))
-	}
-	row("reason", "%s", strings.ReplaceAll(s.Reason, "\n", "; "))
-	row("replaces", "%s", s.Replaces)
-	row("began as", "%s", s.Base)
-	if !s.Created.IsZero() {
-		row("begun", "%s", s.Created.Format(time.RFC3339))
-	}
-	for _, m := range s.Uploads {
-		row("multipart upload", "%s, %d parts, begun %s, key %q", m.ID, len(m.Parts), m.Initiated.Format(time.RFC3339), m.Key)
-	}
-	row("mount", "%s", s.Mountpoint)
-	row("kept in", "%s", s.Directory)
-	return table.Flush()
 }
 
 // explainUploads says what can be done about a refusal.

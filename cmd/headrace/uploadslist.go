@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/headrace/headrace/upload"
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// unstored is one line of the list.
+type unstored struct {
+	upload.Status
+	Mountpoint string `json:"mountpoint"`
+	Mounted    bool   `json:"mounted"`
+}
+
+func (o uploadsOptions) list(ctx context.Context, root string) error {
+	dirs, err := journal.List(root)
+	if err != nil {
+		return explainStaging(err, root)
+	}
+	var all []upload.Status
+	of := make(map[string]unstored)
+	for _, d := range dirs {
+		found, mounted, err := statusIn(ctx, d)
+		if err != nil {
+			return explainStaging(err, d.Path())
+		}
+		for _, s := range found {
+			of[s.ID+s.Bucket+"/"+s.Key] = unstored{s, d.Owner().Mountpoint, mounted}
+		}
+		all = append(all, found...)
+	}
+	upload.SortStatus(all)
+	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
+	for _, s := range all {
+		one := of[s.ID+s.Bucket+"/"+s.Key]
+		if o.json {
+			err = json.NewEncoder(o.out).Encode(one)
+		} else {
+			_, err = fmt.Fprintln(table, one.line())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 && !o.json {
+		fmt.Fprintf(o.stderr, "everything is stored (%s)\n", root)
+	}
+	return table.Flush()
+}
+
+// statusIn asks the mount whose directory it is, or reads what a dead one has left.
+func statusIn(ctx context.Context, d *journal.Dir) (all []upload.Status, mounted bool, err error) {
+	mount, err := dialControl(ctx, d)
+	if err != nil {
+		return nil, false, err
+	}
+	if mount == nil {
+		all, err = upload.StatusAt(d)
+		return all, false, err
+	}
+	defer mount.close()
+	all, err = mount.status(ctx)
+	return all, true, err
+}
+
+// line is a row of the table: id, state, how far, what, why.
+func (u unstored) line() string {
+	id := u.ID
+	if id == "" {
+		id = "-"
+	}
+	far := sizeText(u.Size)
+	switch {
+	case u.To != "":
+		far = fmt.Sprintf("%d/%d objects", u.Sent, u.Size)
+	case u.Sent > 0:
+		far = fmt.Sprintf("%s/%s", sizeText(u.Sent), far)
+	}
+	what := fmt.Sprintf("%q", u.object(u.Key))
+	if u.To != "" {
+		what += fmt.Sprintf(" -> %q", u.object(u.To))
+	}
+	where := u.Mountpoint
+	if !u.Mounted {
+		where += " (gone)"
+	}
+	reason := strings.ReplaceAll(u.Reason, "\n", "; ")
+	return strings.Join([]string{id, string(u.State), far, humanize.Time(u.Changed), where, what, reason}, "\t")
+}
+
+func (u unstored) object(key string) string { return "s3://" + u.Bucket + "/" + key }
