@@ -154,6 +154,47 @@ func TestWarmLotaFromStandardInput(t *testing.T) {
 	}
 }
 
+// A list may be a pipe, as a shell's <(...) is, which only one reader gets: it is gone through as it comes, and kept where it is needed twice. Until its end it is not known
+// how much there is, and the time left is not shown.
+func TestWarmLotaFromPipe(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	for i := range 3 {
+		l.put(fmt.Sprint("set/", i), large)
+	}
+	for _, flags := range [][]string{nil, {"--verify", "--settle", "1ms"}} {
+		pipe := filepath.Join(t.TempDir(), "pipe")
+		if err := unix.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := len(l.Requests())
+		screen := newTerminal(t)
+		cmd := exec.Command(must[string](t)(shared.raced()), append([]string{"warm", "--lota", "--again", "--endpoint", "http://cwlota.com", "--list", pipe}, flags...)...)
+		cmd.Env = append(os.Environ(), l.environment...)
+		screen.start(cmd)
+		names := must[*os.File](t)(os.OpenFile(pipe, os.O_WRONLY, 0)) // once the other side is open
+		give := func(key string) { must[int](t)(fmt.Fprintf(names, "s3://%s/%s\n", lotaBucket, key)) }
+		give("set/0")
+		if flags == nil {
+			eventually(t, patience, "a bar", func() bool {
+				give("set/1")
+				return strings.Contains(screen.text(), "objects")
+			})
+			if barShown.MatchString(screen.text()) {
+				t.Errorf("a time left before all is named: %q", screen.text())
+			}
+		}
+		give("set/2")
+		names.Close()
+		_ = cmd.Wait() // its code is looked at
+		<-screen.over
+		got := l.keys(before, prestages)
+		if cmd.ProcessState.ExitCode() != 0 || len(got) == 0 || got[0] != "set/0" || got[len(got)-1] != "set/2" {
+			t.Errorf("%q: exit code %d, asked for %q: %q", flags, cmd.ProcessState.ExitCode(), got, screen.text())
+		}
+	}
+}
+
 // --verify tells from first bytes what became resident; --both also fills the node's own cache.
 func TestWarmLotaVerify(t *testing.T) {
 	t.Parallel()
@@ -182,7 +223,7 @@ func TestStandardInputInterrupted(t *testing.T) {
 	l := newLota(t, cwsim.Options{})
 	l.put("one", large)
 	for _, args := range [][]string{
-		{"warm", "--lota", "--list", "-"}, {"warm", "--lota", "--verify", "--settle", "1ms", "-"}, {"restripe", "-"}, {"replicate", "--copies", "1", "-"}, {"keys", "encode", "-"},
+		{"warm", "--lota", "--list", "-"}, {"warm", "--lota", "--list", "/dev/stdin"}, {"warm", "--lota", "--verify", "--settle", "1ms", "-"}, {"restripe", "-"}, {"replicate", "--copies", "1", "-"}, {"keys", "encode", "-"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

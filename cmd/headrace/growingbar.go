@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"sync"
 
@@ -15,10 +16,12 @@ type growingBar struct {
 	done  int64
 	found int64
 	whole bool // all is found
+
+	seen bool // somebody looks
 }
 
 func newGrowingBar(stderr io.Writer, options ...progressbar.Option) *growingBar {
-	return &growingBar{bar: newBar(stderr, 1, append(options, progressbar.OptionSetPredictTime(false))...)}
+	return &growingBar{bar: newBar(stderr, 1, append(options, progressbar.OptionSetPredictTime(false))...), seen: isTerminal(stderr)}
 }
 
 // find takes over how much there is at least. A bar that is full has ended, so it is not before all is known.
@@ -45,6 +48,37 @@ func (b *growingBar) add(n int64) {
 	defer b.mu.Unlock()
 	b.done += n
 	_ = b.bar.Add64(n) // it ends when it is full, which is not an error here
+}
+
+// describe says something before the bar.
+func (b *growingBar) describe(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bar.Describe(what)
+}
+
+// countAhead finds how much there is by a listing of its own where somebody looks, since that of the work waits for the work: one more request for a thousand objects,
+// and the time left is known early. list calls found for each thing that is to be done. The caller ends it with stop.
+func (b *growingBar) countAhead(ctx context.Context, list func(ctx context.Context, found func(int64)) error) (stop func()) {
+	if !b.seen {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		total := int64(0)
+		err := list(ctx, func(n int64) {
+			total += n
+			b.find(total)
+		})
+		if err == nil { // else the work meets it as well
+			b.all(total)
+		}
+	})
+	return func() {
+		cancel()
+		counting.Wait()
+	}
 }
 
 func (b *growingBar) end() {

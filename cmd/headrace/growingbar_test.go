@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,4 +32,35 @@ func TestGrowingBar(t *testing.T) {
 		t.Errorf("when all is found: %q", s)
 	}
 	b.end()
+}
+
+// Where somebody looks, how much there is is found by a listing that does not wait for the work; one that fails says nothing.
+func TestGrowingBarCountsAhead(t *testing.T) {
+	for _, fails := range []error{nil, errors.New("no listing")} {
+		b := newGrowingBar(io.Discard)
+		if b.countAhead(t.Context(), func(context.Context, func(int64)) error {
+			t.Error("it is counted where nobody looks")
+			return nil
+		})(); b.found != 0 {
+			t.Errorf("found %d", b.found)
+		}
+		b.seen = true
+		counted := make(chan struct{})
+		stop := b.countAhead(t.Context(), func(ctx context.Context, found func(int64)) error {
+			defer close(counted)
+			found(3)
+			found(4)
+			return fails
+		})
+		<-counted
+		stop()
+		if b.found != 7 || b.whole != (fails == nil) {
+			t.Errorf("%v: found %d, all of it %t", fails, b.found, b.whole)
+		}
+		stop = b.countAhead(t.Context(), func(ctx context.Context, _ func(int64)) error {
+			<-ctx.Done() // it goes on until it is told to end
+			return ctx.Err()
+		})
+		stop()
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/schollz/progressbar/v3"
@@ -25,7 +24,7 @@ type migration struct {
 	failures failures
 
 	moved, bytes atomic.Int64
-	there        int // keys that are hashed already
+	hashed       *movedKeys
 	manifests    int // of copies, which stay where they are
 }
 
@@ -39,7 +38,7 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 	}
 	m := &migration{
 		options: o, at: at, mover: newObjectMover(o.log, o.stderr),
-		bar: newGrowingBar(o.stderr, progressbar.OptionShowIts()),
+		bar: newGrowingBar(o.stderr, progressbar.OptionShowIts()), hashed: newMovedKeys(),
 	}
 	o.tidy(ctx, stores, &m.failures)
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
@@ -52,7 +51,7 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 	if o.dryRun {
 		did = "would move"
 	}
-	fmt.Fprintf(o.stdout, "%s %d objects, %s; %d were hashed already\n", did, m.moved.Load(), sizeText(m.bytes.Load()), m.there)
+	fmt.Fprintf(o.stdout, "%s %d objects, %s; %d were hashed already\n", did, m.moved.Load(), sizeText(m.bytes.Load()), m.hashed.before())
 	return m.failures.outcome(ctx)
 }
 
@@ -60,15 +59,19 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 func (m *migration) moveAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(m.options.jobs)
-	defer m.countAhead(ctx)()
+	defer m.bar.end()
+	if !m.options.dryRun {
+		defer m.bar.countAhead(ctx, m.count)()
+	}
 	found := int64(0)
 	m.failures.add(m.each(ctx, func(e objstore.Entry) {
 		o := object{m.at.bucket, e}
+		m.hashed.pass(e.Key)
 		switch kind := kindOfKey(e.Key); {
 		case kind == manifestKey:
 			m.manifests++
 		case kind == hashedKey:
-			m.there++
+			m.hashed.meet(e.Key)
 		case m.options.dryRun:
 			m.take(ctx, o)
 		default:
@@ -84,33 +87,15 @@ func (m *migration) moveAll(ctx context.Context) {
 		}
 	}))
 	_ = g.Wait() // what failed is in failures
-	m.bar.end()
 }
 
-// countAhead lists everything a second time where somebody sees the bar, since moving waits for the store and its own listing with it: one more request for a thousand
-// objects, and the time left is known early. The caller ends it with stop.
-func (m *migration) countAhead(ctx context.Context) (stop func()) {
-	if m.options.dryRun || !isTerminal(m.options.stderr) {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var counting sync.WaitGroup
-	counting.Go(func() {
-		total := int64(0)
-		err := m.each(ctx, func(e objstore.Entry) {
-			if kindOfKey(e.Key) == plainKey {
-				total++
-				m.bar.find(total)
-			}
-		})
-		if err == nil { // else the moving meets it as well
-			m.bar.all(total)
+// count finds how many objects are to be moved.
+func (m *migration) count(ctx context.Context, one func(int64)) error {
+	return m.each(ctx, func(e objstore.Entry) {
+		if kindOfKey(e.Key) == plainKey {
+			one(1)
 		}
 	})
-	return func() {
-		cancel()
-		counting.Wait()
-	}
 }
 
 // each calls take for what is meant: the object of the prefix itself, and those below it as a directory. What only begins with the same letters is not meant.
@@ -157,11 +142,20 @@ func kindOfKey(key string) keyKind {
 	return plainKey
 }
 
+func (m *migration) move(ctx context.Context, o object, to string) error {
+	m.hashed.making(to)
+	err := m.mover.move(ctx, o, to)
+	if err != nil {
+		m.hashed.failed(to)
+	}
+	return err
+}
+
 func (m *migration) take(ctx context.Context, o object) {
 	to := hashed.Encode(o.Key)
 	if m.options.dryRun {
 		fmt.Fprintf(m.options.stdout, "%s -> %s\n", o.Key, to)
-	} else if err := m.mover.move(ctx, o, to); err != nil {
+	} else if err := m.move(ctx, o, to); err != nil {
 		if ctx.Err() == nil {
 			m.failures.add(fmt.Errorf("%s: %w", o.name(), err))
 		}

@@ -31,11 +31,13 @@ func (o object) version() objstore.Version {
 }
 
 // stores finds the objects that users name, by files and directories of mounts or by s3://BUCKET/KEY, and has the stores open that they are in. It talks to a store
-// directly; of a mount it only asks which store that is.
+// directly; of a mount it only asks which store that is. Several may find objects at the same time.
 type stores struct {
 	given storeOptions
 	class objstore.Class // of all requests that find objects
-	open  map[reach]*reached
+
+	opening chan struct{} // has one place, taken by who opens a store or a bucket: the others want the same one mostly
+	open    map[reach]*reached
 }
 
 // reached is a store that is open.
@@ -46,7 +48,7 @@ type reached struct {
 }
 
 func newStores(given storeOptions) *stores {
-	return &stores{given: given, class: objstore.ClassWarm, open: make(map[reach]*reached)}
+	return &stores{given: given, class: objstore.ClassWarm, opening: make(chan struct{}, 1), open: make(map[reach]*reached)}
 }
 
 func (s *stores) close() {
@@ -65,6 +67,12 @@ func (s *stores) buckets() (all []objstore.Bucket) {
 
 // bucket opens a bucket of the store that r reaches; prefix is what has to be allowed to be listed.
 func (s *stores) bucket(ctx context.Context, r reach, name, prefix string) (objstore.Bucket, error) {
+	select {
+	case s.opening <- struct{}{}:
+		defer func() { <-s.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	r.Source = ""
 	to := s.open[r]
 	if to == nil {

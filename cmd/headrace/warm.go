@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -25,7 +24,8 @@ type warmOptions struct {
 	jobs   int
 	dryRun bool
 	json   bool
-	list   string // a file of arguments
+	list   string    // a file of arguments
+	listed io.Reader // what it says, where that can be read once only and is needed twice; else nil
 	lota   bool
 	both   bool
 	verify bool
@@ -127,13 +127,15 @@ func (o warmOptions) run(ctx context.Context) error {
 	result := warmResult{DryRun: o.dryRun}
 	var failures failures
 	var err error
-	if (o.both || o.verify) && (o.list == "-" || slices.Contains(o.args, "-")) {
-		names, err := spool(o.stdin)
-		if err != nil {
-			return fail(exitFailure, err, "cannot keep the names of standard input: %v", err)
+	if o.both || o.verify {
+		release, err := o.keepNames(ctx)
+		if f, ok := errors.AsType[*failure](err); ok {
+			return f
 		}
-		defer func() { _ = names.Close() }() // it has no name, and is gone
-		o.stdin = names
+		if err != nil {
+			return fail(exitFailure, err, "cannot keep the names: %v", err)
+		}
+		defer release()
 	}
 	if o.lota {
 		result.Lota, err = o.stage(ctx, &failures)
@@ -164,47 +166,9 @@ func (o warmOptions) say(format string, args ...any) {
 	}
 }
 
-// spooled is standard input that can be read more than once.
-type spooled struct{ *os.File }
-
-// spool reads what comes into a file without a name, since names may be more than memory should hold.
-func spool(from io.Reader) (*spooled, error) {
-	file, err := os.CreateTemp("", "headrace-names-")
-	if err != nil {
-		return nil, err
-	}
-	err = os.Remove(file.Name())
-	if err == nil {
-		_, err = io.Copy(file, from)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &spooled{file}, nil
-}
-
-// eachArgument calls each for what was named on the command line and in lists.
-func (o warmOptions) eachArgument(each func(arg string) error) error {
-	if again, ok := o.stdin.(*spooled); ok {
-		if _, err := again.Seek(0, io.SeekStart); err != nil {
-			return fail(exitFailure, err, "cannot read the names again: %v", err)
-		}
-	}
-	if err := arguments(o.args, o.stdin, each); err != nil {
-		return err
-	}
-	switch o.list {
-	case "":
-		return nil
-	case "-":
-		return eachLine(o.stdin, each)
-	}
-	file, err := os.Open(o.list)
-	if err != nil {
-		return usage("--list: %v", err)
-	}
-	defer func() { _ = file.Close() }() // read only
-	return eachLine(file, each)
+// growingBar is newBar for what is still being found.
+func (o warmOptions) growingBar() *growingBar {
+	return newGrowingBar(o.stderr, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
 }
 
 // newBar is a progress bar in bytes, that is seen where somebody looks.

@@ -88,7 +88,7 @@ func (o warmOptions) plan(ctx context.Context, result *warmResult, failures *fai
 			todo = append(todo, f)
 		}
 	}
-	err = o.eachArgument(func(arg string) error {
+	err = o.eachArgument(ctx, func(arg string) error {
 		if strings.HasPrefix(arg, sourceScheme) {
 			return usage("%s: a mount's cache is filled by reading its files: name one, or use --lota", arg)
 		}

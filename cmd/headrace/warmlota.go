@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ func (o warmOptions) stage(ctx context.Context, failures *failures) (*lotaResult
 // draw goes through what was named for a sample. What cannot be found is told when it is to be asked for.
 func (s *staging) draw(ctx context.Context, stores *stores) (*sample, error) {
 	drawn := newSample()
-	err := s.options.eachArgument(func(arg string) error {
+	err := s.options.eachArgument(ctx, func(arg string) error {
 		return stores.eachBelow(ctx, arg, new(failures), func(found object) error {
 			if found.Size >= lotaSmallest {
 				drawn.offer(found)
@@ -91,7 +92,11 @@ func (s *staging) draw(ctx context.Context, stores *stores) (*sample, error) {
 
 // askForAll asks while it is still being found out what there is, so that memory stays bounded however much that is.
 func (s *staging) askForAll(ctx context.Context, stores *stores) error {
-	bar := s.options.newBar(1)
+	bar := s.options.growingBar()
+	defer bar.end()
+	if !s.options.dryRun && !s.options.namesOnce() {
+		defer bar.countAhead(ctx, func(ctx context.Context, bytes func(int64)) error { return s.count(ctx, stores, bytes) })()
+	}
 	objects := make(chan object, 1000)
 	var g errgroup.Group
 	for range s.options.store.maxConcurrency {
@@ -99,19 +104,19 @@ func (s *staging) askForAll(ctx context.Context, stores *stores) error {
 			for o := range objects {
 				if ctx.Err() == nil {
 					s.ask(ctx, o)
-					_ = bar.Add64(o.Size)
+					bar.add(o.Size)
 				}
 			}
 			return nil
 		})
 	}
-	err := s.options.eachArgument(func(arg string) error {
+	err := s.options.eachArgument(ctx, func(arg string) error {
 		return stores.eachBelow(ctx, arg, s.failures, func(found object) error {
 			if !s.wanted(found) {
 				return ctx.Err()
 			}
-			bar.ChangeMax64(s.total + 1) // a bar that is full has ended, and more may be found
-			bar.Describe(fmt.Sprintf("%d objects", s.found))
+			bar.find(s.total)
+			bar.describe(fmt.Sprintf("%d objects", s.found))
 			select {
 			case objects <- found:
 				return nil
@@ -120,11 +125,29 @@ func (s *staging) askForAll(ctx context.Context, stores *stores) error {
 			}
 		})
 	})
-	bar.ChangeMax64(s.total)
+	if err == nil && ctx.Err() == nil {
+		bar.all(s.total)
+	}
 	close(objects)
 	_ = g.Wait() // what failed is in failures
-	_ = bar.Finish()
 	return err
+}
+
+// count finds how many bytes LOTA is to be asked for.
+func (s *staging) count(ctx context.Context, stores *stores, bytes func(int64)) error {
+	var missed failures // which are told by who asks
+	err := s.options.eachArgument(ctx, func(arg string) error {
+		return stores.eachBelow(ctx, arg, &missed, func(found object) error {
+			if found.Size >= lotaSmallest && !s.record.has(found) {
+				bytes(found.Size)
+			}
+			return ctx.Err()
+		})
+	})
+	if missed.count > 0 {
+		err = errors.Join(err, missed.first[0])
+	}
+	return errors.Join(err, ctx.Err())
 }
 
 // wanted tells whether LOTA is to be asked for an object, and counts it.
