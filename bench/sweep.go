@@ -73,7 +73,7 @@ func (o SweepOptions) withDefaults(reading bool) (SweepOptions, error) {
 // Sweep measures how a store answers to so many requests at once, by the raw client alone. opts say which store, whether to read objects
 // that are there (Keys), where a server of its own has its files, and who hears of progress; the rest of them is not used. What was measured comes with the error too.
 //
-// A curve ends early when a step brings less than half of the best one: from there on a store may serve nobody.
+// A curve ends early when a step brings less than half of the best one, or hangs: from there on a store may serve nobody.
 func Sweep(ctx context.Context, opts Options, what SweepOptions) (report *SweepReport, err error) {
 	if opts, err = opts.withDefaults(); err != nil {
 		return nil, err

@@ -74,6 +74,7 @@ func TestSweepAdvice(t *testing.T) {
 		"nothing was read":      {[]SweepCurve{sweepCurve(16*mib, SweepStep{Concurrency: 1})}, nil, ""},
 		"nothing but requests":  {[]SweepCurve{{Operation: SweepHead, Steps: []SweepStep{{Concurrency: 8, PerSecond: 100}}}}, []string{"8"}, "100 requests/s"},
 		"nothing at all":        {nil, nil, ""},
+		"what hangs is no good": {[]SweepCurve{sweepCurve(16*mib, SweepStep{Concurrency: 64, MiB: 600}, SweepStep{Concurrency: 300, MiB: 590, Hanging: 299})}, []string{"64", "--max-concurrency 64", "--memory 2.0GiB"}, "lasts to 64"},
 		"a dip is not the end":  {[]SweepCurve{sweepCurve(16*mib, SweepStep{Concurrency: 64, MiB: 600}, SweepStep{Concurrency: 80, MiB: 500}, SweepStep{Concurrency: 100, MiB: 590}, SweepStep{Concurrency: 200, MiB: 300})}, []string{"64", "--max-concurrency 100", "--memory 2.0GiB"}, "lasts to 100"},
 	} {
 		var got []string
@@ -93,12 +94,14 @@ func TestSweepReport(t *testing.T) {
 	c := sweepCurve(16*mib, SweepStep{Concurrency: 1, MiB: 80, PerSecond: 5, P50: 200, P99: 222, Requests: 15}, SweepStep{Concurrency: 64, MiB: 5000, PerSecond: 312, P50: 210, P99: 400, Requests: 900},
 		SweepStep{Concurrency: 400, MiB: 2000, Throttled: 3, Failed: 4})
 	c.Collapsed = true
-	r := &SweepReport{Endpoint: "http://store", CPUs: 2, Curves: []SweepCurve{c}, Advice: advise([]SweepCurve{c})}
+	hanging := sweepCurve(mib, SweepStep{Concurrency: 64, MiB: 5000}, SweepStep{Concurrency: 800, MiB: 4999, Hanging: 700})
+	hanging.Collapsed = true
+	r := &SweepReport{Endpoint: "http://store", CPUs: 2, Curves: []SweepCurve{c, hanging}, Advice: advise([]SweepCurve{c})}
 	var table, encoded bytes.Buffer
 	if err := errors.Join(r.WriteTable(&table), r.WriteJSON(&encoded)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"http://store", "GET 16 MiB", "5000", "222.0", "┬", "MiB/s by requests at once", "less than half", "recommended: --max-concurrency 64"} {
+	for _, want := range []string{"http://store", "GET 16 MiB", "5000", "222.0", "┬", "MiB/s by requests at once", "less than half", "the store hangs, 700 of 800", "recommended: --max-concurrency 64"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("no %q in\n%s", want, table.String())
 		}

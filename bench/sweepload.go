@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/objstore"
@@ -33,9 +34,14 @@ type worker struct {
 	rng    *rand.Rand
 
 	elapsed   time.Duration
+	begun     time.Time
+	moved     atomic.Int64 // when, after begun, a byte went or an answer came last; a PUT that was given up may still be looking for more
 	throttled int64
 	failed    int64 // throttled ones included
+	hangs     bool  // nothing has moved any more in the time there was for its last request to end
 }
+
+func (w *worker) move() { w.moved.Store(int64(time.Since(w.begun))) }
 
 const (
 	// collapse is which part of the best a step must bring for a further one.
@@ -56,7 +62,7 @@ func (l *sweepLoad) curve(ctx context.Context, what SweepOptions, progress io.Wr
 			return curve, err
 		}
 		curve.Steps = append(curve.Steps, step)
-		if curve.value(step) < collapse*curve.value(curve.best()) {
+		if step.hangs() || curve.value(step) < collapse*curve.value(curve.best()) {
 			curve.Collapsed = true
 			break
 		}
@@ -73,13 +79,16 @@ func (l *sweepLoad) step(ctx context.Context, workers int, d time.Duration) (Swe
 	failed := make(chan error, workers)
 	var wg sync.WaitGroup
 	for i := range all {
-		w := &worker{number: i, rng: rand.New(rand.NewPCG(1, uint64(i)))}
+		w := &worker{number: i, begun: begun, rng: rand.New(rand.NewPCG(1, uint64(i)))}
 		all[i] = w
 		if l.op == SweepPut {
 			l.target.maker.made = append(l.target.maker.made, l.key(w))
 		}
 		wg.Go(func() {
-			defer func() { w.elapsed = time.Since(begun) }()
+			defer func() {
+				w.elapsed = time.Since(begun)
+				w.hangs = w.elapsed >= 2*d && time.Duration(w.moved.Load()) < d
+			}()
 			for time.Since(begun) < d && limited.Err() == nil {
 				if err := l.one(limited, w); err != nil {
 					failed <- err
@@ -103,6 +112,7 @@ func (l *sweepLoad) one(ctx context.Context, w *worker) error {
 	err := l.request(ctx, w)
 	switch {
 	case err == nil:
+		w.move()
 		w.reads++
 		w.latencies = append(w.latencies, time.Since(begun))
 		return nil
@@ -113,6 +123,7 @@ func (l *sweepLoad) one(ctx context.Context, w *worker) error {
 	switch objstore.KindOf(err) {
 	case objstore.KindThrottled:
 		w.throttled++
+		w.move()
 	case objstore.KindTimeout, objstore.KindTransport, objstore.KindConflict:
 	default:
 		return err
@@ -133,7 +144,7 @@ func (l *sweepLoad) key(w *worker) string { return fmt.Sprintf("%s%05d", l.prefi
 func (l *sweepLoad) request(ctx context.Context, w *worker) error {
 	switch l.op {
 	case SweepPut:
-		_, err := l.bucket.Put(ctx, l.key(w), bytes.NewReader(l.body), l.size, objstore.Condition{}, objstore.Attributes{})
+		_, err := l.bucket.Put(ctx, l.key(w), &sending{bytes.NewReader(l.body), w}, l.size, objstore.Condition{}, objstore.Attributes{})
 		if err == nil {
 			w.bytes += l.size
 		}
@@ -149,6 +160,17 @@ func (l *sweepLoad) request(ctx context.Context, w *worker) error {
 	default:
 		return l.get(ctx, w)
 	}
+}
+
+// sending is the body of a worker's PUT: what is taken of it moves.
+type sending struct {
+	*bytes.Reader
+	worker *worker
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.worker.move()
+	return s.Reader.Read(p)
 }
 
 func (l *sweepLoad) object(w *worker) object { return l.objects[w.rng.IntN(len(l.objects))] }
@@ -167,7 +189,9 @@ func (l *sweepLoad) get(ctx context.Context, w *worker) error {
 	defer body.Close()
 	for {
 		n, err := body.Read(w.buf)
-		w.bytes += int64(n)
+		if w.bytes += int64(n); n > 0 {
+			w.move()
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -185,6 +209,9 @@ func sum(n int, all []*worker) SweepStep {
 		step.Requests += w.reads
 		step.Throttled += w.throttled
 		step.Failed += w.failed
+		if w.hangs {
+			step.Hanging++
+		}
 		step.MiB += perSecond(w.bytes, w.elapsed) / mib
 		step.PerSecond += perSecond(w.reads, w.elapsed)
 		latencies.latencies = append(latencies.latencies, w.latencies...)

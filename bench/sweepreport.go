@@ -30,7 +30,7 @@ type SweepCurve struct {
 	Operation string      `json:"operation"`
 	Size      int64       `json:"size"`      // bytes of a GET or a PUT; 0 for others
 	Steps     []SweepStep `json:"steps"`     // with ascending concurrency
-	Collapsed bool        `json:"collapsed"` // the last step brought less than half of the best; more were not tried
+	Collapsed bool        `json:"collapsed"` // the last step brought less than half of the best, or hung; more were not tried
 }
 
 // SweepStep is so many requests at once. Latencies are those of whole requests that succeeded, and zero when none did.
@@ -43,7 +43,11 @@ type SweepStep struct {
 	Requests    int64   `json:"requests"` // that succeeded
 	Failed      int64   `json:"failed"`   // throttled ones included
 	Throttled   int64   `json:"throttled"`
+	Hanging     int     `json:"hanging"` // that were under way at the end, and of which nothing had moved for as long as the step takes
 }
+
+// hangs tells that the store serves hardly anybody any more. What it did before it came to that says nothing.
+func (s SweepStep) hangs() bool { return 2*s.Hanging > s.Concurrency }
 
 // Advice is a setting that the curves speak for.
 type Advice struct {
@@ -69,8 +73,11 @@ func (c SweepCurve) name() string {
 	return strings.ToUpper(c.Operation) + " " + humanize.IBytes(uint64(c.Size))
 }
 
-// value is what of a step counts: bytes where any are moved, else requests.
+// value is what of a step counts: bytes where any are moved, else requests; nothing of one that hangs.
 func (c SweepCurve) value(s SweepStep) float64 {
+	if s.hangs() {
+		return 0
+	}
 	if c.Size > 0 {
 		return s.MiB
 	}
@@ -193,7 +200,10 @@ func (c SweepCurve) write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if c.Collapsed {
+	switch last := c.Steps[len(c.Steps)-1]; {
+	case last.hangs():
+		fmt.Fprintf(w, "ended here: the store hangs, %d of %d requests had no answer at the end\n", last.Hanging, last.Concurrency)
+	case c.Collapsed:
 		fmt.Fprintln(w, "ended here: less than half of the best")
 	}
 	if len(c.Steps) < 2 {

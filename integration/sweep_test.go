@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,35 +15,56 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// A sweep of the simulated store finds where it is best, and leaves nothing in the bucket.
+// A sweep of a store that is best at 2 to 8 requests at once, gives half at 16 and hangs from 24 on finds where it is best, for each kind of request, ends at the step that hangs,
+// advises to stay below, and leaves nothing in the bucket.
 func TestSweep(t *testing.T) {
-	l := newLota(t, cwsim.Options{Model: cwsim.Measured(12 << 20)})
-	out := l.run(0, "", "bench", "sweep", "s3://"+lotaBucket, "--endpoint=http://cwlota.com",
-		"--operation=get", "--size=256KiB", "--concurrency=8,64,150", "--duration=4s", "--json")
-	var report struct {
-		Curves []struct {
-			Steps []struct {
-				Concurrency int     `json:"concurrency"`
-				MiB         float64 `json:"mib_per_second"`
-			} `json:"steps"`
-		} `json:"curves"`
-		Advice []struct{ Flag, Value string } `json:"advice"`
+	t.Parallel()
+	shape := func(peak float64) cwsim.Model { return cwsim.Model{Peak: peak, From: 2, To: 8, Half: 16, Hang: 24} }
+	for operation, options := range map[string]cwsim.Options{
+		"get": {Model: shape(32 * 16 << 10)}, "put": {Requests: shape(32)}, "head": {Requests: shape(32)}, "list": {Requests: shape(32)},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			l := newLota(t, options)
+			out := l.run(0, "", "bench", "sweep", "s3://"+lotaBucket, "--endpoint=http://cwlota.com",
+				"--operation="+operation, "--size=16KiB", "--concurrency=1,6,15,48,96", "--duration=1s", "--json")
+			var report sweepReport
+			if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &report); err != nil || len(report.Curves) != 1 {
+				t.Fatalf("%v: %s", err, out)
+			}
+			var tried []int
+			c := report.Curves[0]
+			for _, s := range c.Steps {
+				tried = append(tried, s.Concurrency)
+			}
+			if !slices.Equal(tried, []int{1, 6, 15, 48}) || !c.Collapsed || c.Steps[3].Hanging <= 24 {
+				t.Errorf("the store hangs from 24 on, and was asked for %v at once: %+v", tried, c)
+			}
+			advised := map[string]string{}
+			for _, a := range report.Advice {
+				advised[a.Flag] = a.Value
+			}
+			isBest := func(n string) bool { return n == "6" || n == "15" } // on a busy machine they differ by less
+			if most, ok := advised["--max-concurrency"]; !isBest(advised[""]) || ok != (operation == "get") || ok && !isBest(most) {
+				t.Errorf("6 are best: %v; %+v", advised, c)
+			}
+			l.checkEmpty()
+		})
 	}
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &report); err != nil || len(report.Curves) != 1 {
-		t.Fatalf("%v: %s", err, out)
+}
+
+// sweepReport is what is looked at of one.
+type sweepReport struct {
+	Curves []struct {
+		Collapsed bool
+		Steps     []struct {
+			Concurrency, Hanging int
+
+			MiB       float64 `json:"mib_per_second"`
+			PerSecond float64 `json:"requests_per_second"`
+		}
 	}
-	// How it ends where a store collapses is proved on made-up curves: this machine may be too slow to have 800 requests under way.
-	if c := report.Curves[0]; len(c.Steps) != 3 || c.Steps[1].MiB < 3*c.Steps[0].MiB {
-		t.Errorf("the store does eight times as much with 64 requests as with 8: %+v", c)
-	}
-	advised := map[string]string{}
-	for _, a := range report.Advice {
-		advised[a.Flag] = a.Value
-	}
-	if best := advised[""]; best != "64" && best != "150" || advised["--memory"] == "" { // on a busy machine they differ by more than nothing
-		t.Errorf("64 and 150 are as good as the best: %+v; %+v", report.Advice, report.Curves)
-	}
-	l.checkEmpty()
+	Advice []struct{ Flag, Value string }
 }
 
 // Ctrl-C in the middle of a sweep that writes ends it at once, says so, and leaves nothing in the bucket.

@@ -68,7 +68,7 @@ func sweepCommand() *cli.Command {
 		Description: "Makes requests of one kind, without a mount, more and more of them at once, and prints throughput and latency of each step, a plot, and which settings they speak for. " +
 			"Without a bucket it starts a local S3 server over a temporary folder. With one it makes objects of its own below the prefix and removes them afterwards; with --key " +
 			"it reads the objects given and writes nothing.\n\n" +
-			"PUTs need as much room in the store as --size times the largest number of requests, for each size. A curve ends early when a step brings less than half of the best one, since " +
+			"PUTs need as much room in the store as --size times the largest number of requests, for each size. A curve ends early when a step brings less than half of the best one or most of its requests hang, since " +
 			"a store that is asked for more may serve nobody. All of it loads the store as much as it can bear: not beside work that matters.",
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {

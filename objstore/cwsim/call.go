@@ -1,6 +1,7 @@
 package cwsim
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,11 +38,16 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request, c *call) {
 	if !pause(r.Context(), s.options.RequestCost) {
 		return
 	}
+	if c.key != "" && r.Method == http.MethodGet && !r.URL.Query().Has("tagging") {
+		c.get(w, r)
+		return
+	}
+	if !s.awaitTurn(r) {
+		return
+	}
 	switch {
 	case c.key != "" && r.Method == http.MethodHead:
 		c.head(w, r)
-	case c.key != "" && r.Method == http.MethodGet && !r.URL.Query().Has("tagging"):
-		c.get(w, r)
 	case r.Method == http.MethodPut || r.Method == http.MethodPost || r.Method == http.MethodDelete:
 		if c.bucket.Away && !pause(r.Context(), s.options.FarLatency) {
 			return
@@ -54,6 +60,29 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request, c *call) {
 		}
 	default:
 		c.bucket.front.ServeHTTP(w, r)
+	}
+}
+
+// awaitTurn waits for as long as a request takes that is no GET of an object, and tells whether its client has. What it sends is taken first: only then can it be noticed that a client has gone.
+func (s *Store) awaitTurn(r *http.Request) bool {
+	if s.options.Requests.Peak == 0 {
+		return true
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.countOther(1)
+	defer s.countOther(-1)
+	for {
+		d, ok := s.options.Requests.Time(s.countOther(0), 1)
+		if ok {
+			return pause(r.Context(), d)
+		}
+		if !pause(r.Context(), hangCheck) {
+			return false
+		}
 	}
 }
 
@@ -115,6 +144,9 @@ func (c *call) get(w http.ResponseWriter, r *http.Request) {
 	c.bucket.front.ServeHTTP(&pacedWriter{ResponseWriter: w, request: r, store: c.store, due: time.Now()}, r)
 }
 
+// hangCheck is how often what hangs looks whether there are fewer requests now.
+const hangCheck = 100 * time.Millisecond
+
 // pacedPiece is how much is sent at a time: small against a request, so that the pace follows the number of requests.
 const pacedPiece = 64 << 10
 
@@ -150,7 +182,7 @@ func (w *pacedWriter) await(n int64) bool {
 			w.due = w.due.Add(d)
 			return pause(w.request.Context(), time.Until(w.due))
 		}
-		if !pause(w.request.Context(), 100*time.Millisecond) {
+		if !pause(w.request.Context(), hangCheck) {
 			return false
 		}
 		w.due = time.Now()

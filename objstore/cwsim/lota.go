@@ -47,6 +47,14 @@ func (s *Store) endGet() {
 	s.active--
 }
 
+// countOther counts requests that are no GETs of objects in or out, and tells how many there are.
+func (s *Store) countOther(change int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others += change
+	return s.others
+}
+
 // timeOf is what n bytes of one GET take now.
 func (s *Store) timeOf(n int64) (time.Duration, bool) {
 	s.mu.Lock()

@@ -36,6 +36,7 @@ type Options struct {
 	Buckets []Bucket
 
 	Model       Model         // of all GETs of objects; it can be changed later: [Store.SetModel]
+	Requests    Model         // of all other requests of buckets, which count as a byte each: its peak is so many of them a second
 	RequestCost time.Duration // before the first byte of any answer
 	Miss        time.Duration // before the first byte that LOTA has to fetch from the store
 	StageTime   time.Duration // from a pre-staging HEAD until LOTA holds the object
@@ -69,6 +70,7 @@ type Store struct {
 	model     Model
 	down      map[string]bool
 	active    int            // GETs of objects under way
+	others    int            // requests under way that are none
 	gets      int            // of objects so far
 	parts     map[string]int // requests under way, by partition
 	resident  map[string]time.Time
