@@ -14,10 +14,17 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// benchOptions are the flags of `headrace bench` beside those of the store.
+// measuring is what all commands have that measure a store: which one, what is read of it, and how it is told.
+type measuring struct {
+	store storeOptions
+	keys  cli.StringSlice
+	dir   string
+	json  bool
+}
+
+// benchOptions are the flags of `headrace bench`.
 type benchOptions struct {
-	store     storeOptions
-	keys      cli.StringSlice
+	measuring
 	workloads cli.StringSlice
 	mountArgs cli.StringSlice
 	readOnly  bool
@@ -25,11 +32,22 @@ type benchOptions struct {
 	objects   size
 	files     int
 	duration  interval
-	dir       string
-	json      bool
 }
 
 const benchGroup = "What to measure"
+
+// flags are a command's own and the common ones. What the command is called in variables of the environment, and what is said of its --key and --dir, is its own.
+func (m *measuring) flags(command, key, dir string, own ...cli.Flag) []cli.Flag {
+	own = append(
+		own,
+		&cli.StringSliceFlag{Name: "key", Category: benchGroup, EnvVars: environment(command + "-key"), Destination: &m.keys, Usage: key},
+		&cli.StringFlag{
+			Name: "dir", Category: benchGroup, EnvVars: environment(command + "-dir"), Destination: &m.dir, Usage: dir, DefaultText: "the system's temporary folder",
+		},
+		&cli.BoolFlag{Name: "json", Category: benchGroup, EnvVars: environment(command + "-json"), Destination: &m.json, Usage: "print the report as JSON"},
+	)
+	return append(own, m.store.flags()...)
+}
 
 func (o *benchOptions) flags() []cli.Flag {
 	o.objects, o.duration = 2*gib, interval(8*time.Second)
@@ -59,23 +77,12 @@ func (o *benchOptions) flags() []cli.Flag {
 			Usage: "write nothing: read the objects named by --key",
 		},
 		&cli.StringSliceFlag{
-			Name: "key", Category: benchGroup, EnvVars: environment("bench-key"), Destination: &o.keys,
-			Usage: "read the object `KEY`; repeat for more",
-		},
-		&cli.StringSliceFlag{
 			Name: "mount-flag", Category: benchGroup, EnvVars: environment("bench-mount-flag"), Destination: &o.mountArgs,
 			Usage: "a further `FLAG` for the mount, as --memory=1GiB; repeat for more",
 		},
-		&cli.StringFlag{
-			Name: "dir", Category: benchGroup, EnvVars: environment("bench-dir"), Destination: &o.dir,
-			Usage: "`DIR` for the mount point, a local server's folder and disk caches: on the disk that is to be measured", DefaultText: "the system's temporary folder",
-		},
-		&cli.BoolFlag{
-			Name: "json", Category: benchGroup, EnvVars: environment("bench-json"), Destination: &o.json,
-			Usage: "print the report as JSON",
-		},
 	}
-	return append(own, o.store.flags()...)
+	return o.measuring.flags("bench", "read the object `KEY`; repeat for more",
+		"`DIR` for the mount point, a local server's folder and disk caches: on the disk that is to be measured", own...)
 }
 
 func benchCommand() *cli.Command {
@@ -122,18 +129,18 @@ func (o *benchOptions) present(w io.Writer, report *bench.Report, ended error, b
 
 // explain makes err, which ended a run, a failure as the user sees it. Until measuring has begun the store is to blame; then
 // the error names the workload, and what went wrong may be anything.
-func (o *benchOptions) explain(err error, measuring bool, bucket string) error {
+func (m *measuring) explain(err error, begun bool, bucket string) error {
 	left, isLeft := errors.AsType[*bench.LeftoverError](err)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, bench.ErrOptions):
 		return usage("%v", err)
-	case measuring && errors.Is(err, context.Canceled):
+	case begun && errors.Is(err, context.Canceled):
 		err = fail(exitFailure, err, "interrupted: %v", err)
-	case !measuring:
+	case !begun:
 		// This says what to do about the store, and no word of the objects.
-		if err = explainStore(err, bucket, o.store); isLeft {
+		if err = explainStore(err, bucket, m.store); isLeft {
 			err = fail(exitCode(err), err, "%v; %v", err, left)
 		}
 	}
@@ -168,19 +175,32 @@ func shaperCommand() *cli.Command {
 
 // resolve checks what was given and puts it into the benchmark's own terms.
 func (o *benchOptions) resolve(c *cli.Context) (bench.Options, error) {
-	if err := o.store.resolve(c); err != nil {
+	options, err := o.measuring.resolve(c)
+	if err != nil {
+		return options, err
+	}
+	options.ReadOnly, options.Workloads, options.MountArgs = o.readOnly, o.workloads.Value(), o.mountArgs.Value()
+	options.Size, options.SmallFiles, options.Duration = int64(o.objects), o.files, time.Duration(o.duration)
+	if o.readOnly && (options.Bucket == "" || len(options.Keys) == 0) {
+		return options, usage("--read-only needs a bucket and --key: say which objects to read: headrace bench s3://BUCKET --read-only --key KEY")
+	}
+	options.FirstByte, options.Rate, err = parseShape(o.shape)
+	return options, err
+}
+
+// resolve says which store is measured.
+func (m *measuring) resolve(c *cli.Context) (bench.Options, error) {
+	if err := m.store.resolve(c); err != nil {
 		return bench.Options{}, err
 	}
 	options := bench.Options{
-		Endpoint: o.store.endpoint, Region: o.store.region, Profile: o.store.profile, PathStyle: o.store.pathStyle,
-		NoSignRequest: o.store.noSignRequest, RequesterPays: o.store.requesterPays,
-		Keys: o.keys.Value(), ReadOnly: o.readOnly, Workloads: o.workloads.Value(), MountArgs: o.mountArgs.Value(),
-		Size: int64(o.objects), SmallFiles: o.files, Duration: time.Duration(o.duration), Dir: o.dir,
+		Endpoint: m.store.endpoint, Region: m.store.region, Profile: m.store.profile, PathStyle: m.store.pathStyle,
+		NoSignRequest: m.store.noSignRequest, RequesterPays: m.store.requesterPays, Keys: m.keys.Value(), Dir: m.dir,
 	}
 	switch c.NArg() {
 	case 0:
-		if o.store.endpoint != "" || o.readOnly {
-			return options, usage("--endpoint and --read-only need a bucket: headrace bench s3://BUCKET")
+		if m.store.endpoint != "" {
+			return options, usage("--endpoint needs a bucket: headrace %s s3://BUCKET", c.Command.Name)
 		}
 	case 1:
 		src, err := parseSource(c.Args().First())
@@ -188,18 +208,13 @@ func (o *benchOptions) resolve(c *cli.Context) (bench.Options, error) {
 			return options, err
 		}
 		if src.all() {
-			return options, usage("bench needs one bucket: headrace bench s3://BUCKET")
+			return options, usage("%[1]s needs one bucket: headrace %[1]s s3://BUCKET", c.Command.Name)
 		}
 		options.Bucket, options.Prefix = src.bucket, src.prefix
 	default:
-		return options, usage("bench takes one bucket at most: headrace bench s3://BUCKET[/PREFIX]")
+		return options, usage("%[1]s takes one bucket at most: headrace %[1]s s3://BUCKET[/PREFIX]", c.Command.Name)
 	}
-	if o.readOnly && len(options.Keys) == 0 {
-		return options, usage("--read-only needs --key: say which objects to read")
-	}
-	var err error
-	options.FirstByte, options.Rate, err = parseShape(o.shape)
-	return options, err
+	return options, nil
 }
 
 // parseShape reads LATENCY,RATE, as 20ms,80MiB. "" is no shape.

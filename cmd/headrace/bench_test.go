@@ -39,7 +39,7 @@ func TestBenchPrintsWhatThereIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, asJSON := range []bool{false, true} {
 				var out bytes.Buffer
-				o := benchOptions{json: asJSON}
+				o := benchOptions{measuring: measuring{json: asJSON}}
 				err := o.present(&out, c.report, c.err, "b")
 				if printed := strings.Contains(out.String(), "sequential-1"); printed != c.printed || !printed && out.Len() != 0 {
 					t.Errorf("json %v: printed %q", asJSON, out.String())

@@ -12,16 +12,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// sweepOptions are the flags of `headrace bench sweep` beside those of the store.
+// sweepOptions are the flags of `headrace bench sweep`.
 type sweepOptions struct {
-	store       storeOptions
+	measuring
 	operations  cli.StringSlice
 	sizes       cli.StringSlice
 	concurrency string
-	keys        cli.StringSlice
 	duration    interval
-	dir         string
-	json        bool
 }
 
 func (o *sweepOptions) flags() []cli.Flag {
@@ -43,20 +40,9 @@ func (o *sweepOptions) flags() []cli.Flag {
 			Name: "duration", Category: benchGroup, EnvVars: environment("sweep-duration"), Value: &o.duration,
 			Usage: "the `DURATION` of each step",
 		},
-		&cli.StringSliceFlag{
-			Name: "key", Category: benchGroup, EnvVars: environment("sweep-key"), Destination: &o.keys,
-			Usage: "write nothing, and read the object `KEY`; repeat for more",
-		},
-		&cli.StringFlag{
-			Name: "dir", Category: benchGroup, EnvVars: environment("sweep-dir"), Destination: &o.dir,
-			Usage: "`DIR` for a local server's folder", DefaultText: "the system's temporary folder",
-		},
-		&cli.BoolFlag{
-			Name: "json", Category: benchGroup, EnvVars: environment("sweep-json"), Destination: &o.json,
-			Usage: "print the report as JSON",
-		},
 	}
-	return append(own, withoutFlag(o.store.flags(), "max-concurrency")...)
+	all := o.measuring.flags("sweep", "write nothing, and read the object `KEY`; repeat for more", "`DIR` for a local server's folder", own...)
+	return withoutFlag(all, "max-concurrency")
 }
 
 func sweepCommand() *cli.Command {
@@ -87,8 +73,7 @@ func sweepCommand() *cli.Command {
 
 // present prints what was measured, also when the run ended early, as that of bench does.
 func (o *sweepOptions) present(c *cli.Context, report *bench.SweepReport, ended error, bucket string) error {
-	common := benchOptions{store: o.store}
-	ended = common.explain(ended, report != nil && len(report.Curves) > 0, bucket)
+	ended = o.explain(ended, report != nil && len(report.Curves) > 0, bucket)
 	if report == nil || ended != nil && len(report.Curves) == 0 {
 		return ended
 	}
@@ -101,9 +86,8 @@ func (o *sweepOptions) present(c *cli.Context, report *bench.SweepReport, ended 
 
 // resolve checks what was given and puts it into the benchmark's own terms.
 func (o *sweepOptions) resolve(c *cli.Context) (store bench.Options, what bench.SweepOptions, err error) {
-	common := benchOptions{store: o.store, keys: o.keys, dir: o.dir}
-	common.store.maxConcurrency = defaultConcurrency
-	if store, err = common.resolve(c); err != nil {
+	o.store.maxConcurrency = defaultConcurrency
+	if store, err = o.measuring.resolve(c); err != nil {
 		return store, what, err
 	}
 	if len(store.Keys) > 0 && store.Bucket == "" {
