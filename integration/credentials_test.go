@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/memstore"
@@ -79,5 +81,67 @@ func TestCredentialRenewed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A container's credential that has expired, and that its agent refuses to renew, is EACCES, which the log says once; when the agent gives another, the mount goes on with it. The
+// token for the agent is read anew for each question.
+func TestCredentialOfContainer(t *testing.T) {
+	t.Parallel()
+	bucket := memstore.New("bucket")
+	for _, key := range []string{"a", "b"} {
+		must[objstore.Entry](t)(bucket.Put(t.Context(), key, bytes.NewReader(make([]byte, mib)), mib, objstore.Condition{}, objstore.Attributes{}))
+	}
+	store := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{bucket}}))
+	t.Cleanup(store.Close)
+	token := filepath.Join(t.TempDir(), "token")
+	issue := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(token, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var accepted atomic.Value
+	accepted.Store("first")
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != accepted.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		fmt.Fprintf(w, `{"AccessKeyId":%q,"SecretAccessKey":%q,"Token":"t","Expiration":%q}`, accessKey, secretKey, time.Now().UTC().Format(time.RFC3339)) // good for one request
+	}))
+	t.Cleanup(agent.Close)
+	issue("first")
+	m := startMount(t, mountSpec{
+		source: "s3://bucket", endpoint: store.URL, provoked: slog.LevelError, flags: []string{"--read-only", "--metadata-ttl", "0s"},
+		environment: []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONTAINER_CREDENTIALS_FULL_URI=" + agent.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=" + token},
+	})
+	if _, err := os.ReadFile(m.path("a")); err != nil {
+		t.Fatal(err)
+	}
+	accepted.Store("second")
+	for range 3 {
+		if _, err := os.ReadFile(m.path("b")); !isErrno(err, syscall.EACCES) {
+			t.Errorf("with a credential that has expired: %v", err)
+		}
+	}
+	issue("second")
+	eventually(t, patience, "the mount to use the new credential", func() bool {
+		_, err := os.ReadFile(m.path("b"))
+		if err != nil && !isErrno(err, syscall.EACCES) {
+			t.Errorf("until then: %v", err)
+		}
+		return err == nil
+	})
+	m.inspect = func(lines []logLine) {
+		said := 0
+		for _, line := range lines {
+			if line.level >= slog.LevelWarn {
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("the log says %d times that something is wrong, should be once", said)
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 type credentialError struct {
 	cause   error
 	passing bool // trying again may help
+	expired bool // there was one before
 }
 
 func (e *credentialError) Error() string { return e.cause.Error() }
@@ -30,13 +31,26 @@ func (e *credentialError) sentinel() error {
 	switch { // the cause's text alone: what it wraps may be of another service
 	case !e.passing:
 		return fmt.Errorf("%w: %v", objstore.ErrCredentials, e.cause)
+	case e.expired:
+		return &expiredError{e.cause.Error()}
 	case isTimeout(e.cause):
 		return fmt.Errorf("%w: no credential: %v", objstore.ErrTimeout, e.cause)
 	}
 	return fmt.Errorf("no credential just now: %v", e.cause)
 }
 
-// mayPass tells whether the first question to a source of credentials failed for a reason that may be gone soon.
+// expiredError is that the credential has expired, and that its source gives no other just now: tried again as what has timed out, and a missing credential when that does not help.
+type expiredError struct{ cause string }
+
+func (e *expiredError) Error() string {
+	return "the credential has expired, and there is no other just now: " + e.cause
+}
+
+func (e *expiredError) Is(target error) bool {
+	return target == objstore.ErrTimeout || target == objstore.ErrCredentials
+}
+
+// mayPass tells whether a question to a source of credentials failed for a reason that may be gone soon.
 func mayPass(source aws.CredentialsProvider, err error) bool {
 	var api smithy.APIError
 	if errors.As(err, &api) && sentinelByCode(api.ErrorCode()) == objstore.ErrThrottled { // STS says so with 400

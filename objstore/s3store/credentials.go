@@ -28,6 +28,9 @@ const (
 	renewBefore = 5 * time.Minute
 	// renewPatience is how long a request waits for a renewal while the credential before is still good. The SDK's question goes on without it.
 	renewPatience = time.Second
+	// failurePause is for how long what a source of credentials has failed with is the answer to all who need another one: a node that reads must not become a storm
+	// of questions, and a credential that is renewed should be used at once.
+	failurePause = 2 * time.Second
 	// stillGood is how long before its expiry a credential is not given to requests any more: they have to arrive.
 	stillGood = 15 * time.Second
 )
@@ -42,24 +45,30 @@ type credentialSource struct {
 
 	mu     sync.Mutex // guards what follows
 	inner  aws.CredentialsProvider
-	held   aws.Credentials // what inner gave last; without a key before the first
-	loaded time.Time       // of the last reading after a refusal
-	asked  time.Time       // of the last attempt to renew held before its time
+	held   aws.Credentials  // what inner gave last; without a key before the first
+	loaded time.Time        // of the last reading after a refusal
+	asked  time.Time        // of the last attempt to renew held before its time
+	failed *credentialError // of the last attempt once held had expired; nil when it succeeded
+	since  time.Time        // of failed
 }
 
 func newCredentialSource(inner aws.CredentialsProvider, deadline time.Duration) *credentialSource {
 	return &credentialSource{inner: inner, deadline: deadline, reading: make(chan struct{}, 1)}
 }
 
-// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. One that is about to expire is renewed, and used while that fails. A renewal
-// that fails once it has expired is an ordinary failure, worth another attempt, as there was a credential before.
+// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. One that is about to expire is renewed, and used while that fails. Once it has expired, a source that
+// refuses another one has the last word, until it is asked again a moment later; one that fails is worth another attempt.
 func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	s.mu.Lock()
 	inner, loaded := s.inner, s.loaded
 	before, good := s.renewable(time.Now())
-	if good && time.Since(s.asked) < reloadPause {
+	switch {
+	case good && time.Since(s.asked) < reloadPause:
 		s.mu.Unlock()
 		return before, nil
+	case !good && s.failed != nil && time.Since(s.since) < failurePause:
+		defer s.mu.Unlock()
+		return aws.Credentials{}, s.failed
 	}
 	deadline := s.deadline
 	if good {
@@ -72,11 +81,15 @@ func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error
 	if err != nil && good && ctx.Err() == nil {
 		return before, nil
 	}
-	if err == nil && s.loaded.Equal(loaded) { // else inner is another one now
-		s.held = c
+	if !s.loaded.Equal(loaded) { // inner is another one now
+		return c, err
+	}
+	if err == nil {
+		s.held, s.failed = c, nil
 	}
 	if failure, ok := err.(*credentialError); ok && s.held.HasKeys() {
-		failure.passing = true
+		failure.expired = true
+		s.failed, s.since = failure, time.Now()
 	}
 	return c, err
 }
@@ -135,7 +148,7 @@ func (s *credentialSource) replaced(ctx context.Context, refused signature, cert
 	if err != nil { // files in the middle of being replaced, perhaps: a refusal after the pause tries again
 		return false
 	}
-	s.inner, s.held = fresh, c
+	s.inner, s.held, s.failed = fresh, c, nil
 	return c.AccessKeyID != held.AccessKeyID || c.SecretAccessKey != held.SecretAccessKey || c.SessionToken != held.SessionToken
 }
 

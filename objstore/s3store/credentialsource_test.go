@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -228,4 +229,47 @@ func TestARenewalThatHangs(t *testing.T) {
 			t.Errorf("%+v, %v after %v", c, err, time.Since(begin))
 		}
 	})
+}
+
+// Once a credential has expired, a source that refuses another one is believed at once, one that fails is worth another attempt, and either is asked once in a while
+// however many need it; the one that it gives then is used.
+func TestAnExpiredCredential(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fails  error
+		passes bool
+	}{
+		{"refused", fs.ErrNotExist, false},
+		{"away", errors.New("connection refused"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &agent{}
+				s := newCredentialSource(aws.NewCredentialsCache(a, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore }), defaultCredentialDeadline)
+				if _, err := s.Retrieve(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				a.fails = c.fails
+				for range 3 {
+					asked := a.asked
+					for range 100 {
+						_, err := s.Retrieve(t.Context())
+						err = new(Client).fail(t.Context(), target{op: "GetObject"}, err)
+						if !errors.Is(err, objstore.ErrCredentials) || !errors.Is(err, objstore.ErrPermission) || errors.Is(err, objstore.ErrTimeout) != c.passes {
+							t.Fatal(err)
+						}
+					}
+					if a.asked != asked+1 {
+						t.Errorf("the source was asked %d times", a.asked-asked)
+					}
+					time.Sleep(failurePause)
+				}
+				a.fails = nil
+				if _, err := s.Retrieve(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

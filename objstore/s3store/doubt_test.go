@@ -227,9 +227,9 @@ func (r *renewal) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{}, r.err
 }
 
-// TestRenewalFails: what the source of credentials answers is not the store's word.
+// TestRenewalFails: what the source of credentials answers is not the store's word, and means that there is no credential any more.
 func TestRenewalFails(t *testing.T) {
-	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusServiceUnavailable} {
+	for status, passes := range map[int]bool{http.StatusNotFound: false, http.StatusForbidden: false, http.StatusServiceUnavailable: true} {
 		answer := &awshttp.ResponseError{RequestID: "sso", ResponseError: &smithyhttp.ResponseError{
 			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status, Header: http.Header{}}}, Err: errors.New("no role"),
 		}}
@@ -240,10 +240,13 @@ func TestRenewalFails(t *testing.T) {
 		}
 		_, err := source.Retrieve(t.Context())
 		err = b.client.fail(t.Context(), b.target("HeadObject", "k"), err)
-		for _, wrong := range []error{objstore.ErrNotExist, objstore.ErrPermission, objstore.ErrThrottled} {
+		for _, wrong := range []error{objstore.ErrNotExist, objstore.ErrThrottled} {
 			if errors.Is(err, wrong) {
 				t.Errorf("%d: %v", status, err)
 			}
+		}
+		if !errors.Is(err, objstore.ErrPermission) || !errors.Is(err, objstore.ErrCredentials) || errors.Is(err, objstore.ErrTimeout) != passes {
+			t.Errorf("%d: %v; worth another attempt: %t", status, err, passes)
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()

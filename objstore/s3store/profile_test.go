@@ -3,6 +3,7 @@ package s3store
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +16,7 @@ func home(t *testing.T, files map[string]string) {
 	dir := t.TempDir()
 	for _, variable := range []string{
 		"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION",
-		"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 	} {
 		t.Setenv(variable, "") // which puts it back at the end
@@ -112,6 +113,23 @@ func TestProfiles(t *testing.T) {
 		{
 			name: "what is given before all", files: services, config: Config{Endpoint: "https://given.test"}, key: "K", endpoint: "https://given.test", region: "r",
 			env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test", "AWS_ENDPOINT_URL_S3": "https://s3.test"},
+		},
+		{
+			name: "no configured endpoint at all", files: services, key: "K", region: "r",
+			env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test", "AWS_ENDPOINT_URL_S3": "https://s3.test", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+		},
+		{
+			name: "nor by the profile's word", key: "K", region: "r", env: map[string]string{"AWS_ENDPOINT_URL_S3": "https://s3.test"},
+			files: map[string]string{".aws/config": strings.Replace(services[".aws/config"], "region = r\n", "region = r\nignore_configured_endpoint_urls = true\n", 1)},
+		},
+		{
+			name: "but one that is given", files: services, config: Config{Endpoint: "https://given.test"}, key: "K", endpoint: "https://given.test", region: "r",
+			env: map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+		},
+		{
+			name: "the services section of the profile that is asked for", config: Config{Profile: "two"}, key: "K2", endpoint: "https://second.test", region: "r2",
+			files: map[string]string{".aws/config": services[".aws/config"] + "[profile two]\nregion = r2\nservices = second\naws_access_key_id = K2\naws_secret_access_key = s\n" +
+				"[services second]\ns3 =\n  endpoint_url = https://second.test\n"},
 		},
 		{
 			name: "an endpoint in the environment", files: cw, env: map[string]string{"AWS_ENDPOINT_URL": "https://elsewhere.test"},

@@ -60,13 +60,17 @@ func redirectTarget(resp *http.Response) *url.URL {
 	return to
 }
 
-// codeIn reads the store's code out of a refusal, and leaves the response as it was.
+// codeIn is the store's code in a refusal of the credential.
 func codeIn(resp *http.Response) string {
 	switch resp.StatusCode { // with which stores refuse credentials
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-	default:
-		return ""
+		return peekCode(resp)
 	}
+	return ""
+}
+
+// peekCode reads the store's code out of an answer, and leaves the response as it was. "" when there is none, or the answer broke.
+func peekCode(resp *http.Response) string {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(text))

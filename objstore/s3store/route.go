@@ -111,11 +111,19 @@ func (r *route) note(host string, err error) {
 	r.askLater()
 }
 
-// brokenStatus is the error of an answer that says that LOTA is broken, and nil for those that say what it thinks of the request.
-func brokenStatus(resp *http.Response) error {
-	switch resp.StatusCode {
+// broken is the error of an answer that says that LOTA is broken, and nil for those that say what it thinks of the request. A 503 is the store's throttling where it has the store's code, and else
+// of a balancer that has nobody to send requests to.
+func (r *route) broken(resp *http.Response) error {
+	if r == nil || !r.isNear(resp.Request.URL.Host) {
+		return nil
+	}
+	switch status := resp.StatusCode; status {
+	case http.StatusServiceUnavailable:
+		if resp.Request.Method != http.MethodHead && peekCode(resp) == "" { // the answer to a HEAD has none
+			return fmt.Errorf("status %d, which is no answer of an object store", status)
+		}
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
-		return fmt.Errorf("status %d", resp.StatusCode)
+		return fmt.Errorf("status %d", status)
 	}
 	return nil
 }

@@ -26,7 +26,8 @@ type twoEndpoints struct {
 	mu   sync.Mutex // guards what follows
 	down string     // the host that nothing listens at, with all below it
 	cut  int        // bodies that the cache breaks off in the middle, from now on
-	bad  int        // requests that it answers with 500
+	bad  int        // requests that it answers with 500, or 503 where there is text
+	text string
 	seen map[string]int
 }
 
@@ -52,11 +53,15 @@ func (e *twoEndpoints) serve(w http.ResponseWriter, r *http.Request, domain stri
 	if bad {
 		e.bad--
 	}
+	text := e.text
 	if cut {
 		e.cut--
 	}
 	e.mu.Unlock()
 	switch {
+	case bad && text != "":
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, text)
 	case bad:
 		w.WriteHeader(http.StatusInternalServerError)
 	case cut:
@@ -179,6 +184,36 @@ func TestRoute(t *testing.T) {
 			t.Errorf("the store is %s", b.Endpoint())
 		}
 	})
+}
+
+// A 503 is the store's own word where it has the store's code, and tried again where it came from; one of a balancer has requests go to the other endpoint, and no read fails.
+func TestRouteAround503(t *testing.T) {
+	for text, left := range map[string]bool{"no healthy upstream": true, "<Error><Code>SlowDown</Code></Error>": false} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newTwoEndpoints(t)
+			stored, err := e.store.Put(t.Context(), "key", strings.NewReader("content"), 7, objstore.Condition{}, objstore.Attributes{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := e.client(t)
+			raw, err := c.Bucket(t.Context(), "bucket")
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.text = text
+			e.set("", 0, 5)
+			b := objstore.NewRetry(raw, objstore.RetryPolicy{})
+			body, err := b.Open(t.Context(), objstore.VersionOf(b, stored), objstore.Range{Len: stored.Size})
+			if err != nil {
+				t.Fatal(err)
+			}
+			body.Close()
+			if using, _ := c.Using(); (using == "http://"+originHost) != left {
+				t.Errorf("%q: using %s", text, using)
+			}
+			c.Close() // ends the asking
+		})
+	}
 }
 
 // A cluster whose cache is not up yet, and a place where there is none.

@@ -39,6 +39,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	}
 	dog.waiting()
 	resp, err := t.client.Do(req)
+	var broken error
+	if err == nil {
+		broken = t.route.broken(resp)
+	}
 	dog.idle()
 	if err != nil {
 		err = dog.explain(err)
@@ -47,8 +51,8 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ended := func(err error) { t.route.note(req.URL.Host, err) }
-	if err := brokenStatus(resp); err != nil { // whatever comes after it
-		ended(err)
+	if broken != nil { // whatever comes after it
+		ended(broken)
 		ended = func(error) {}
 	}
 	resp.Body = &receivedBody{body: resp.Body, dog: dog, ended: ended}
