@@ -32,9 +32,12 @@ func fateOf(r journal.Record, data int64, boot string) fate {
 	return fateKeep
 }
 
-// contentOf is what the file of a log holds, of which so many bytes of data are there. The log of a file that began as nothing, and was not closed, may be behind the data:
+// contentOf is what the file of a log holds, of which so many bytes of data are there, in this run of the machine. What was acknowledged before it went down is what was synced. The log of a file that began as nothing, and was not closed, may be behind the data:
 // what such a file holds is all its own.
-func contentOf(r journal.Record, data int64) content {
+func contentOf(r journal.Record, data int64, boot string) content {
+	if r.Acknowledged && r.Boot != boot {
+		r = r.AfterPowerLoss(data)
+	}
 	c := content{base: r.Base, size: r.Size, local: r.Local, released: r.Released, changed: r.Changed, dirty: true}
 	if r.Base.ETag == "" && r.State != journal.StateClosed {
 		c.size = max(c.size, data)

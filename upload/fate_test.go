@@ -44,12 +44,12 @@ func TestFateOfUnlogged(t *testing.T) {
 	if got := fateOf(journal.Record{}, 5, ""); got != fateKeep {
 		t.Errorf("a new file with data: %d", got)
 	}
-	c := contentOf(journal.Record{Size: 3, Changed: []objstore.Range{{Len: 3}}}, 5)
+	c := contentOf(journal.Record{Size: 3, Changed: []objstore.Range{{Len: 3}}}, 5, "")
 	if c.size != 5 || !c.local.covers(objstore.Range{Len: 5}) {
 		t.Errorf("a new file whose log is behind: %+v", c)
 	}
 	base := objstore.Version{ETag: "e", Size: 9}
-	c = contentOf(journal.Record{Begin: journal.Begin{Base: base}, Size: 9, Local: []objstore.Range{{Len: 3}}}, 5)
+	c = contentOf(journal.Record{Begin: journal.Begin{Base: base}, Size: 9, Local: []objstore.Range{{Len: 3}}}, 5, "")
 	if c.size != 9 || c.local.covers(objstore.Range{Len: 5}) {
 		t.Errorf("a changed file: %+v", c)
 	}

@@ -248,7 +248,7 @@ func Export(ctx context.Context, dir *journal.Dir, id string, base Content, to *
 	if err != nil {
 		return 0, err
 	}
-	c := contentOf(r, length)
+	c := contentOf(r, length, journal.Boot())
 	if r.Damage != nil { // its bytes are all there is
 		c = content{size: length, local: ranges{}.add(objstore.Range{Len: length})}
 	}

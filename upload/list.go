@@ -86,7 +86,7 @@ func StatusAt(dir *journal.Dir) ([]Status, error) {
 
 // statusOf is how it stands with a file whose mount is dead; false where nothing of it is wanted.
 func statusOf(r journal.Record, data int64) (Status, bool) {
-	c := contentOf(r, data)
+	c := contentOf(r, data, journal.Boot())
 	s := Status{ID: r.ID, Bucket: r.Bucket, Key: r.Key, Size: c.size, Changed: r.Created, Reason: r.Reason}
 	if m, ok := r.Current(); ok {
 		for _, p := range m.Parts {

@@ -136,7 +136,11 @@ func (f *File) letGo(ctx context.Context) {
 	if oldest == nil {
 		return
 	}
-	if err := staging.Note(journal.Released{Range: oldest.Range}); err != nil {
+	err := staging.Note(journal.Released{Range: oldest.Range})
+	if err == nil && f.uploads.cfg.WriteBack { // or, after a loss of power, what was acknowledged would be thought to be here
+		err = staging.SyncLog()
+	}
+	if err != nil {
 		f.logFailure("let go", err)
 		return
 	}

@@ -61,7 +61,7 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 	f.mu.Unlock()
 	err = f.note(step)
 	if err == nil && id != "" && f.uploads.cfg.WriteBack { // what it replaces was acknowledged, and is about to go
-		err = f.staging.Sync()
+		err = f.staging.SyncLog()
 	}
 	return was, true, err
 }

@@ -44,7 +44,7 @@ func (f *File) save(p *publication) error {
 	f.noted = objstore.Range{Off: c.size}
 	f.mu.Unlock()
 	if !saved {
-		if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata, Acknowledged: back}); err != nil {
+		if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata}); err != nil {
 			return err
 		}
 		if back {

@@ -24,7 +24,7 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 		return nil, errors.Join(err, staging.Close())
 	}
 	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes, Metadata: r.Metadata}, r.Base)
-	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size()), staging, r.Publishing, id
+	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size(), journal.Boot()), staging, r.Publishing, id
 	f.content.attempted() // as far as the log tells
 	f.charged = f.content.local.bytes()
 	if m, ok := r.Current(); ok && len(r.Released) > 0 {

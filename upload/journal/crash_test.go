@@ -61,7 +61,7 @@ func workUntilCrash(root string, step int) {
 		_, err = u.Data().WriteString("content")
 		try("written", err)
 		try("synced", u.Sync())
-		for _, s := range everyStep()[9:13] {
+		for _, s := range everyStep()[10:14] {
 			try("noted "+s.name(), u.Note(s))
 		}
 		try("removed", u.Remove())
@@ -155,11 +155,13 @@ func checkRecord(t *testing.T, d *Dir, records []Record, said []string) {
 		if name, ok := strings.CutPrefix(s, "noted "); ok {
 			at := slices.IndexFunc(everyStep(), func(s Step) bool { return s.name() == name })
 			noted = append(noted, everyStep()[at])
+		} else if s == "synced" {
+			noted = append(noted, Synced{})
 		}
 		written = written || s == "written"
 	}
 	want := []string{state(Replay(id, logOf(t, noted...)))}
-	if n := len(noted); n < 13 {
+	if n := len(noted); n < 14 {
 		want = append(want, state(Replay(id, logOf(t, append(noted, everyStep()[n])...))))
 	}
 	if len(records) != 1 || records[0].ID != id || !slices.Contains(want, state(records[0])) {

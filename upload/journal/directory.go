@@ -57,6 +57,9 @@ type Dir struct {
 	owner Owner
 	lock  *os.File // nil when it is only looked at
 
+	// Fdatasync has the bytes of an upload's file be on the disk when it returns; nil for fdatasync(2). A test says here what a loss of power leaves.
+	Fdatasync func(*os.File) error
+
 	spares spares
 }
 

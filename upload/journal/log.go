@@ -108,6 +108,7 @@ func reopenLog(path string) (l *logFile, content []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
+	content = survived(content)
 	content = content[:bytes.LastIndexByte(content, '\n')+1]
 	if err := f.Truncate(int64(len(content))); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())

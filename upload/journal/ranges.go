@@ -63,3 +63,14 @@ func (r ranges) cut(size int64) ranges {
 	}
 	return result
 }
+
+// and is what is in both.
+func (r ranges) and(other ranges) ranges {
+	var result ranges
+	for _, one := range other {
+		for _, have := range r {
+			result = result.add(have.Intersect(one))
+		}
+	}
+	return result
+}

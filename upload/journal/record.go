@@ -54,6 +54,8 @@ type Record struct {
 	Damage error // the log cannot be read further than this; nothing may be done by it
 
 	since ranges // changed since what is closed was
+
+	synced content // what was said to be on the disk last, less what was cut off since
 }
 
 // Condition is what the object may be written under.

@@ -54,6 +54,8 @@ func (r *Record) follow(s Step, begun *bool) error {
 		if r.State == StateConflict {
 			r.State, r.Reason = StateOpen, ""
 		}
+	case Synced:
+		r.Acknowledged, r.synced = true, content{r.Size, slices.Clone(r.Local)}
 	case Described:
 		r.Metadata = s.Metadata
 	case Publishing:
@@ -90,6 +92,7 @@ func (r *Record) followContent(s Step) error {
 		}
 		r.Local, r.Changed, r.Released = ranges(r.Local).cut(s.Size), ranges(r.Changed).cut(s.Size), ranges(r.Released).cut(s.Size)
 		r.since = r.since.cut(s.Size)
+		r.synced = r.synced.cut(s.Size)
 		grown := objstore.Range{Off: r.Size, Len: s.Size - r.Size}
 		r.Size = s.Size
 		r.Local = ranges(r.Local).add(grown)
@@ -99,6 +102,7 @@ func (r *Record) followContent(s Step) error {
 			return err
 		}
 		r.Local, r.Released = ranges(r.Local).remove(s.Range), ranges(r.Released).add(s.Range)
+		r.synced.local = r.synced.local.remove(s.Range)
 	case Closed:
 		return r.closed(s)
 	}
@@ -134,7 +138,7 @@ func (r *Record) closed(s Closed) error {
 	if r.State == StateOpen || r.State == StateStored {
 		r.State = StateClosed
 	}
-	r.Acknowledged, r.Metadata = r.Acknowledged || s.Acknowledged, s.Metadata
+	r.Metadata = s.Metadata
 	return nil
 }
 

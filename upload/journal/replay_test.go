@@ -58,8 +58,8 @@ func state(r Record) string {
 	return b.String()
 }
 
-func closing(size int64, acknowledged bool, changed ...objstore.Range) Closed {
-	return Closed{Size: size, Local: changed, Changed: changed, Acknowledged: acknowledged}
+func closing(size int64, changed ...objstore.Range) Closed {
+	return Closed{Size: size, Local: changed, Changed: changed}
 }
 
 // TestReplay: the state after each step of the life of an upload.
@@ -75,7 +75,7 @@ func TestReplay(t *testing.T) {
 			{Local{Range: at(0, 10)}, "open k size 10 local [[0,10)] changed [[0,10)]"},
 			{Truncate{5}, "open k size 5 local [[0,5)] changed [[0,5)]"},
 			{Truncate{8}, "open k size 8 local [[0,8)] changed [[0,8)]"},
-			{closing(8, false, at(0, 8)), "closed k size 8 local [[0,8)] changed [[0,8)]"},
+			{closing(8, at(0, 8)), "closed k size 8 local [[0,8)] changed [[0,8)]"},
 			{Publishing{}, "closed k size 8 local [[0,8)] changed [[0,8)] publishing"},
 			{Failed{"503"}, "closed k size 8 local [[0,8)] changed [[0,8)] publishing because 503"},
 			{Stored{ETag: "new", Size: 8}, "stored k size 8 local [[0,8)] changed [] over new"},
@@ -84,7 +84,8 @@ func TestReplay(t *testing.T) {
 			{Begin{Bucket: "b", Key: "k", Replaces: old, Base: old}, "open k size 100 local [] changed [] over old"},
 			{Local{Range: at(0, 50), Fetched: true}, "open k size 100 local [[0,50)] changed [] over old"},
 			{Local{Range: at(90, 20)}, "open k size 110 local [[0,50) [90,110)] changed [[90,110)] over old"},
-			{closing(110, true, at(90, 20)), "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged"},
+			{closing(110, at(90, 20)), "closed k size 110 local [[90,110)] changed [[90,110)] over old"},
+			{Synced{}, "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged"},
 			{Publishing{}, "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged publishing"},
 			{Local{Range: at(0, 5)}, "open k size 110 local [[0,5) [90,110)] changed [[0,5) [90,110)] over old acknowledged publishing"},
 			{Stored{ETag: "new", Size: 110}, "open k size 110 local [[0,5) [90,110)] changed [[0,5)] over new"},
@@ -112,15 +113,17 @@ func TestReplay(t *testing.T) {
 		},
 		"a conflict, and a way out": {
 			{Begin{Bucket: "b", Key: "k"}, "open k size 0 local [] changed []"},
-			{closing(0, true), "closed k size 0 local [] changed [] acknowledged"},
+			{closing(0), "closed k size 0 local [] changed []"},
+			{Synced{}, "closed k size 0 local [] changed [] acknowledged"},
 			{Conflict{"exists"}, "conflict k size 0 local [] changed [] acknowledged because exists"},
-			{closing(0, true), "conflict k size 0 local [] changed [] acknowledged because exists"},
+			{closing(0), "conflict k size 0 local [] changed [] acknowledged because exists"},
 			{Retarget{Key: "l"}, "open l size 0 local [] changed [] acknowledged"},
 			{Stored{ETag: "e", Size: 0}, "stored l size 0 local [] changed [] over e"},
 		},
 		"removed": {
 			{Begin{Bucket: "b", Key: "k"}, "open k size 0 local [] changed []"},
-			{closing(0, true), "closed k size 0 local [] changed [] acknowledged"},
+			{closing(0), "closed k size 0 local [] changed []"},
+			{Synced{}, "closed k size 0 local [] changed [] acknowledged"},
 			{Discarded{}, "discarded k size 0 local [] changed []"},
 			{Local{Range: at(0, 1)}, "discarded k size 1 local [[0,1)] changed [[0,1)]"},
 			{Stored{ETag: "e"}, "discarded k size 1 local [[0,1)] changed [[0,1)] over e"},
@@ -158,7 +161,8 @@ func everyStep() []Step {
 		Intent{Key: "\xff", At: now},
 		UploadID{"id"},
 		Part{Part: objstore.Part{Number: 3, ETag: "p", Size: 4}, Off: 5},
-		Closed{Size: 9, Local: []objstore.Range{at(1, 2)}, Changed: []objstore.Range{at(3, 4)}, Acknowledged: true},
+		Closed{Size: 9, Local: []objstore.Range{at(1, 2)}, Changed: []objstore.Range{at(3, 4)}},
+		Synced{},
 		Publishing{},
 		Failed{"why"},
 		Aborted{"id"},

@@ -65,14 +65,15 @@ type (
 	Aborted struct {
 		UploadID string `json:",omitempty"`
 	}
-	// Closed: the content is to be stored as it is now. Acknowledged: whoever asked is told that it is kept once this is on the disk, so
-	// that it is stored after a crash even when it was written to again.
+	// Closed: the content is to be stored as it is now.
 	Closed struct {
 		Size           int64
 		Local, Changed []objstore.Range
 		Metadata       map[string]string `json:",omitempty"` // as in Begin
-		Acknowledged   bool              `json:",omitempty"`
 	}
+	// Synced: the data of what was closed last is on the disk. Whoever asked is told that it is kept once this is there as well, so that it is stored after a crash even when it
+	// was written to again; after a loss of power, as it was here.
+	Synced struct{}
 	// Described: the object is to have this metadata laid over its own, and not what was said before.
 	Described struct{ Metadata map[string]string }
 	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known whether it was done.
@@ -124,6 +125,7 @@ func (UploadID) name() string   { return "upload-id" }
 func (Part) name() string       { return "part" }
 func (Aborted) name() string    { return "aborted" }
 func (Closed) name() string     { return "closed" }
+func (Synced) name() string     { return "synced" }
 func (Described) name() string  { return "described" }
 func (Publishing) name() string { return "publishing" }
 func (Stored) name() string     { return "stored" }
@@ -146,7 +148,7 @@ func decode(name string, text []byte) (Step, error) {
 		"begin": as[Begin], "local": as[Local], "truncate": as[Truncate], "released": as[Released], "retarget": as[Retarget],
 		"intent": as[Intent], "upload-id": as[UploadID], "part": as[Part], "aborted": as[Aborted], "closed": as[Closed],
 		"publishing": as[Publishing], "stored": as[Stored], "conflict": as[Conflict], "failed": as[Failed], "discarded": as[Discarded],
-		"described":   as[Described],
+		"described": as[Described], "synced": as[Synced],
 		"begin-moves": as[beginMoves], "planned": as[planned], "listed": as[listed], "moved": as[moved], "unmoved": as[unmoved],
 		"copy-intent": as[copyIntent], "copy-begun": as[copyBegun], "copy-ended": as[copyEnded], "stopped": as[stopped],
 	}[name]

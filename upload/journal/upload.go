@@ -123,7 +123,7 @@ func (d *Dir) readLog(id string) ([]byte, error) {
 	if err == nil && !d.exists(id+logSuffix) {
 		err = os.ErrNotExist
 	}
-	return content, err
+	return survived(content), err
 }
 
 // ID names the upload, to people as well.
@@ -135,9 +135,20 @@ func (u *Upload) Data() *os.File { return u.data }
 // Note appends a step. When it returns, the step survives the process.
 func (u *Upload) Note(s Step) error { return u.log.append(s) }
 
-// Sync has the data, the log and their names on the disk when it returns.
+// Sync has the data be on the disk, with a log that says so, and their names. The data must not change meanwhile.
 func (u *Upload) Sync() error {
-	err := errors.Join(unix.Fdatasync(int(u.data.Fd())), unix.Fdatasync(int(u.log.file.Fd())))
+	if err := u.dir.fdatasync(u.data); err != nil { // first: a log may reach the disk at any time
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := u.Note(Synced{}); err != nil {
+		return err
+	}
+	return u.SyncLog()
+}
+
+// SyncLog has the log be on the disk, and the names of both files.
+func (u *Upload) SyncLog() error {
+	err := u.dir.fdatasync(u.log.file)
 	if err == nil && !u.named.Load() {
 		if err = syncDirectory(u.dir.path); err == nil {
 			u.named.Store(true)
@@ -147,6 +158,13 @@ func (u *Upload) Sync() error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
+}
+
+func (d *Dir) fdatasync(f *os.File) error {
+	if d.Fdatasync != nil {
+		return d.Fdatasync(f)
+	}
+	return unix.Fdatasync(int(f.Fd()))
 }
 
 // Share says that others may have got the data, under another name too, and read it whatever becomes of their name: it is not used again.
