@@ -17,8 +17,7 @@ type content struct {
 	changed  ranges // different from what is stored
 	dirty    bool   // there is something to be stored
 
-	tried int64  // how long it was when it was last tried to be stored
-	since ranges // changed after that
+	changes int64 // how often it was changed
 }
 
 // newContent is what a file is before anything is written. One that begins as nothing is to be stored even so.
@@ -29,6 +28,7 @@ func newContent(base objstore.Version) content {
 // write notes that bytes were put into the staging file, and returns what is newly local.
 func (c *content) write(r objstore.Range) (fresh objstore.Range) {
 	c.dirty = true
+	c.changes++
 	if r.Off > c.size { // what is between reads as zeros
 		r = objstore.Range{Off: c.size, Len: r.End() - c.size}
 	}
@@ -39,7 +39,7 @@ func (c *content) write(r objstore.Range) (fresh objstore.Range) {
 	if c.local.covers(r) {
 		fresh = objstore.Range{}
 	}
-	c.local, c.changed, c.since = c.local.add(r), c.changed.add(r), c.since.add(r)
+	c.local, c.changed = c.local.add(r), c.changed.add(r)
 	c.size = max(c.size, r.End())
 	return fresh
 }
@@ -50,27 +50,13 @@ func (c *content) fetched(r objstore.Range) { c.local = c.local.add(r) }
 // truncate changes the size.
 func (c *content) truncate(size int64) {
 	c.dirty = true
+	c.changes++
 	if size > c.size {
 		c.write(objstore.Range{Off: c.size, Len: size - c.size})
 		return
 	}
 	c.local, c.changed, c.released = c.local.cut(size), c.changed.cut(size), c.released.cut(size)
 	c.size = size
-}
-
-// attempted notes that it is tried to store what it is now.
-func (c *content) attempted() { c.tried, c.since = c.size, nil }
-
-// ahead tells whether it was changed since it was last tried to be stored.
-func (c *content) ahead() bool { return len(c.since) > 0 || c.size != c.tried }
-
-// unchanged are the local bytes that are what was last tried to be stored.
-func (c *content) unchanged() ranges {
-	same := slices.Clone(c.local).cut(c.tried)
-	for _, r := range c.since {
-		same = same.remove(r)
-	}
-	return same
 }
 
 // release notes that stored bytes were let go from the staging file.
@@ -104,6 +90,6 @@ func (c *content) pieces(r objstore.Range) (all []piece) {
 // clone is a copy that does not change any more.
 func (c *content) clone() content {
 	d := *c
-	d.local, d.changed, d.released, d.since = slices.Clone(c.local), slices.Clone(c.changed), slices.Clone(c.released), slices.Clone(c.since)
+	d.local, d.changed, d.released = slices.Clone(c.local), slices.Clone(c.changed), slices.Clone(c.released)
 	return d
 }

@@ -2,8 +2,10 @@ package upload
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/upload/journal"
@@ -16,33 +18,113 @@ func (f *File) doubt() bool {
 	return f.doubtful
 }
 
-// store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come through.
-func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err error) {
-	doubt := f.doubt()
-	if doubt {
-		if e, found, err := f.appeared(ctx); found || err != nil {
-			return e, err
+// unanswered is an attempt to store the file of which nobody heard the answer: its object may appear at any time, until something else has taken the place that it is to take.
+type unanswered struct {
+	size    int64
+	changes int64             // of the content when it was made; -1 for one that is not there any more
+	bytes   ranges            // that were local
+	sum     [sha256.Size]byte // of these; not set where the content is still the same
+}
+
+// maxUnanswered bounds how many attempts are remembered. Those between two of them are at least a second apart, and at a store that answers none, soon a minute.
+const maxUnanswered = 32
+
+// rememberUnanswered has the object of an attempt be known if it appears. The caller holds the turnstile, so that the file is what it was.
+func (f *File) rememberUnanswered(p *publication) {
+	p.mu.Lock()
+	committed := p.committed
+	p.mu.Unlock()
+	if p.err == nil || answered(p.err) || !committed || f.uploads.life.Err() != nil { // the log of a mount that ends tells the next one
+		return
+	}
+	f.mu.Lock()
+	c, staging := f.content.clone(), f.staging
+	known := slices.ContainsFunc(f.unanswered, func(a unanswered) bool { return a.changes == c.changes })
+	f.mu.Unlock()
+	if known {
+		return
+	}
+	a := unanswered{size: c.size, changes: c.changes, bytes: c.local}
+	sum, err := a.sumOf(func(r objstore.Range) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(staging.Data(), r.Off, r.Len)), nil
+	})
+	if err == nil {
+		a.sum = sum
+		err = staging.Note(journal.Unanswered{Size: a.size, Bytes: a.bytes, Sum: sum[:]})
+	}
+	if err != nil {
+		f.logFailure("remember", err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unanswered = append(f.unanswered, a)
+	f.unanswered = f.unanswered[max(0, len(f.unanswered)-maxUnanswered):]
+}
+
+// resumeDoubt has the file know of the attempts that its log tells of: the last is of what it is now, if it was not changed since.
+func (f *File) resumeDoubt(r journal.Record) {
+	f.doubtful = r.Publishing
+	for _, one := range r.Unanswered {
+		a := unanswered{size: one.Size, changes: -1, bytes: one.Bytes}
+		if copy(a.sum[:], one.Sum) == len(a.sum) {
+			f.unanswered = append(f.unanswered, a)
 		}
 	}
-	e, err = f.attempt(ctx, p)
-	refusal := errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotExist)
-	if doubt && refusal {
+	f.unanswered = append(f.unanswered, unanswered{size: f.content.size, changes: f.content.changes, bytes: f.content.local})
+}
+
+// sumOf is a sum of the attempt's bytes, as open reads them.
+func (a unanswered) sumOf(open func(objstore.Range) (io.ReadCloser, error)) (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	for _, r := range a.bytes {
+		body, err := open(r)
+		if err != nil {
+			return sum, err
+		}
+		n, err := io.Copy(h, body)
+		if err == nil && n < r.Len {
+			err = io.ErrUnexpectedEOF
+		}
+		if err = errors.Join(err, body.Close()); err != nil {
+			return sum, err
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
+
+// store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come through: it may have done so in between.
+func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err error) {
+	for {
+		doubt := f.doubt()
+		if doubt {
+			if e, found, err := f.appeared(ctx); found || err != nil {
+				return e, err
+			}
+		}
+		e, err = f.attempt(ctx, p)
+		refusal := errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrNotExist)
+		if !f.doubt() || !refusal {
+			return e, err
+		}
 		if own, found, failure := f.appeared(ctx); found || failure != nil {
 			return own, failure
 		}
+		if f.doubt() { // nothing of ours is there
+			return e, err
+		}
 	}
-	return e, err
 }
 
-// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. Where the file was changed since, what has come through is what it is a change of. The caller
-// holds the turnstile.
+// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. Where the file was changed since, what has come through is what it is a change of, and there is no
+// doubt any more. The caller holds the turnstile.
 func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err error) {
-	e, found, err = f.find(ctx)
-	if err != nil || !found {
+	e, a, err := f.find(ctx)
+	if err != nil || a == nil {
 		return e, false, err
 	}
 	f.mu.Lock()
-	t, staging, ahead := f.target, f.staging, f.content.ahead()
+	t, staging, ahead := f.target, f.staging, a.changes != f.content.changes
 	f.mu.Unlock()
 	if ahead {
 		return e, false, f.changeOf(objstore.VersionOf(t.Bucket, e))
@@ -57,40 +139,61 @@ func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err 
 func (f *File) changeOf(v objstore.Version) error {
 	f.mu.Lock()
 	f.abort() // what it was stored by, if that was a multipart upload, is not there any more
-	f.target.Replaces, f.target.Exclusive, f.content.base, f.doubtful = v, false, v, false
+	f.target.Replaces, f.target.Exclusive, f.content.base, f.doubtful, f.unanswered = v, false, v, false, nil
 	step := f.retargetStep()
 	f.mu.Unlock()
 	step.Base = &v
 	return f.note(step)
 }
 
-// find tells whether the key holds what this file was when it was last tried to be stored: another version than the one it replaces, of its size, and with all in it that was written here and not changed since. The
-// caller holds the turnstile.
-func (f *File) find(ctx context.Context) (e objstore.Entry, found bool, err error) {
+// find is the attempt of which the key holds the object: another version than the one the file replaces, of the attempt's size, and with all in it that was written here. nil where there is none. The caller holds the
+// turnstile.
+func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, err error) {
 	f.mu.Lock()
-	c, t, staging := f.content.clone(), f.target, f.staging
+	c, t, staging, attempts := f.content.clone(), f.target, f.staging, slices.Clone(f.unanswered)
 	f.mu.Unlock()
-	same := c.unchanged()
-	if c.ahead() && (same.bytes() == 0 || len(c.released) > 0) { // there is nothing to know it by
-		return e, false, nil
+	attempts = slices.DeleteFunc(attempts, func(a unanswered) bool {
+		return a.changes != c.changes && (len(a.bytes) == 0 && a.size > 0 || len(c.released) > 0) // there is nothing to know it by, or it has what is needed
+	})
+	if len(attempts) == 0 {
+		return e, nil, nil
 	}
 	e, err = t.Bucket.Stat(ctx, t.Key)
 	if errors.Is(err, objstore.ErrNotExist) {
-		return e, false, nil
+		return e, nil, nil
 	}
-	if err != nil || e.Size != c.tried || e.ETag == t.Replaces.ETag {
-		return e, false, err
+	if err != nil || e.ETag == t.Replaces.ETag {
+		return e, nil, err
 	}
 	v := objstore.VersionOf(t.Bucket, e)
-	for _, r := range same {
-		same, err := sameAs(ctx, t.Bucket, v, r, staging.Data())
-		if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) || err == nil && !same {
-			return e, false, nil
+	for _, a := range slices.Backward(attempts) {
+		if a.size != e.Size {
+			continue
+		}
+		same, err := a.is(ctx, t.Bucket, v, staging.Data(), c.changes)
+		if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) {
+			return e, nil, nil
 		} else if err != nil {
-			return e, false, err
+			return e, nil, err
+		} else if same {
+			return e, &a, nil
 		}
 	}
-	return e, true, nil
+	return e, nil, nil
+}
+
+// is tells whether a version has the attempt's bytes. They are the data's, where the content is still the same.
+func (a unanswered) is(ctx context.Context, b objstore.Bucket, v objstore.Version, data io.ReaderAt, changes int64) (bool, error) {
+	if a.changes != changes {
+		sum, err := a.sumOf(func(r objstore.Range) (io.ReadCloser, error) { return b.Open(ctx, v, r) })
+		return sum == a.sum, err
+	}
+	for _, r := range a.bytes {
+		if same, err := sameAs(ctx, b, v, r, data); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // stray is what an attempt of which nobody heard the answer has put under the file's key; no version where there was none, or the store does not tell.
@@ -108,7 +211,7 @@ func (f *File) stray(ctx context.Context) (v objstore.Version, err error) {
 	if !f.doubt() { // it has been stored meanwhile
 		return v, nil
 	}
-	if e, found, err := f.find(ctx); err == nil && found {
+	if e, found, err := f.find(ctx); err == nil && found != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		v = objstore.VersionOf(f.target.Bucket, e)

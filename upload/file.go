@@ -39,6 +39,7 @@ type File struct {
 	lost        error                    // it will never be stored
 	failure     error                    // of the last attempt
 	doubtful    bool                     // an attempt may have come through without an answer
+	unanswered  []unanswered             // such attempts, where there is something to know their objects by
 	touched     time.Time
 	discarded   bool
 	withdrawn   chan struct{} // not nil while it is discarded for now; closed when that is decided

@@ -198,6 +198,7 @@ func (f *File) run(ctx context.Context, p *publication) {
 	}
 	if p.err == nil {
 		p.entry, p.err = f.store(ctx, p)
+		f.rememberUnanswered(p)
 	}
 	for !f.settle(p) {
 		p.entry = f.describeAgain(ctx, p.entry)
@@ -241,7 +242,7 @@ func (f *File) settle(p *publication) bool {
 		f.target.Replaces, f.target.Exclusive, f.last = v, false, p.entry
 		f.retry.reset()
 		f.resting = rest{}
-		f.doubtful, f.failure = false, nil
+		f.doubtful, f.unanswered, f.failure = false, nil, nil
 		f.abort() // of parts that were not needed after all
 	case discarded:
 		f.doubtful, f.failure = f.doubtful || !answered(err), err // should it be restored

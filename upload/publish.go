@@ -18,7 +18,6 @@ func (f *File) attempt(ctx context.Context, p *publication) (objstore.Entry, err
 		return objstore.Entry{}, err
 	}
 	f.mu.Lock()
-	f.content.attempted()
 	f.redescribed = false
 	c, t := f.content.clone(), f.target
 	f.mu.Unlock()

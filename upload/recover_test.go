@@ -18,11 +18,18 @@ import (
 // remount ends the mount as a crash does, leaving what it left, and recovers with another.
 func (r *rig) remount(change func(*Config)) Recovery {
 	r.t.Helper()
+	return r.remountWith(change, func() {})
+}
+
+// remountWith is remount, with the store's script for the new mount.
+func (r *rig) remountWith(change func(*Config), script func()) Recovery {
+	r.t.Helper()
 	dead := r.cfg.Journal
 	if err := errors.Join(r.Close(), dead.Close()); err != nil {
 		r.t.Fatal(err)
 	}
 	r.bucket.Clear()
+	script()
 	r.start(change)
 	left, err := journal.Leftovers(r.root, func(journal.Owner) bool { return true })
 	if err != nil {

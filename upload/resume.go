@@ -24,8 +24,8 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 		return nil, errors.Join(err, staging.Close())
 	}
 	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes, Metadata: r.Metadata}, r.Base)
-	f.content, f.staging, f.doubtful, f.resumed = contentOf(r, info.Size(), journal.Boot()), staging, r.Publishing, id
-	f.content.attempted() // as far as the log tells
+	f.content, f.staging, f.resumed = contentOf(r, info.Size(), journal.Boot()), staging, id
+	f.resumeDoubt(r)
 	f.charged = f.content.local.bytes()
 	if m, ok := r.Current(); ok && len(r.Released) > 0 {
 		f.multipart = u.resumeParts(b, m, f.content.released)

@@ -42,10 +42,11 @@ type Record struct {
 	Begin // as retargeted since; after something was stored, Replaces and Base are that
 
 	State        State
-	Acknowledged bool   // somebody was told that it is kept (write-back), and it is not stored yet
-	Publishing   bool   // the object may have appeared, and nobody was there to see it
-	Reason       string // why it is not stored: of the last failure or the conflict
-	Over         string // the upload that it has taken the name of, by its last name
+	Acknowledged bool         // somebody was told that it is kept (write-back), and it is not stored yet
+	Publishing   bool         // the object may have appeared, and nobody was there to see it
+	Unanswered   []Unanswered // earlier attempts of which that is so
+	Reason       string       // why it is not stored: of the last failure or the conflict
+	Over         string       // the upload that it has taken the name of, by its last name
 
 	Size                     int64
 	Local, Changed, Released []objstore.Range

@@ -58,6 +58,13 @@ func (r *Record) follow(s Step, begun *bool) error {
 		r.Acknowledged, r.synced = true, content{r.Size, slices.Clone(r.Local)}
 	case Described:
 		r.Metadata = s.Metadata
+	case Unanswered:
+		for _, one := range s.Bytes {
+			if err := sane(one.Off, one.Len); err != nil {
+				return err
+			}
+		}
+		r.Unanswered = append(r.Unanswered, s)
 	case Publishing:
 		r.Publishing = true
 	case Stored:
@@ -188,7 +195,7 @@ func (r *Record) stored(s Stored) error {
 	v := objstore.Version{Endpoint: r.Endpoint, Bucket: r.Bucket, Key: r.Key, ETag: s.ETag, Size: s.Size}
 	r.Replaces, r.Base, r.Exclusive = v, v, false
 	r.Changed, r.since, r.Released = r.since, nil, nil
-	r.Acknowledged, r.Publishing, r.Reason = false, false, ""
+	r.Acknowledged, r.Publishing, r.Unanswered, r.Reason = false, false, nil, ""
 	if r.State == StateDiscarded {
 		return nil
 	}

@@ -49,6 +49,9 @@ func state(r Record) string {
 	if r.Publishing {
 		b.WriteString(" publishing")
 	}
+	if len(r.Unanswered) > 0 {
+		fmt.Fprintf(&b, " %d unanswered", len(r.Unanswered))
+	}
 	if r.Reason != "" {
 		fmt.Fprintf(&b, " because %s", r.Reason)
 	}
@@ -87,7 +90,8 @@ func TestReplay(t *testing.T) {
 			{closing(110, at(90, 20)), "closed k size 110 local [[90,110)] changed [[90,110)] over old"},
 			{Synced{}, "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged"},
 			{Publishing{}, "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged publishing"},
-			{Local{Range: at(0, 5)}, "open k size 110 local [[0,5) [90,110)] changed [[0,5) [90,110)] over old acknowledged publishing"},
+			{Unanswered{Size: 110}, "closed k size 110 local [[90,110)] changed [[90,110)] over old acknowledged publishing 1 unanswered"},
+			{Local{Range: at(0, 5)}, "open k size 110 local [[0,5) [90,110)] changed [[0,5) [90,110)] over old acknowledged publishing 1 unanswered"},
 			{Stored{ETag: "new", Size: 110}, "open k size 110 local [[0,5) [90,110)] changed [[0,5)] over new"},
 		},
 		"parts": {
@@ -169,6 +173,7 @@ func everyStep() []Step {
 		Stored{ETag: "e", Size: 9, UploadID: "id"},
 		Conflict{"why"},
 		Discarded{},
+		Unanswered{Size: 9, Bytes: []objstore.Range{at(1, 2)}, Sum: []byte("sum\xff")},
 		Described{map[string]string{"mode": "33188", "xattr": ""}},
 	}
 }

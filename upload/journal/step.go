@@ -78,6 +78,12 @@ type (
 	Described struct{ Metadata map[string]string }
 	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known whether it was done.
 	Publishing struct{}
+	// Unanswered: an attempt to store the file came to nothing that anybody knows of. What it was of is known by its size and by a SHA-256 of these bytes.
+	Unanswered struct {
+		Size  int64
+		Bytes []objstore.Range
+		Sum   []byte
+	}
 	// Stored: what was closed last is in the store, by the multipart upload with this id or, without one, by a single request.
 	Stored struct {
 		ETag     string
@@ -128,6 +134,7 @@ func (Closed) name() string     { return "closed" }
 func (Synced) name() string     { return "synced" }
 func (Described) name() string  { return "described" }
 func (Publishing) name() string { return "publishing" }
+func (Unanswered) name() string { return "unanswered" }
 func (Stored) name() string     { return "stored" }
 func (Conflict) name() string   { return "conflict" }
 func (Failed) name() string     { return "failed" }
@@ -148,7 +155,7 @@ func decode(name string, text []byte) (Step, error) {
 		"begin": as[Begin], "local": as[Local], "truncate": as[Truncate], "released": as[Released], "retarget": as[Retarget],
 		"intent": as[Intent], "upload-id": as[UploadID], "part": as[Part], "aborted": as[Aborted], "closed": as[Closed],
 		"publishing": as[Publishing], "stored": as[Stored], "conflict": as[Conflict], "failed": as[Failed], "discarded": as[Discarded],
-		"described": as[Described], "synced": as[Synced],
+		"described": as[Described], "synced": as[Synced], "unanswered": as[Unanswered],
 		"begin-moves": as[beginMoves], "planned": as[planned], "listed": as[listed], "moved": as[moved], "unmoved": as[unmoved],
 		"copy-intent": as[copyIntent], "copy-begun": as[copyBegun], "copy-ended": as[copyEnded], "stopped": as[stopped],
 	}[name]
