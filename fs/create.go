@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -20,6 +21,10 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	}
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
+	exclusive := in.Flags&syscall.O_EXCL != 0
+	if exclusive && f.cfg.ExclusiveAtOpen {
+		return f.createStored(r, dir, in, name, out)
+	}
 	done, err := f.turns.take(r, dir.volume, nameIn(dir, name))
 	if err != nil {
 		return f.answer("create", dir.childPath(name), err, errnoOf(err))
@@ -32,27 +37,82 @@ func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	case !errors.Is(err, objstore.ErrNotExist):
 		return f.answer("create", dir.childPath(name), err, errnoOf(err))
 	}
-	exclusive := in.Flags&syscall.O_EXCL != 0
-	n, err = f.create(dir, name, in, exclusive)
-	if err != nil {
+	if n, err = f.create(dir, name, in, exclusive); err != nil {
 		return f.answer("create", dir.childPath(name), err, createErrno(err))
 	}
+	f.openNew(n, in.Flags).tell(f, out)
+	return fuse.OK
+}
+
+// newFile is a file that was just made, with its first handle.
+type newFile struct {
+	handle *fileHandle
+	mode   ioMode
+}
+
+// openNew gives a node that was just made its first handle.
+func (f *fileSystem) openNew(n *node, flags uint32) newFile {
 	h := &fileHandle{
-		node: n, direct: f.direct(in.Flags),
-		writable: true, sync: in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0, exclusive: exclusive,
+		node: n, direct: f.direct(flags), writable: true,
+		sync: flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0, exclusive: flags&syscall.O_EXCL != 0,
 	}
 	n.addWriter()
 	mode, _, _, _ := n.beginIO(nil, true)
-	if exclusive && f.cfg.ExclusiveAtOpen {
-		if status := f.storeNowBy(r, "create", n, (*upload.File).Store); status != fuse.OK { // the store decides, with write-back too
-			f.closeFile(h)
-			f.nodes.forget(n.id, 1)
-			return status
-		}
+	return newFile{h, mode}
+}
+
+// tell has the kernel know of it.
+func (n newFile) tell(f *fileSystem, out *fuse.CreateOut) {
+	f.opened(n.handle, n.mode, &out.OpenOut)
+	f.fillEntry(n.handle.node, f.cfg.MetadataTTL, &out.EntryOut)
+}
+
+// createStored is Create of a name that must be new, where the store is to decide that by open, with write-back too.
+func (f *fileSystem) createStored(r *request, dir *node, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	made, name := *in, strings.Clone(name)
+	return seeMade(f, r, func() (newFile, fuse.Status) {
+		return f.makeStored(r, "create", dir, &made, name, (*upload.File).Store)
+	}, func(n newFile) { n.tell(f, out) }, func(n newFile) {
+		f.closeFile(n.handle)
+		f.nodes.forget(n.handle.node.id, 1)
+	})
+}
+
+// makeStored makes an empty file, and has it be stored by a method of its upload. Where that does not come to be nothing of it stays here, nor is it tried again: nobody has it. ctx ends it only before the
+// store is asked for the object.
+func (f *fileSystem) makeStored(
+	ctx context.Context, what string, dir *node, in *fuse.CreateIn, name string, store func(*upload.File, context.Context) (objstore.Entry, error),
+) (made newFile, status fuse.Status) {
+	failed := func(err error, errno syscall.Errno) (newFile, fuse.Status) {
+		return newFile{}, f.answer(what, dir.childPath(name), err, errno)
 	}
-	f.opened(h, mode, &out.OpenOut)
-	f.fillEntry(n, f.cfg.MetadataTTL, &out.EntryOut)
-	return fuse.OK
+	done, err := f.turns.take(ctx, dir.volume, nameIn(dir, name))
+	if err != nil {
+		return failed(err, errnoOf(err))
+	}
+	defer done()
+	switch n, err := f.child(ctx, dir, name); {
+	case err == nil:
+		f.nodes.forget(n.id, 1)
+		return newFile{}, fuse.Status(syscall.EEXIST)
+	case !errors.Is(err, objstore.ErrNotExist):
+		return failed(err, errnoOf(err))
+	}
+	n, err := f.create(dir, name, in, true)
+	if err != nil {
+		return failed(err, createErrno(err))
+	}
+	made = f.openNew(n, in.Flags|syscall.O_EXCL)
+	if status := f.storeNowBy(f.life, what, n, store); status != fuse.OK {
+		ended, cancel := context.WithCancel(f.life)
+		cancel() // an attempt under way was waited for long enough
+		f.detach(ended, n)
+		dir.volume.tree.Forget(dir.key(), name) // it may have come to be
+		f.closeFile(made.handle)
+		f.nodes.forget(n.id, 1)
+		return newFile{}, status
+	}
+	return made, fuse.OK
 }
 
 // openExisting opens what turned out to be there.
@@ -118,21 +178,25 @@ func (f *fileSystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 	if kind := in.Mode & syscall.S_IFMT; kind != syscall.S_IFREG && kind != 0 {
 		return f.cannot(fuse.EPERM)
 	}
-	made := fuse.CreateOut{}
-	status := f.Create(cancel, &fuse.CreateIn{InHeader: in.InHeader, Flags: syscall.O_WRONLY | syscall.O_EXCL, Mode: in.Mode}, name, &made)
+	dir, status := f.changeable(&in.InHeader, in.NodeId, name)
 	if status != fuse.OK {
 		return status
 	}
-	*out = made.EntryOut
-	h, _ := f.files.remove(made.Fh)
-	defer f.closeFile(h)
 	r := f.begin(cancel, in.Pid)
 	defer r.end()
-	if status := f.storeNow(r, "mknod", h.node); status != fuse.OK {
-		f.nodes.forget(h.node.id, 1)
-		return status
+	wanted, name := fuse.CreateIn{InHeader: in.InHeader, Flags: syscall.O_WRONLY | syscall.O_EXCL, Mode: in.Mode}, strings.Clone(name)
+	store := (*upload.File).Publish
+	if f.cfg.ExclusiveAtOpen {
+		store = (*upload.File).Store
 	}
-	return fuse.OK
+	return f.seeEntry(r, out, func() (*node, fuse.Status) {
+		made, status := f.makeStored(r, "mknod", dir, &wanted, name, store)
+		if status != fuse.OK {
+			return nil, status
+		}
+		f.closeFile(made.handle)
+		return made.handle.node, fuse.OK
+	})
 }
 
 // Link refuses: an object has one key.

@@ -65,7 +65,7 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 		return err
 	}
 	f.forgetName(n)
-	if f.detach(n) { // what was being stored meanwhile may have come to be
+	if f.detach(f.life, n) { // what was being stored meanwhile may have come to be
 		return b.Delete(f.life, key)
 	}
 	return nil
@@ -109,8 +109,8 @@ func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 	return err
 }
 
-// detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key.
-func (f *fileSystem) detach(n *node) (appeared bool) {
+// detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key; ctx ends that it is waited for.
+func (f *fileSystem) detach(ctx context.Context, n *node) (appeared bool) {
 	var u *upload.File
 	f.locks.move(n, func() {
 		n.mu.Lock()
@@ -122,7 +122,7 @@ func (f *fileSystem) detach(n *node) (appeared bool) {
 	})
 	f.nodes.retire(n)
 	if u != nil {
-		appeared = u.Discard(f.life)
+		appeared = u.Discard(ctx)
 		f.settle(n)
 	}
 	return appeared

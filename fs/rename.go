@@ -127,7 +127,7 @@ func (f *fileSystem) renameNode(m move) {
 	n, tree := m.node, m.node.volume.tree
 	oldDir, oldName := n.parent().key(), n.name()
 	if m.replaced != nil {
-		f.detach(m.replaced)
+		f.detach(f.life, m.replaced)
 	}
 	f.locks.move(n, func() { f.nodes.move(n, m.to, m.name, m.key) })
 	n.mu.Lock()

@@ -213,7 +213,7 @@ func (f *fileSystem) removeOld(b objstore.Bucket, v objstore.Version) (kept bool
 	switch {
 	case err == nil, errors.Is(err, objstore.ErrChanged): // it is somebody else's now
 		return false, nil
-	case errors.Is(err, objstore.ErrPermission):
+	case upload.Refused(err):
 		return true, err
 	}
 	failure := f.cfg.Uploads.RemoveLater(b, v)

@@ -17,27 +17,36 @@ func (f *fileSystem) seeThrough(r *request, do func() fuse.Status) fuse.Status {
 
 // seeEntry is seeThrough for what makes a name, with a lookup counted of its node, and tells the kernel of that. Who was let go has not heard of it: then the lookup is taken back.
 func (f *fileSystem) seeEntry(r *request, out *fuse.EntryOut, do func() (*node, fuse.Status)) fuse.Status {
-	type entry struct {
-		made   *node
+	return seeMade(f, r, do, func(made *node) {
+		f.fillEntry(made, f.validity(f.knownSince(made)), out)
+	}, func(made *node) {
+		f.nodes.forget(made.id, 1)
+	})
+}
+
+// seeMade is seeThrough for what do makes: tell tells the kernel of it, and back takes back what is counted of it where nobody has heard.
+func seeMade[T any](f *fileSystem, r *request, do func() (T, fuse.Status), tell, back func(T)) fuse.Status {
+	type result struct {
+		made   T
 		status fuse.Status
 	}
-	answered := make(chan entry)
+	answered := make(chan result)
 	f.watchers.Go(func() {
 		made, status := do()
 		select {
-		case answered <- entry{made, status}:
+		case answered <- result{made, status}:
 		case <-r.Done():
 			if status == fuse.OK {
-				f.nodes.forget(made.id, 1)
+				back(made)
 			}
 		}
 	})
 	select {
-	case e := <-answered:
-		if e.status == fuse.OK {
-			f.fillEntry(e.made, f.validity(f.knownSince(e.made)), out)
+	case a := <-answered:
+		if a.status == fuse.OK {
+			tell(a.made)
 		}
-		return e.status
+		return a.status
 	case <-r.Done():
 		return fuse.EINTR
 	}

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"syscall"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -14,6 +15,7 @@ import (
 
 // Whose caller is killed while the store makes or removes a name is let go, and what the store does is seen through: it is done, and known here.
 func TestKilledChangeOfNames(t *testing.T) {
+	exclusive := uint32(syscall.O_RDWR | syscall.O_CREAT | syscall.O_EXCL)
 	for name, test := range map[string]struct {
 		op   objstore.Op
 		key  string
@@ -30,6 +32,13 @@ func TestKilledChangeOfNames(t *testing.T) {
 		"symlink": {objstore.OpPut, "link", true, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
 			in := header(fuse.FUSE_ROOT_ID)
 			return f.Symlink(interrupt, &in, "target", "link", &fuse.EntryOut{})
+		}},
+		"mknod": {objstore.OpPut, "file", true, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
+			return f.Mknod(interrupt, &fuse.MknodIn{InHeader: header(fuse.FUSE_ROOT_ID), Mode: syscall.S_IFREG | 0o644}, "file", &fuse.EntryOut{})
+		}},
+		"a lock file": {objstore.OpPut, "lock", true, func(f *fileSystem, interrupt chan struct{}) fuse.Status {
+			f.cfg.ExclusiveAtOpen = true
+			return f.Create(interrupt, &fuse.CreateIn{InHeader: header(fuse.FUSE_ROOT_ID), Flags: exclusive, Mode: 0o644}, "lock", &fuse.CreateOut{})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,5 +77,49 @@ func TestKilledChangeOfNames(t *testing.T) {
 				t.Errorf("%d nodes are kept that the kernel does not know of", got-nodes)
 			}
 		})
+	}
+}
+
+// A file that was to be there when mknod, or the open of a lock file, returns and is not: it is an error, and nobody has the file. It does not come to be afterwards, and its name is free.
+func TestFailedNewFile(t *testing.T) {
+	for _, failure := range []error{objstore.ErrTimeout, objstore.ErrPermission} {
+		for name, do := range map[string]func(f *fileSystem) fuse.Status{
+			"mknod": func(f *fileSystem) fuse.Status {
+				return f.Mknod(nil, &fuse.MknodIn{InHeader: header(fuse.FUSE_ROOT_ID), Mode: syscall.S_IFREG | 0o644}, "file", &fuse.EntryOut{})
+			},
+			"a lock file": func(f *fileSystem) fuse.Status {
+				f.cfg.ExclusiveAtOpen = true
+				flags := uint32(syscall.O_RDWR | syscall.O_CREAT | syscall.O_EXCL)
+				return f.Create(nil, &fuse.CreateIn{InHeader: header(fuse.FUSE_ROOT_ID), Flags: flags, Mode: 0o644}, "file", &fuse.CreateOut{})
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				w := &world{root: t.TempDir(), store: memstore.New("bucket")}
+				if err := w.begin(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if err := w.close(); err != nil {
+						t.Error(err)
+					}
+				}()
+				f := w.machines[0].fs
+				nodes := f.nodes.len()
+				w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Err: failure})
+				if status := do(f); status == fuse.OK || status == fuse.EINTR {
+					t.Errorf("it is %v", status)
+				}
+				w.machines[0].settle()
+				if s := w.machines[0].uploads.Stats(); s.Files > 0 || f.nodes.len() > nodes {
+					t.Errorf("%+v, and %d nodes, are left", s, f.nodes.len()-nodes)
+				}
+				if status := do(f); status != fuse.OK {
+					t.Errorf("at another try it is %v", status)
+				}
+				if _, err := w.store.Stat(t.Context(), "file"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }

@@ -65,6 +65,11 @@ func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
 	return log.Close() // for the next mount
 }
 
+// Refused tells that the store will never do what was asked of it, however often. It is the one rule of which removals are tried again.
+func Refused(err error) bool {
+	return errors.Is(err, objstore.ErrPermission) || errors.Is(err, objstore.ErrInvalid) || errors.Is(err, objstore.ErrUnsupported)
+}
+
 // finishRemoval removes what a log says; once: the first failure is the answer. It closes the log.
 func (m *mover) finishRemoval(ctx context.Context, b objstore.Bucket, log *journal.Moves, one journal.Move, once bool) error {
 	v := objstore.Version{Endpoint: b.Endpoint(), Bucket: b.Name(), Key: one.From, ETag: one.ETag, Size: one.Size}
@@ -78,7 +83,7 @@ func (m *mover) finishRemoval(ctx context.Context, b objstore.Bucket, log *journ
 			return log.Remove()
 		case ctx.Err() != nil: // the next mount goes on
 			return errors.Join(err, log.Close())
-		case once || !passes(err):
+		case once || Refused(err):
 			return errors.Join(err, log.Unmoved(0, err.Error()), log.Stopped(), log.Close())
 		}
 		select {
@@ -105,9 +110,4 @@ func (u *Uploads) replacing(v objstore.Version) bool {
 		r := f.target.Replaces
 		return f.goesOn() && r.ETag == v.ETag && r.Bucket == v.Bucket && r.Endpoint == v.Endpoint
 	})
-}
-
-// passes tells of an error that it may not be there at another try.
-func passes(err error) bool {
-	return !errors.Is(err, objstore.ErrPermission) && !errors.Is(err, objstore.ErrInvalid) && !errors.Is(err, objstore.ErrUnsupported)
 }
