@@ -207,6 +207,7 @@ func (l *limitFollower) notice(now time.Duration, work float64) {
 
 func (l *limitFollower) try(t trial, limit int) {
 	l.trial, l.base, l.limit = t, l.limit, limit
+	l.steady, l.strange = 0, 0 // what another limit brings is no news of the store
 }
 
 func (l *limitFollower) climbStep(now time.Duration) int {

@@ -1,6 +1,7 @@
 package objstore
 
 import (
+	_ "embed"
 	"fmt"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ func (t trial) String() string { return [...]string{"steady", "climbing", "falli
 //
 //	look MIB ANSWERS [waiting]   a window of half a second ends: so many MiB and answers; with 0 MiB, to requests without bodies
 //	throttled SENT_AGO RETRY_AFTER
+//	hung REQUESTS                          the store serves none of so many
 //	idle TIME                              time passes
 type limitScript struct {
 	*testing.T
@@ -43,6 +45,9 @@ func (s *limitScript) line(line string) string {
 	case "throttled":
 		s.scan(fmt.Sscan(strings.Join(fields[1:], " "), &a, &b))
 		s.follower.throttled(s.now, s.now-s.duration(a), s.duration(b))
+	case "hung":
+		s.scan(fmt.Sscan(fields[1], &answers))
+		s.follower.hung(s.now, answers)
 	case "idle":
 		s.now += s.duration(fields[1])
 		s.follower.opened = s.now
@@ -74,146 +79,20 @@ func (s *limitScript) duration(text string) time.Duration {
 }
 
 // Each script is lines of a command, "->", and the state after it.
+//
+//go:embed testdata/limit.txt
+var limitScripts string
+
+// testdata/limit.txt has scripts, each below its name: a command, and the state after it.
 func TestLimitScripts(t *testing.T) {
-	for name, script := range map[string]string{
-		"without waiting requests the limit stays": `
-			look 100 100 -> 64 steady
-			look 900 900 -> 64 steady`,
-		"it climbs while that brings work, stops when it does not, and tries less": `
-			look 1000 64 waiting -> 80 climbing
-			look 1250 80 waiting -> 100 climbing
-			look 1400 90 waiting -> 125 climbing
-			look 1410 90 waiting -> 100 steady
-			look 1400 90 waiting -> 88 falling
-			look 1100 90 waiting -> 100 steady
-			look 1400 90 waiting -> 100 steady
-			idle 5s              -> 100 steady
-			look 1400 90 waiting -> 112 climbing
-			look 1600 90 waiting -> 140 climbing`,
-		"it climbs to the maximum and no further": `
-			look 1000 64 waiting  -> 80 climbing
-			look 1250 80 waiting  -> 100 climbing
-			look 1500 99 waiting  -> 125 climbing
-			look 2000 99 waiting  -> 156 climbing
-			look 2500 99 waiting  -> 195 climbing
-			look 3000 99 waiting  -> 243 climbing
-			look 3500 99 waiting  -> 300 climbing
-			look 4500 99 waiting  -> 225 falling
-			look 3500 99 waiting  -> 300 steady
-			look 4500 99 waiting  -> 300 steady`,
-		"small requests are work too": `
-			look 4 4000 waiting -> 80 climbing
-			look 5 5000 waiting -> 100 climbing
-			look 5 5000 waiting -> 80 steady`,
-		"names alone are work too": `
-			look 0 4000 waiting -> 80 climbing
-			look 0 5000 waiting -> 100 climbing
-			look 0 5000 waiting -> 80 steady`,
-		"but not beside data, of which they prove nothing": `
-			look 0 4000 waiting  -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 80 climbing
-			look 0 4000 waiting  -> 64 steady
-			look 1000 64 waiting -> 80 climbing
-			look 1250 80 waiting -> 100 climbing`,
-		"a climb that was not needed in the end is kept if it brought work": `
-			look 1000 64 waiting -> 80 climbing
-			look 1250 80         -> 80 steady`,
-		"a trial is not held against a direction when there was too little to do": `
-			look 1000 64 waiting -> 80 climbing
-			look 200 20          -> 64 steady
-			look 1000 64 waiting -> 80 climbing`,
-		"it falls while that costs no work": `
-			look 1000 64 waiting -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 1000 64 waiting -> 42 falling
-			look 985 64 waiting  -> 32 falling
-			look 750 64 waiting  -> 42 steady
-			look 985 64 waiting  -> 42 steady`,
-		"falls in a row may not cost work bit by bit": `
-			look 1000 64 waiting -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 990 48 waiting  -> 42 falling
-			look 960 36 waiting  -> 56 steady`,
-		"falls leave enough for the network": `
-			look 1000 64 waiting -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 1000 48 waiting -> 42 falling
-			look 1000 36 waiting -> 32 falling
-			look 1000 27 waiting -> 24 falling
-			look 1000 24 waiting -> 24 steady
-			idle 5s              -> 24 steady
-			look 1000 24 waiting -> 30 climbing`,
-		"falls that are taken back become rare": `
-			look 1000 64 waiting -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 750 48 waiting  -> 64 steady
-			idle 10s             -> 64 steady
-			look 1000 64 waiting -> 72 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 750 48 waiting  -> 64 steady
-			idle 10s             -> 64 steady
-			look 1000 64 waiting -> 72 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 64 steady`,
-		"a store that has changed is tried anew at once": `
-			look 1000 64 waiting -> 80 climbing
-			look 1000 64 waiting -> 64 steady
-			look 1000 64 waiting -> 56 falling
-			look 750 48 waiting  -> 64 steady
-			look 1000 64 waiting -> 64 steady
-			look 700 64 waiting  -> 64 steady
-			look 1000 64 waiting -> 64 steady
-			look 700 64 waiting  -> 64 steady
-			look 700 64 waiting  -> 48 falling
-			look 900 48 waiting  -> 36 falling`,
-		"throttling halves the limit once for all that was under way": `
-			throttled 10ms 0s -> 32 steady
-			idle 5ms          -> 32 steady
-			throttled 10ms 0s -> 32 steady
-			idle 100ms        -> 32 steady
-			throttled 10ms 0s -> 16 steady
-			idle 100ms        -> 16 steady
-			throttled 10ms 0s -> 8 steady
-			idle 100ms        -> 8 steady
-			throttled 10ms 0s -> 4 steady
-			idle 100ms        -> 4 steady
-			throttled 10ms 0s -> 4 steady`,
-		"throttling ends a climb, and climbs are careful afterwards": `
-			look 1000 64 waiting -> 80 climbing
-			throttled 10ms 0s    -> 40 steady
-			look 600 64 waiting  -> 40 steady
-			idle 2s              -> 40 steady
-			look 600 64 waiting  -> 42 climbing
-			look 630 64 waiting  -> 44 climbing
-			idle 1m              -> 44 climbing
-			look 660 64 waiting  -> 64 climbing`,
-		"from little it doubles": `
-			throttled 10ms 0s   -> 32 steady
-			idle 100ms          -> 32 steady
-			throttled 10ms 0s   -> 16 steady
-			idle 1m             -> 16 steady
-			look 160 64 waiting -> 32 climbing
-			look 320 64 waiting -> 64 climbing
-			look 640 64 waiting -> 80 climbing`,
-		"prefetch pauses for as long as the store asks, within reason": `
-			throttled 10ms 2s -> 32 steady paused for 2s
-			idle 1s           -> 32 steady paused for 1s
-			throttled 2s 500ms -> 32 steady paused for 1s
-			idle 1s           -> 32 steady
-			throttled 10ms 1h -> 16 steady paused for 30s`,
-	} {
+	for script := range strings.SplitSeq(limitScripts, "\n\n") {
+		name, lines, _ := strings.Cut(strings.TrimPrefix(script, "# "), "\n")
 		t.Run(name, func(t *testing.T) {
 			s := limitScript{T: t, follower: newLimitFollower(0, 0)}
-			for line := range strings.Lines(strings.TrimSpace(script)) {
-				command, want, _ := strings.Cut(strings.TrimSpace(line), "->")
-				if got := s.line(command); got != strings.TrimSpace(want) {
-					t.Fatalf("%q gives %q, want %q", command, got, strings.TrimSpace(want))
+			for line := range strings.Lines(strings.TrimSpace(lines)) {
+				command, want, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+				if got := s.line(command); got != want {
+					t.Fatalf("%q gives %q, want %q", command, got, want)
 				}
 			}
 		})

@@ -85,8 +85,12 @@ const (
 	stallTime    = 10 * time.Second
 )
 
-// modelPiece is how much comes at a time.
-const modelPiece = 2 << 20
+const (
+	// modelPiece is how much comes at a time...
+	modelPiece = 2 << 20
+	// ...and modelStep after how long its pace is looked at again.
+	modelStep = 100 * time.Millisecond
+)
 
 func (b *modelBody) Read(p []byte) (int, error) {
 	if b.left == 0 {
@@ -98,19 +102,19 @@ func (b *modelBody) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	for {
+	for part := 1.0; part > 0; { // of the piece that is still to come, at a pace that changes with the GETs there are
 		b.store.mu.Lock()
 		d, ok := b.store.model.Time(b.store.active, n)
 		b.store.mu.Unlock()
-		if !ok {
-			d = 100 * time.Millisecond // it hangs: for better times
+		step, done := modelStep, 0.0
+		if ok {
+			step = min(step, time.Duration(part*float64(d))+1)
+			done = float64(step) / float64(d+1)
 		}
-		if err := sleep(b.ctx, d); err != nil {
+		if err := sleep(b.ctx, step); err != nil {
 			return 0, err
 		}
-		if ok {
-			break
-		}
+		part -= done
 	}
 	b.left -= n
 	b.store.mu.Lock()
