@@ -70,11 +70,11 @@ func TestDoctorProbe(t *testing.T) {
 		return can
 	}
 	probed := said(l.run(0, "", append(args, "--probe", "--json")...))
-	if text := strings.Join(probed, "\n"); len(probed) != 10 || !strings.Contains(text, "RenameObject") || !strings.Contains(text, "checksums of what is sent") {
+	if text := strings.Join(probed, "\n"); len(probed) != 11 || !strings.Contains(text, "RenameObject") || !strings.Contains(text, "checksums of what is sent") {
 		t.Errorf("can: %q", probed)
 	}
 	before := len(l.Requests())
-	if again := said(l.run(0, "", append(args, "--json")...)); len(again) != 10 {
+	if again := said(l.run(0, "", append(args, "--json")...)); len(again) != 11 {
 		t.Errorf("remembered: %q", again)
 	}
 	for _, r := range l.Requests()[before:] {
@@ -93,7 +93,7 @@ func TestDoctorProbe(t *testing.T) {
 	cmd := exec.Command(must[string](t)(shared.raced()), "doctor", b.source(), "--probe", "--memory", "64MiB", "--endpoint", b.server.Endpoint())
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir())
 	out, _ := cmd.CombinedOutput()
-	if !strings.Contains(string(out), "store cannot RenameObject") || !strings.Contains(string(out), "conditional PUT of a new object (probed") {
+	if !strings.Contains(string(out), "store cannot RenameObject") || !strings.Contains(string(out), "conditional copy") || !strings.Contains(string(out), "conditional PUT of a new object (probed") {
 		t.Errorf("versitygw: %s", out)
 	}
 	if left := must[[]string](t)(filepath.Glob(filepath.Join(b.server.Dir(), b.name, ".headrace*", "*"))); len(left) > 0 {
@@ -106,30 +106,35 @@ func TestDoctorProbe(t *testing.T) {
 	}
 }
 
-// A probe that is interrupted removes what it has written.
+// A probe that is interrupted, or whose terminal is closed, removes what it has written.
 func TestDoctorProbeInterrupted(t *testing.T) {
 	t.Parallel()
-	l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond})
-	cmd := exec.Command(must[string](t)(shared.raced()), "doctor", "s3://"+lotaBucket, "--endpoint", "http://cwlota.com", "--memory", "64MiB", "--probe")
-	cmd.Env = append(os.Environ(), l.environment...)
-	run := start(t, cmd)
-	eventually(t, patience, "an upload to be begun", func() bool {
-		return slices.ContainsFunc(l.Requests(), func(r cwsim.Request) bool { return r.Method == "POST" && strings.Contains(r.Query, "uploads") })
-	})
-	if err := run.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	run.await(patience)
-	if code := run.cmd.ProcessState.ExitCode(); code != 10 {
-		t.Errorf("exit code %d: %s%s", code, run.stdout.String(), run.stderr.String())
-	}
-	for page, err := range l.Bucket(lotaBucket).List(t.Context(), objstore.ListOptions{}) {
-		if err != nil || len(page.Entries) > 0 {
-			t.Errorf("left: %+v, %v", page.Entries, err)
-		}
-	}
-	for u, err := range l.Bucket(lotaBucket).ListUploads(t.Context(), "") {
-		t.Errorf("left an upload: %+v, %v", u, err)
+	for _, by := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond})
+			cmd := exec.Command(must[string](t)(shared.raced()), "doctor", "s3://"+lotaBucket, "--endpoint", "http://cwlota.com", "--memory", "64MiB", "--probe")
+			cmd.Env = append(os.Environ(), l.environment...)
+			run := start(t, cmd)
+			eventually(t, patience, "an upload to be begun", func() bool {
+				return slices.ContainsFunc(l.Requests(), func(r cwsim.Request) bool { return r.Method == "POST" && strings.Contains(r.Query, "uploads") })
+			})
+			if err := run.cmd.Process.Signal(by); err != nil {
+				t.Fatal(err)
+			}
+			run.await(patience)
+			if code := run.cmd.ProcessState.ExitCode(); code != 10 {
+				t.Errorf("exit code %d: %s%s", code, run.stdout.String(), run.stderr.String())
+			}
+			for page, err := range l.Bucket(lotaBucket).List(t.Context(), objstore.ListOptions{}) {
+				if err != nil || len(page.Entries) > 0 {
+					t.Errorf("left: %+v, %v", page.Entries, err)
+				}
+			}
+			for u, err := range l.Bucket(lotaBucket).ListUploads(t.Context(), "") {
+				t.Errorf("left an upload: %+v, %v", u, err)
+			}
+		})
 	}
 }
 

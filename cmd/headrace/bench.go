@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/headrace/headrace/bench"
@@ -104,7 +102,7 @@ func benchCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			options.Progress = c.App.ErrWriter
 			report, err := bench.Run(ctx, options)
@@ -166,7 +164,7 @@ func shaperCommand() *cli.Command {
 			if err != nil {
 				return usage("%s: rate %q: %v", bench.ShapeCommand, c.Args().Get(2), err)
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			return bench.Shape(ctx, c.Args().First(), latency, rate, c.App.Writer)
 		},

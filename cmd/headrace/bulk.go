@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -44,7 +42,7 @@ func (b *bulk) run(c *cli.Context, work func(ctx context.Context, args []string)
 		return err
 	}
 	b.stdout, b.stderr = c.App.Writer, c.App.ErrWriter
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilTold(c.Context)
 	defer stop()
 	stdin, release, err := untilEnd(ctx, b.stdin)
 	if err != nil {

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os/signal"
 	"path"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -74,7 +72,7 @@ func cacheCommand() *cli.Command {
 			if err := o.check(c.Args().First(), action); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			return o.run(ctx, action, c.Args().Get(1))
 		},

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -88,7 +86,7 @@ func doctorCommand() *cli.Command {
 				return usage("--probe needs to know where it may write: headrace doctor --probe s3://BUCKET")
 			}
 			o.stdout = c.App.Writer
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			return o.run(ctx, c.Args().Slice())
 		},

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/headrace/headrace/bench"
@@ -62,7 +60,7 @@ func sweepCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			store.Progress = c.App.ErrWriter
 			report, err := bench.Sweep(ctx, store, what)

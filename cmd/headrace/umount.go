@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/headrace/headrace/fs"
@@ -31,7 +30,7 @@ func umountCommand() *cli.Command {
 			if c.NArg() != 1 {
 				return usage("umount takes one directory: headrace umount DIR")
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			return umount(ctx, c.Args().First(), lazy, c.App.ErrWriter)
 		},

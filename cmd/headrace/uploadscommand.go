@@ -5,9 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -77,7 +75,7 @@ func uploadsCommand() *cli.Command {
 				return err
 			}
 			o.out, o.stderr = c.App.Writer, c.App.ErrWriter
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			return o.run(ctx, c.Args().Slice())
 		},

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -83,7 +81,7 @@ func warmCommand() *cli.Command {
 			if err := o.resolve(c); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilTold(c.Context)
 			defer stop()
 			stdin, release, err := untilEnd(ctx, o.stdin)
 			if err != nil {
