@@ -88,6 +88,35 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A new file of more than 64 MiB is sent in parts of at least 50 MB but for its last, however large it is, and one up to there by one request.
+func TestPlanOfNew(t *testing.T) {
+	const tib = 1 << 40
+	for _, c := range []struct {
+		size  int64
+		parts int // 0: one request; -1: as many as it takes
+	}{
+		{0, 0}, {1, 0}, {64 * mib, 0}, {64*mib + 1, 2}, {65 * mib, 2}, {128 * mib, 2}, {128*mib + 1, 3}, {4096*mib + 1, 65}, {10_000*64*mib + 1, -1}, {tib, -1}, {46 * tib, -1},
+	} {
+		f := changedAt(0, objstore.Range{Len: c.size})
+		f.base = objstore.Version{}
+		steps := storeSizes.planOf(&f, nil)
+		if c.parts == 0 {
+			if steps != nil {
+				t.Errorf("%d bytes are sent in %d parts", c.size, len(steps))
+			}
+			continue
+		}
+		if sent := checkPlan(t, &f, steps); sent != c.size || c.parts > 0 && len(steps) != c.parts {
+			t.Errorf("of %d bytes %d are sent in %d parts", c.size, sent, len(steps))
+		}
+		for _, s := range steps[:len(steps)-1] {
+			if s.Len < 50_000_000 {
+				t.Fatalf("of %d bytes, part %d has %d", c.size, s.number, s.Len)
+			}
+		}
+	}
+}
+
 // A file that is cut is copied up to there.
 func TestPlanOfCut(t *testing.T) {
 	c := newContent(stored(1 << 30))

@@ -153,6 +153,12 @@ func TestJudgePowers(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	for text, a := range map[string]probe.Answer{"--probe": {Name: probe.Rename, Detail: "seen", Unknown: true}, "credentials": {Name: probe.Rename, Detail: "seen", Unknown: true, Forbidden: true}} {
+		wantFinding(t, judgePowers(probe.Result{Answers: []probe.Answer{a}})[0], warned, "not found out", text)
+	}
+	if f := judgePowers(probe.Result{Answers: []probe.Answer{{Name: probe.Rename, Has: true}}})[0]; f.Severity != fine || f.Advice != "" {
+		t.Errorf("%+v", f)
+	}
 }
 
 func TestJudgeDisk(t *testing.T) {

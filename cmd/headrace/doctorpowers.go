@@ -21,7 +21,7 @@ func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucket ex
 	if o.probe && bucket.mayProbe {
 		r, err := runProbe(ctx, store, bucket.name)
 		if err != nil {
-			return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), "the credentials need to put, list and delete objects named " + probe.Prefix + "..."}}
+			return []finding{{"store can", warned, fmt.Sprintf("what this store can do was not found out: %v", err), forbiddenAdvice}}
 		}
 		all := judgePowers(r)
 		if err := saveProbe(file, r); err != nil {
@@ -39,31 +39,41 @@ func (o doctorOptions) powers(ctx context.Context, store storeOptions, bucket ex
 	return judgePowers(r)
 }
 
-// advice is what it means that a store lacks a power, and how bad that is.
+// advice is what to do about it that a store lacks a power, and how bad that is.
 var advice = map[string]struct {
 	severity severity
 	text     string
 }{
-	probe.Ranges:         {mistaken, "headrace reads by ranges: this store cannot be used"},
-	probe.CreateOnly:     {warned, "two writers of one new file may both be told that they succeeded"},
-	probe.ReplaceOnly:    {warned, "what somebody else has written in between may be overwritten"},
-	probe.CompleteOnly:   {warned, "large files are checked before they are put in place, and not while"},
-	probe.CopyParts:      {warned, "changing a part of a large file sends all of it, and files above 5 GiB cannot be renamed"},
-	probe.Rename:         {noted, "renaming copies on the store's side"},
-	probe.DeleteOnly:     {noted, "what somebody else writes in the moment before a move removes its source is lost with it"},
-	probe.ListOrder:      {noted, "large directories are listed by what comes, which costs memory"},
-	probe.ListAfterWrite: {warned, "names appear late in other mounts"},
+	probe.Ranges:         {mistaken, "use another store: headrace reads by ranges"},
+	probe.CreateOnly:     {warned, "have each new file written by one writer: of two, both may be told that they succeeded"},
+	probe.ReplaceOnly:    {warned, "have each file written by one writer: what another has written in between may be overwritten"},
+	probe.CompleteOnly:   {warned, "have each large file written by one writer: it is looked whether another has written it before it is put in place, and not while"},
+	probe.CopyOnly:       {noted, "let nobody write where something is being renamed or migrated to: what is written there in that moment may be overwritten"},
+	probe.CopyParts:      {warned, "write large files anew rather than change them, which sends all of it, and keep those above 5 GiB where they are: they cannot be renamed"},
+	probe.Rename:         {noted, "give large files their names when they are written: renaming copies on the store's side"},
+	probe.DeleteOnly:     {noted, "let nobody write to what is being renamed or migrated: what is written in the moment before a move removes its source is lost with it"},
+	probe.ListOrder:      {noted, "keep directories small: large ones are listed by what comes, which costs memory"},
+	probe.ListAfterWrite: {warned, "let other mounts wait for names: they appear late there"},
 }
+
+// forbiddenAdvice is what a probe needs.
+const forbiddenAdvice = "the credentials need to put, list and delete objects named " + probe.Prefix + "..."
 
 func judgePowers(r probe.Result) (all []finding) {
 	when := r.At.Local().Format(time.DateTime)
 	for _, a := range r.Answers {
-		if a.Has {
+		switch what := advice[a.Name]; {
+		case a.Has:
 			all = append(all, finding{"store can", fine, fmt.Sprintf("%s (probed %s)", a.Name, when), ""})
-			continue
+		case a.Unknown:
+			todo := "try again with --probe"
+			if a.Forbidden {
+				todo = forbiddenAdvice
+			}
+			all = append(all, finding{"store can", warned, fmt.Sprintf("it was not found out whether it has %s (probed %s): %s", a.Name, when, a.Detail), todo})
+		default:
+			all = append(all, finding{"store cannot", what.severity, fmt.Sprintf("%s (probed %s): %s", a.Name, when, a.Detail), what.text})
 		}
-		what := advice[a.Name]
-		all = append(all, finding{"store cannot", what.severity, fmt.Sprintf("%s (probed %s): %s", a.Name, when, a.Detail), what.text})
 	}
 	return all
 }

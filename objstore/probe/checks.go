@@ -23,6 +23,9 @@ func (p *prober) ranges(ctx context.Context) error {
 	return err
 }
 
+// otherETag is one that no object of a probe has.
+const otherETag = "0123456789abcdef0123456789abcdef"
+
 // refused turns the answer to a write that must not happen into what it says of the store.
 func refused(err, want error) error {
 	switch {
@@ -50,7 +53,7 @@ func (p *prober) replaceOnly(ctx context.Context) error {
 	if _, err := p.put(ctx, "object", objstore.Condition{IfMatch: e.ETag}); err != nil {
 		return err
 	}
-	_, err = p.put(ctx, "object", objstore.Condition{IfMatch: "0123456789abcdef0123456789abcdef"})
+	_, err = p.put(ctx, "object", objstore.Condition{IfMatch: otherETag})
 	return refused(err, objstore.ErrChanged)
 }
 
@@ -65,14 +68,34 @@ func (p *prober) upload(ctx context.Context, name string, attrs objstore.Attribu
 	return id, []objstore.Part{sent}, err
 }
 
+// completeOnly: an upload whose end was refused is another one's matter than the next.
 func (p *prober) completeOnly(ctx context.Context) error {
-	id, parts, err := p.upload(ctx, "object", objstore.Attributes{}, func(key, id string) (objstore.Part, error) {
-		return p.bucket.UploadPart(ctx, key, id, 1, strings.NewReader(probedObjectText), int64(len(probedObjectText)))
-	})
+	for want, cond := range map[error]objstore.Condition{objstore.ErrExists: {IfNew: true}, objstore.ErrChanged: {IfMatch: otherETag}} {
+		id, parts, err := p.upload(ctx, "object", objstore.Attributes{}, func(key, id string) (objstore.Part, error) {
+			return p.bucket.UploadPart(ctx, key, id, 1, strings.NewReader(probedObjectText), int64(len(probedObjectText)))
+		})
+		if err != nil {
+			return err
+		}
+		_, err = p.bucket.CompleteUpload(ctx, p.prefix+"object", id, parts, cond)
+		if err := refused(err, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyOnly: a copy goes where nothing is, and over nothing.
+func (p *prober) copyOnly(ctx context.Context) error {
+	e, err := p.bucket.Stat(ctx, p.prefix+"object")
 	if err != nil {
 		return err
 	}
-	_, err = p.bucket.CompleteUpload(ctx, p.prefix+"object", id, parts, objstore.Condition{IfNew: true})
+	src := objstore.VersionOf(p.bucket, e)
+	if _, err := p.bucket.Copy(ctx, p.prefix+"twin", src, objstore.Condition{IfNew: true}); err != nil {
+		return err
+	}
+	_, err = p.bucket.Copy(ctx, p.prefix+"twin", src, objstore.Condition{IfNew: true})
 	return refused(err, objstore.ErrExists)
 }
 
@@ -143,7 +166,7 @@ func (p *prober) deleteOnly(ctx context.Context) error {
 		return err
 	}
 	other := objstore.VersionOf(p.bucket, e)
-	other.ETag = "0123456789abcdef0123456789abcdef"
+	other.ETag = otherETag
 	if err := refused(deleter.DeleteVersion(ctx, other), objstore.ErrChanged); err != nil {
 		return err
 	}

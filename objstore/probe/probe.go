@@ -23,7 +23,10 @@ const cleanDeadline = 15 * time.Second
 type Answer struct {
 	Name   string `json:"name"`
 	Has    bool   `json:"has"`
-	Detail string `json:"detail,omitempty"` // what was seen, where it has not, or where it could not be found out
+	Detail string `json:"detail,omitempty"` // what was seen where it has not, or why it could not be found out
+
+	Unknown   bool `json:"unknown,omitempty"`   // it could not be found out: the store had no time for it, or
+	Forbidden bool `json:"forbidden,omitempty"` // it was not allowed
 }
 
 // Result is what a store can do.
@@ -49,6 +52,7 @@ const (
 	CreateOnly       = "conditional PUT of a new object"
 	ReplaceOnly      = "conditional PUT over an ETag"
 	CompleteOnly     = "conditional end of a multipart upload"
+	CopyOnly         = "conditional copy"
 	CopyParts        = "UploadPartCopy"
 	Rename           = "RenameObject"
 	DeleteOnly       = "conditional removal"
@@ -86,22 +90,37 @@ func Run(ctx context.Context, b objstore.Bucket, now time.Time) (r Result, err e
 		{CreateOnly, p.createOnly},
 		{ReplaceOnly, p.replaceOnly},
 		{CompleteOnly, p.completeOnly},
+		{CopyOnly, p.copyOnly},
 		{CopyParts, p.copyParts},
 		{Rename, p.rename},
 		{DeleteOnly, p.deleteOnly},
 		{ListOrder, p.listOrder},
 		{ListAfterWrite, p.listAfterWrite},
 	} {
-		a := Answer{Name: c.name, Has: true}
-		if err := c.check(ctx); err != nil {
-			a.Has, a.Detail = false, err.Error()
-		}
+		err := c.check(ctx)
 		if ctx.Err() != nil {
 			return r, context.Cause(ctx)
 		}
-		r.Answers = append(r.Answers, a)
+		r.Answers = append(r.Answers, answerOf(c.name, err))
 	}
 	return r, nil
+}
+
+// answerOf is what a check says of a power. Refusals that have nothing to do with what was asked for say nothing of it.
+func answerOf(name string, err error) Answer {
+	if err == nil {
+		return Answer{Name: name, Has: true}
+	}
+	a := Answer{Name: name, Detail: err.Error()}
+	if failed, ok := errors.AsType[*objstore.Error](err); ok {
+		switch objstore.KindOf(failed) {
+		case objstore.KindThrottled, objstore.KindTimeout, objstore.KindConflict, objstore.KindQuota, objstore.KindTransport:
+			a.Unknown = true
+		case objstore.KindPermission, objstore.KindCredentials, objstore.KindClockSkew:
+			a.Unknown, a.Forbidden = true, true
+		}
+	}
+	return a
 }
 
 func (p *prober) put(ctx context.Context, name string, cond objstore.Condition) (objstore.Entry, error) {
@@ -125,7 +144,7 @@ func (p *prober) clean(ctx context.Context) (err error) {
 			err = errors.Join(err, aborted)
 		}
 	}
-	for _, name := range append([]string{"object", "copied", "renamed", "created"}, listed...) {
+	for _, name := range append([]string{"object", "twin", "copied", "renamed", "created"}, listed...) {
 		err = errors.Join(err, p.bucket.Delete(ctx, p.prefix+name))
 	}
 	return err

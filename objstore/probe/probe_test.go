@@ -39,7 +39,7 @@ func TestProbe(t *testing.T) {
 	b := memstore.New("bucket")
 	now := time.Now()
 	r, err := probe.Run(t.Context(), b, now)
-	if err != nil || len(r.Answers) != 9 || !r.At.Equal(now) || !strings.HasPrefix(r.Prefix, probe.Prefix) {
+	if err != nil || len(r.Answers) != 10 || !r.At.Equal(now) || !strings.HasPrefix(r.Prefix, probe.Prefix) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, a := range r.Answers {
@@ -59,6 +59,15 @@ func (c careless) Put(ctx context.Context, key string, body io.ReadSeeker, size 
 	return c.Store.Put(ctx, key, body, size, objstore.Condition{}, attrs)
 }
 
+func (c careless) Copy(ctx context.Context, key string, src objstore.Version, _ objstore.Condition) (objstore.Entry, error) {
+	return c.Store.Copy(ctx, key, src, objstore.Condition{})
+}
+
+// CompleteUpload looks at one kind of condition only, as some stores do.
+func (c careless) CompleteUpload(ctx context.Context, key, id string, parts []objstore.Part, cond objstore.Condition) (objstore.Entry, error) {
+	return c.Store.CompleteUpload(ctx, key, id, parts, objstore.Condition{IfNew: cond.IfNew})
+}
+
 func (c careless) DeleteVersion(ctx context.Context, v objstore.Version) error {
 	return c.Delete(ctx, v.Key)
 }
@@ -76,7 +85,7 @@ func TestProbeCareless(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, has := range map[string]bool{
-		probe.CreateOnly: false, probe.ReplaceOnly: false, probe.Rename: false, probe.DeleteOnly: false, probe.CompleteOnly: true, probe.CopyParts: true, probe.Ranges: true,
+		probe.CreateOnly: false, probe.ReplaceOnly: false, probe.Rename: false, probe.DeleteOnly: false, probe.CompleteOnly: false, probe.CopyOnly: false, probe.CopyParts: true, probe.Ranges: true,
 	} {
 		if r.Has(name) != has {
 			t.Errorf("%s: %v: %+v", name, !has, r)
@@ -112,6 +121,63 @@ func TestProbeRefused(t *testing.T) {
 	}
 	if got := left(t, inner); len(got) > 0 {
 		t.Errorf("left: %q", got)
+	}
+}
+
+// What a store refuses for another reason than that it lacks a power says nothing of it.
+func TestProbeUnknown(t *testing.T) {
+	for _, c := range []struct {
+		failed             objstore.Error
+		unknown, forbidden bool
+	}{
+		{objstore.Error{Status: 503, Err: objstore.ErrThrottled}, true, false},
+		{objstore.Error{Status: 500, Err: errors.New("InternalError")}, true, false},
+		{objstore.Error{Err: objstore.ErrTimeout}, true, false},
+		{objstore.Error{Status: 403, Err: objstore.ErrPermission}, true, true},
+		{objstore.Error{Status: 501, Err: objstore.ErrUnsupported}, false, false},
+		{objstore.Error{Status: 400, Err: objstore.ErrInvalid}, false, false},
+	} {
+		b := faultstore.New(memstore.New("bucket"))
+		b.Add(faultstore.Fault{Op: objstore.OpCopyPart, Err: &c.failed})
+		r, err := probe.Run(t.Context(), b, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range r.Answers {
+			asked := a.Name == probe.CopyParts
+			if a.Has == asked || a.Unknown != (asked && c.unknown) || a.Forbidden != (asked && c.forbidden) {
+				t.Errorf("%v: %+v", &c.failed, a)
+			}
+		}
+	}
+}
+
+// Whichever request the caller gives up at, or the answer of which is lost, nothing is left.
+func TestProbeLeavesNothing(t *testing.T) {
+	for name, lost := range map[string]error{"given up": nil, "lost": objstore.ErrTimeout} {
+		for n := 0; ; n++ {
+			inner := memstore.New("bucket")
+			ctx, cancel := context.WithCancel(t.Context())
+			b := faultstore.New(inner)
+			b.Add(faultstore.Fault{Op: objstore.OpAny, Skip: n, Times: 1, Lost: lost, Before: func(context.Context) error {
+				if lost == nil {
+					cancel()
+				}
+				return nil
+			}})
+			_, err := probe.Run(ctx, b, time.Now())
+			if got := left(t, inner); len(got) > 0 {
+				t.Errorf("%s at request %d: %v; left: %q", name, n, err, got)
+			}
+			all := len(b.Calls())
+			cancel()
+			if n >= all {
+				if n < 40 {
+					t.Errorf("%d requests are no probe", n)
+				}
+				break
+			}
+		}
 	}
 }
 
