@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
+	"github.com/headrace/headrace/objstore/hashed"
+	"github.com/headrace/headrace/objstore/replicas"
 )
 
 // `headrace replicate` keeps copies of hot objects under other hashes; a mount with --replicas reads from all of them, never from one that is not the same, and not at all when they are removed.
@@ -101,5 +104,47 @@ func TestReplicasOfSmallObjects(t *testing.T) {
 	}
 	if got := l.keys(before, func(r cwsim.Request) bool { return reads(r) && strings.Contains(r.Key, "/.headrace/replicas/") }); len(got) == 0 {
 		t.Error("no copy was read")
+	}
+}
+
+// With hashed keys the copies are of objects as they are stored: named by a file of the mount, made for it, read by it, and not when the object is another.
+func TestReplicasOfHashedKeys(t *testing.T) {
+	t.Parallel()
+	l := newLota(t, cwsim.Options{})
+	before, after := noise(40<<20, 1), noise(40<<20, 2)
+	original := hashed.Encode("models/hot")
+	put := func(content []byte) {
+		t.Helper()
+		must[objstore.Entry](t)(l.Bucket(lotaBucket).Put(t.Context(), original, bytes.NewReader(content), int64(len(content)), objstore.Condition{}, objstore.Attributes{}))
+	}
+	put(before)
+	m := startMount(t, mountSpec{
+		source: "s3://" + lotaBucket, endpoint: "http://cwlota.com", environment: l.environment,
+		flags: []string{"--replicas", "--key-layout", "hashed", "--memory", "32MiB", "--read-mode", "direct", "--metadata-ttl", "0s"},
+	})
+	if got := l.run(0, "", "replicate", m.path("models", "hot"), "--copies", "2"); !strings.Contains(got, "1 objects have 2 copies each") {
+		t.Errorf("replicate: %s", got)
+	}
+	fromCopies := func(after int) (used []string) {
+		for _, key := range l.keys(after, reads) {
+			if strings.Contains(key, "/"+replicas.Prefix) && !slices.Contains(used, key) {
+				used = append(used, key)
+			}
+		}
+		return used
+	}
+	eventually(t, patience, "both copies to be read", func() bool { // memory does not hold the object
+		if m.read("models", "hot") != string(before) {
+			t.Fatal("the content is another")
+		}
+		return len(fromCopies(0)) == 2
+	})
+	if want := []string{replicas.CopyKey(original, 1), replicas.CopyKey(original, 2)}; !slices.Contains(want, fromCopies(0)[0]) || !slices.Contains(want, fromCopies(0)[1]) {
+		t.Errorf("read from %q, should be %q", fromCopies(0), want)
+	}
+	put(after)
+	asked := len(l.Requests())
+	if m.read("models", "hot") != string(after) || len(fromCopies(asked)) > 0 {
+		t.Errorf("after the object was replaced, read from %q", fromCopies(asked))
 	}
 }
