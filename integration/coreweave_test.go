@@ -122,8 +122,10 @@ func commands(t *testing.T, page string) (all []string) {
 		}
 		command, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "    ")
 		switch {
+		case strings.HasPrefix(strings.TrimSpace(line), "```"), strings.HasPrefix(line, "\t"): // would not be run
+			t.Errorf("%s shows code in another way than by four spaces: %q", page, line)
 		case !ok || shown.MatchString(command):
-		case strings.HasPrefix(command, "headrace "), strings.HasPrefix(command, "curl "):
+		case strings.HasPrefix(command, "headrace "), strings.HasPrefix(command, "curl "), strings.HasPrefix(command, "tar "):
 			all = append(all, command)
 		default:
 			t.Errorf("%s shows %q, which is neither run nor a line of a file", page, command)

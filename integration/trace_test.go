@@ -56,6 +56,9 @@ func TestTraceWrite(t *testing.T) { checkTrace(t, "write") }
 // Extracting an archive costs one PUT a file, one a directory, and no listing of what this mount has made itself.
 func TestTraceExtract(t *testing.T) { checkTrace(t, "extract") }
 
+// An archive is made of files that are read once each and is one object; as a stream it is read in GETs of 16 MiB, however small its members.
+func TestTraceArchive(t *testing.T) { checkTrace(t, "archive") }
+
 // With --posix-metadata, each name that is looked up costs a HEAD, and each change of attributes of a stored file a HEAD and a copy on the store's side; attributes
 // that are set before a file is closed cost nothing.
 func TestTracePosix(t *testing.T) { checkTrace(t, "posix") }

@@ -106,26 +106,6 @@ func TestShardAgainstMap(t *testing.T) {
 	}
 }
 
-// An index takes 40 to 80 bytes a key, so that one of ten million fits into 800 MB.
-func TestBytesPerKey(t *testing.T) {
-	const keys = 100_000 / 4
-	var entries []objstore.Entry
-	random := rand.New(rand.NewPCG(1, 2))
-	for n := range keys { // as in one shard of a hundred, of which each has keys of all directories
-		etag := fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64())
-		entries = append(entries, objstore.Entry{
-			Key:  fmt.Sprintf("datasets/imagenet-21k/train/n%08d/n%08d_%d.JPEG", n/4, n/4, random.IntN(100_000)),
-			Size: 50_000 + random.Int64N(200_000), ETag: etag, ModTime: time.UnixMilli(1.7e12 + random.Int64N(1e10)),
-		})
-	}
-	slices.SortFunc(entries, byKey)
-	perKey := float64(newSegment(entries).bytes()) / keys
-	t.Logf("%.1f bytes a key of %d", perKey, len(entries[0].Key))
-	if perKey < 30 || perKey > 80 {
-		t.Errorf("%.1f bytes a key", perKey)
-	}
-}
-
 // To skip ends where to seek does, near and far, over changes and removals.
 func TestSkip(t *testing.T) {
 	var entries []objstore.Entry
