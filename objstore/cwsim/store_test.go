@@ -2,6 +2,7 @@ package cwsim
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -217,5 +218,43 @@ func TestPace(t *testing.T) {
 	s.expect(200, "", "PUT", "http://data.cwlota.com/new")
 	if took := time.Since(begin); took < 100*time.Millisecond {
 		t.Errorf("a write far away took %v", took)
+	}
+}
+
+// Requests that are no GETs of objects have a pace of their own, hang for themselves, and end when their client goes, also with a body.
+func TestPaceOfRequests(t *testing.T) {
+	s := serve(t, Options{Buckets: []Bucket{{Name: "data"}}, Requests: Model{Peak: 10, From: 1, To: 1, Half: 1, Hang: 2}})
+	s.put("key", 1)
+	begin := time.Now()
+	s.expect(200, "", "HEAD", "http://data.cwlota.com/key")
+	if took := time.Since(begin); took < 100*time.Millisecond {
+		t.Errorf("a HEAD took %v, at ten a second", took)
+	}
+	s = serve(t, Options{Buckets: []Bucket{{Name: "data"}}, Requests: Model{Peak: 10, From: 1, To: 1, Half: 1, Hang: 1}})
+	s.put("key", 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	req, err := http.NewRequestWithContext(ctx, "PUT", "http://data.cwlota.com/new", strings.NewReader("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		resp, err := s.client.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		ended <- err
+	}()
+	for s.countOther(0) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.expect(200, "\x00", "GET", "http://data.cwlota.com/key")
+	giveUp()
+	if err := <-ended; err == nil {
+		t.Error("a store that hangs takes an object")
+	}
+	for s.countOther(0) > 0 {
+		time.Sleep(time.Millisecond)
 	}
 }
