@@ -8,6 +8,28 @@ import (
 	"testing"
 )
 
+// eachWay runs programs on a mount as it is by default, and on one with --write-back. settle waits there until the bucket has what was written.
+func eachWay(t *testing.T, run func(t *testing.T, b *bucket, m *mount, settle func()), flags ...string) {
+	t.Parallel()
+	t.Run("default", func(t *testing.T) {
+		t.Parallel()
+		b := newBucket(t)
+		run(t, b, mountBucket(t, b, flags...), func() {})
+	})
+	t.Run("write-back", func(t *testing.T) {
+		t.Parallel()
+		b := newBucket(t)
+		m := mountBucket(t, b, append(flags, "--write-back")...)
+		run(t, b, m, func() {
+			const pending = "headrace_upload_pending_files"
+			eventually(t, 2*patience, "all to be stored", func() bool {
+				now, known := m.counters(pending)[pending]
+				return known && now == 0
+			})
+		})
+	})
+}
+
 // cp -r, rsync -a and tar x put trees of files on the mount as on a local disk.
 func TestTreesAreCopied(t *testing.T) {
 	t.Parallel()
@@ -86,60 +108,133 @@ git fsck --strict; test "$(git rev-list --count HEAD)" = 2; cd /`)
 }
 
 // sed -i, sort -o, gzip, dd and a shell's >> change files of the mount in place.
-func TestFilters(t *testing.T) {
-	t.Parallel()
-	b := newBucket(t)
-	m := mountBucket(t, b)
+func TestFilters(t *testing.T) { eachWay(t, filters) }
+
+func filters(t *testing.T, b *bucket, m *mount, settle func()) {
+	want := func(key, content string) {
+		t.Helper()
+		settle()
+		b.want(key, content)
+	}
 	b.putText("text", "b\na\nc\n")
 	m.shell(`sed -i s/a/changed/ $MNT/text`)
-	b.want("text", "b\nchanged\nc\n")
+	want("text", "b\nchanged\nc\n")
 	m.shell(`sort -o $MNT/text $MNT/text`)
-	b.want("text", "b\nc\nchanged\n")
+	want("text", "b\nc\nchanged\n")
 	m.shell(`for i in 1 2 3; do echo $i >> $MNT/text; done`)
-	b.want("text", "b\nc\nchanged\n1\n2\n3\n")
+	want("text", "b\nc\nchanged\n1\n2\n3\n")
 	m.shell(`printf X | dd of=$MNT/text bs=1 seek=2 conv=notrunc status=none`)
-	b.want("text", "b\nX\nchanged\n1\n2\n3\n")
+	want("text", "b\nX\nchanged\n1\n2\n3\n")
 	m.shell(`gzip -k $MNT/text; rm $MNT/text; gunzip $MNT/text.gz`)
-	b.want("text", "b\nX\nchanged\n1\n2\n3\n")
+	want("text", "b\nX\nchanged\n1\n2\n3\n")
 	m.shell(`tee $MNT/copy < $MNT/text >$MNT/second; cmp $MNT/copy $MNT/second; ln $MNT/copy $MNT/link 2>/dev/null && exit 1; install -m 600 $MNT/copy $MNT/installed`)
-	b.want("installed", "b\nX\nchanged\n1\n2\n3\n")
+	want("installed", "b\nX\nchanged\n1\n2\n3\n")
 	checkNames(t, m.names(), "copy", "installed", "second", "text")
 }
 
-// sqlite3 keeps a database on the mount; what it has committed is in the bucket.
-func TestSqlite(t *testing.T) {
-	t.Parallel()
-	b := newBucket(t)
-	m := mountBucket(t, b)
-	if got := m.shell(`
-sqlite3 $MNT/db 'create table t (n integer primary key, text)'
-sqlite3 $MNT/db "begin; with recursive c(n) as (select 1 union all select n + 1 from c where n < 3000) insert into t select n, hex(randomblob(100)) from c; commit"
-sqlite3 $MNT/db 'begin; delete from t where n > 2000; rollback'
-sqlite3 $MNT/db 'delete from t where n % 2 = 0; vacuum'
-sqlite3 $MNT/db 'pragma integrity_check; select count(*), sum(n) from t'
-`); got != "ok\n1500|2250000\n" {
-		t.Errorf("the database says %q", got)
+// sqlite3 keeps a database on the mount, by each of its journals; what it has committed is in the bucket.
+func TestSqlite(t *testing.T) { eachWay(t, sqlite) }
+
+func sqlite(t *testing.T, b *bucket, m *mount, settle func()) {
+	modes, names := []string{"delete", "memory", "wal"}, []string{"delete", "memory", "wal"}
+	if strings.HasSuffix(t.Name(), "write-back") { // each is tried one way, and the default both
+		modes, names = []string{"delete", "truncate", "persist"}, []string{"delete", "persist", "persist-journal", "truncate", "truncate-journal"}
 	}
-	checkNames(t, m.names(), "db")
-	stored := filepath.Join(t.TempDir(), "db")
-	if err := os.WriteFile(stored, b.stored("db"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, mode := range modes {
+		if got := m.shell(strings.ReplaceAll(`
+sq() { sqlite3 -cmd '.output /dev/null' -cmd 'pragma journal_mode=MODE' -cmd '.output stdout' $MNT/MODE "$1"; }
+sq 'create table t (n integer primary key, text)'
+sq "begin; with recursive c(n) as (select 1 union all select n + 1 from c where n < 1000) insert into t select n, hex(randomblob(100)) from c; commit"
+sq 'begin; delete from t where n > 700; rollback'
+sq 'delete from t where n % 2 = 0; vacuum'
+sq 'pragma integrity_check; select count(*), sum(n) from t; pragma journal_mode'
+`, "MODE", mode)); got != "ok\n500|250000\n"+mode+"\n" {
+			t.Errorf("the database with %s says %q", mode, got)
+		}
+		settle()
+		stored := filepath.Join(t.TempDir(), "db")
+		if err := os.WriteFile(stored, b.stored(mode), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.shell(`sqlite3 ` + stored + ` 'pragma integrity_check; select count(*) from t'`); got != "ok\n500\n" {
+			t.Errorf("what is stored by %s says %q", mode, got)
+		}
 	}
-	if got := m.shell(`sqlite3 ` + stored + ` 'pragma integrity_check; select count(*) from t'`); got != "ok\n1500\n" {
-		t.Errorf("what is stored says %q", got)
-	}
+	checkNames(t, m.names(), names...)
+}
+
+// An editor that moves what a file was out of the way, writes another, and removes the first, leaves the new one alone in the bucket.
+func TestEditorSaves(t *testing.T) {
+	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
+		b.putText("text", "old")
+		for _, content := range []string{"first", "second", "third and longer"} {
+			m.python(`
+import os, sys
+os.chdir(sys.argv[1])
+mode = os.stat('text').st_mode
+if os.path.exists('text~'): os.unlink('text~')
+os.rename('text', 'text~')
+fd = os.open('text', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode & 0o777)
+os.write(fd, sys.argv[2].encode())
+os.fsync(fd)
+os.close(fd)
+os.chmod('text', mode & 0o777)
+os.unlink('text~')
+assert open('text').read() == sys.argv[2]
+os.chdir('/')
+`, content)
+			settle()
+			b.want("text", content)
+		}
+		checkNames(t, mountBucket(t, b).names(), "text")
+	})
+}
+
+// A second rsync -a moves nothing, with --posix-metadata, where the first has not reached the bucket yet too.
+func TestSecondRsync(t *testing.T) {
+	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
+		tree := localTree(t)
+		script := fmt.Sprintf(`rsync -a -i %s/ $MNT/copy/`, tree)
+		m.shell(`find ` + tree + ` -exec touch -h -d '2020-02-02 02:02:02 UTC' {} +`)
+		m.shell(script)
+		if got := m.shell(script); got != "" {
+			t.Errorf("the second has moved:\n%s", got)
+		}
+		settle()
+		m.shell(fmt.Sprintf(`diff -r %s %s`, tree, b.path("copy")))
+	}, "--posix-metadata")
+}
+
+// What two processes write to a file under flock(1), each after what it has read, adds up.
+func TestFlockedCounter(t *testing.T) {
+	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
+		m.write("0", "counter")
+		m.shell(`
+count() { for i in 1 2 3 4 5 6 7 8 9 10; do flock $MNT/lock sh -c 'n=$(cat $MNT/counter); echo $((n + 1)) > $MNT/counter'; done; }
+count & first=$!
+count
+wait $first
+`)
+		settle()
+		b.want("counter", "20\n")
+	})
 }
 
 // Python programs save as training jobs do: an archive that is written with seeks (torch.save), a temporary file with fsync, chmod and rename (safetensors), an array that is mapped and changed in place (numpy.memmap), an event file that is appended to and flushed.
 func TestPythonSaves(t *testing.T) {
-	t.Parallel()
-	b := newBucket(t)
-	m := mountBucket(t, b)
-	m.python(`
+	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
+		m.python(pythonSaves, b.path(""), fmt.Sprint(strings.HasSuffix(t.Name(), "write-back")))
+		settle()
+		m.shell(`diff -r -x .sgwtmp $MNT ` + b.path(""))
+	})
+}
+
+// pythonSaves looks into the bucket as well, unless that is to have it later.
+const pythonSaves = `
 import io, mmap, os, struct, sys, tempfile, zipfile
 os.chdir(sys.argv[1])
-bucket = sys.argv[2]
-def stored(name): return open(os.path.join(bucket, name), 'rb').read()
+bucket, write_back = sys.argv[2], sys.argv[3] == 'true'
+def stored(name): return open(os.path.join('.' if write_back else bucket, name), 'rb').read()
 
 tensor = os.urandom(3 << 20)
 with zipfile.ZipFile('checkpoint.pt', 'w', zipfile.ZIP_STORED) as z: # whose headers are written again after the data
@@ -180,5 +275,4 @@ for step in range(10):
     assert stored('events') == want and open('events', 'rb').read() == want
 events.close()
 os.chdir('/')
-`, b.path(""))
-}
+`

@@ -127,9 +127,10 @@ func statusOfMoves(r journal.MovesRecord) Status {
 }
 
 // SortStatus puts what needs a person first, and then by name.
-func SortStatus(all []Status) {
+func SortStatus[T any](all []T, status func(T) Status) {
 	order := []StatusState{StateDamaged, StateConflict, StateStopped, StateKept, StateWaiting, StateStoring, StateMoving, StateRemoving, StateWriting}
-	slices.SortFunc(all, func(a, b Status) int {
+	slices.SortFunc(all, func(first, second T) int {
+		a, b := status(first), status(second)
 		if d := slices.Index(order, a.State) - slices.Index(order, b.State); d != 0 {
 			return d
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"path/filepath"
 	"time"
@@ -31,11 +32,11 @@ type ending struct {
 
 // watchEnding finds the mount that is to be followed, while it can be asked who it is; nil when there is none that can be written to.
 func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *ending {
-	path := stagingOf(mountpoint)
-	if path == "" {
+	staging := askStaging(mountpoint)
+	if staging.err != nil {
 		return nil
 	}
-	dir, err := journal.Open(path)
+	dir, err := journal.Open(staging.path)
 	if err != nil {
 		return nil // of another user's mount, who sees how it ends
 	}
@@ -50,22 +51,25 @@ func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *endi
 	return e
 }
 
-// stagingOf asks a mount where its staging directory is; empty when it does not say.
-func stagingOf(mountpoint string) string {
-	answer := make(chan string, 1)
+// stagingAnswer is where a mount's staging directory is, or why it does not say: ENODATA where it has none.
+type stagingAnswer struct {
+	path string
+	err  error
+}
+
+// askStaging asks a mount for that.
+func askStaging(mountpoint string) stagingAnswer {
+	answer := make(chan stagingAnswer, 1)
 	go func() { // ends with this process, if the mount hangs
 		buffer := make([]byte, unix.PathMax)
 		n, err := unix.Getxattr(mountpoint, fs.StagingAttribute, buffer)
-		if err != nil {
-			n = 0
-		}
-		answer <- string(buffer[:n])
+		answer <- stagingAnswer{string(buffer[:max(n, 0)]), err}
 	}()
 	select {
-	case path := <-answer:
-		return path
+	case a := <-answer:
+		return a
 	case <-time.After(attributeDeadline):
-		return ""
+		return stagingAnswer{err: fmt.Errorf("it has not answered within %v", attributeDeadline)}
 	}
 }
 

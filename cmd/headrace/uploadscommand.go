@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +20,7 @@ type uploadsAction struct {
 
 func uploadsActions() map[string]uploadsAction {
 	return map[string]uploadsAction{
-		"ls":      {usage: "what is not stored, of all mounts of this machine, and how far it is"},
+		"ls":      {usage: "what is not stored, of all mounts that run and those of the default place that are gone, and how far it is"},
 		"show":    {usage: "all that is known about it", each: uploadsShow},
 		"retry":   {usage: "store it now, also what was never closed; with --replace in place of what somebody else has put there", each: uploadsRetry},
 		"abort":   {usage: "give it up: what was written is gone", each: uploadsAbort},
@@ -48,10 +47,10 @@ func uploadsCommand() *cli.Command {
 		&cli.BoolFlag{Name: "json", EnvVars: environment("json"), Destination: &o.json, Usage: "print JSON, one document a line"},
 		&cli.BoolFlag{Name: "replace", EnvVars: environment("replace"), Destination: &o.replace, Usage: "retry: in place of what somebody else has put there"},
 		&cli.StringFlag{Name: "to", EnvVars: environment("to"), Destination: &o.to, Usage: "recover: to this new `FILE`, or under this new s3://BUCKET/KEY"},
-		&cli.StringFlag{Name: "cache-dir", EnvVars: environment("cache-dir"), Destination: &o.cache, Usage: "the cache `DIR` of the mount, where staging files are if nothing else was said"},
+		&cli.StringFlag{Name: "cache-dir", EnvVars: environment("cache-dir"), Destination: &o.cache, Usage: "look in this cache `DIR`, where staging files are if a mount was told no other place"},
 		&cli.StringFlag{
-			Name: "staging-dir", EnvVars: environment("staging-dir"), Destination: &o.write.dir, DefaultText: "as of a mount",
-			Usage: "the `DIR` where the mounts keep what is not stored",
+			Name: "staging-dir", EnvVars: environment("staging-dir"), Destination: &o.write.dir, DefaultText: "of all mounts that run, and the default one",
+			Usage: "look in this `DIR` where mounts keep what is not stored, and in no other: for those that are gone",
 		},
 	}
 	return &cli.Command{
@@ -101,15 +100,15 @@ func (o uploadsOptions) run(ctx context.Context, args []string) error {
 	case args[0] == "recover" && len(args) > 2:
 		return usage("recover takes one id")
 	}
-	root, err := o.write.place(o.cache)
+	all, err := o.places()
 	if err != nil {
 		return err
 	}
 	if action.each == nil {
-		return o.list(ctx, root)
+		return o.list(ctx, all)
 	}
 	for _, id := range args[1:] {
-		where, err := findStaged(root, id)
+		where, err := all.find(id)
 		if err != nil {
 			return err
 		}
@@ -122,19 +121,6 @@ func (o uploadsOptions) run(ctx context.Context, args []string) error {
 
 // staged is a staging directory in which an id was found.
 type staged struct{ dir *journal.Dir }
-
-func findStaged(root, id string) (staged, error) {
-	dirs, err := journal.List(root)
-	for _, d := range dirs {
-		if filepath.Base(id) == id && d.Has(id) {
-			return staged{d}, nil
-		}
-	}
-	if err != nil {
-		return staged{}, explainStaging(err, root)
-	}
-	return staged{}, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s: `headrace uploads ls` shows what is; --staging-dir says where to look", id, root)
-}
 
 // explainUploads says what can be done about a refusal.
 func explainUploads(err error, id string) error {

@@ -20,27 +20,15 @@ type unstored struct {
 	Mounted    bool   `json:"mounted"`
 }
 
-func (o uploadsOptions) list(ctx context.Context, root string) error {
-	dirs, err := journal.List(root)
+func (o uploadsOptions) list(ctx context.Context, where places) error {
+	all, err := where.status(ctx)
 	if err != nil {
-		return explainStaging(err, root)
+		return err
 	}
-	var all []upload.Status
-	of := make(map[string]unstored)
-	for _, d := range dirs {
-		found, mounted, err := statusIn(ctx, d)
-		if err != nil {
-			return explainStaging(err, d.Path())
-		}
-		for _, s := range found {
-			of[s.ID+s.Bucket+"/"+s.Key] = unstored{s, d.Owner().Mountpoint, mounted}
-		}
-		all = append(all, found...)
-	}
-	upload.SortStatus(all)
+	where.tell(o.stderr)
+	upload.SortStatus(all, func(one unstored) upload.Status { return one.Status })
 	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
-	for _, s := range all {
-		one := of[s.ID+s.Bucket+"/"+s.Key]
+	for _, one := range all {
 		if o.json {
 			err = json.NewEncoder(o.out).Encode(one)
 		} else {
@@ -51,7 +39,7 @@ func (o uploadsOptions) list(ctx context.Context, root string) error {
 		}
 	}
 	if len(all) == 0 && !o.json {
-		fmt.Fprintf(o.stderr, "everything is stored (%s)\n", root)
+		fmt.Fprintf(o.stderr, "everything is stored (%s)\n", strings.Join(where.roots, ", "))
 	}
 	return table.Flush()
 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// places are where things may be that are not stored.
+type places struct {
+	roots []string // the first is the one that was said, or the default
+	notes []string // what could not be looked at, and why
+}
+
+// places are the directory that was said or, where none was, the default one and those of the mounts that live: each of these is asked.
+func (o uploadsOptions) places() (p places, err error) {
+	root, err := o.write.place(o.cache)
+	if err != nil {
+		return p, err
+	}
+	p.roots = []string{root}
+	if o.write.dir != "" || o.cache != "" {
+		return p, nil
+	}
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.FSType != fuseType, false })
+	if err != nil {
+		return p, fail(exitFailure, err, "cannot read the list of mounts: %v", err)
+	}
+	answers := make([]stagingAnswer, len(mounts))
+	var asked sync.WaitGroup
+	for i, m := range mounts {
+		asked.Go(func() { answers[i] = askStaging(m.Mountpoint) })
+	}
+	asked.Wait()
+	for i, a := range answers {
+		switch {
+		case errors.Is(a.err, unix.ENODATA): // it is read-only
+		case a.err != nil:
+			p.note(fmt.Sprintf("the mount at %s does not say where it keeps what is not stored", mounts[i].Mountpoint), a.err)
+		default:
+			p.add(filepath.Dir(a.path))
+		}
+	}
+	return p, nil
+}
+
+// add adds a directory, by whatever name it is there already.
+func (p *places) add(root string) {
+	if !slices.ContainsFunc(p.roots, func(have string) bool { return sameDirectory(have, root) }) {
+		p.roots = append(p.roots, root)
+	}
+}
+
+func sameDirectory(a, b string) bool {
+	if a == b {
+		return true
+	}
+	first, err := os.Stat(a)
+	second, failure := os.Stat(b)
+	return err == nil && failure == nil && os.SameFile(first, second)
+}
+
+func (p *places) note(what string, err error) {
+	p.notes = append(p.notes, fmt.Sprintf("%s: %v", what, err))
+}
+
+// each calls do for each staging directory. What cannot be looked at is an error where somebody said to look there, or it is the default, and a note elsewhere.
+func (p *places) each(do func(*journal.Dir) error) error {
+	for i, root := range p.roots {
+		dirs, err := journal.List(root) // the error is of some: the others are in the list
+		for _, d := range dirs {
+			if failure := do(d); failure != nil && !errors.Is(failure, os.ErrNotExist) { // else it was given up meanwhile
+				err = errors.Join(err, fmt.Errorf("%s: %w", d.Path(), failure))
+			}
+		}
+		if err == nil {
+			continue
+		}
+		if i == 0 {
+			return fail(exitStaging, err, "cannot look at all that is in %s: %s", root, oneLine(err))
+		}
+		p.note("cannot look at all that is in "+root, err)
+	}
+	return nil
+}
+
+// tell says what could not be looked at.
+func (p *places) tell(to io.Writer) {
+	for _, one := range p.notes {
+		fmt.Fprintln(to, strings.ReplaceAll(one, "\n", "; "))
+	}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// find is the staging directory that has an id.
+func (p *places) find(id string) (found staged, err error) {
+	err = p.each(func(d *journal.Dir) error {
+		if found.dir == nil && filepath.Base(id) == id && d.Has(id) {
+			found.dir = d
+		}
+		return nil
+	})
+	switch {
+	case found.dir != nil:
+		return found, nil
+	case err != nil:
+		return found, err
+	}
+	return found, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s: `headrace uploads ls` shows what is; --staging-dir says where to look", id, strings.Join(p.roots, " or "))
+}
+
+// status is what is not stored in all of them.
+func (p *places) status(ctx context.Context) (all []unstored, err error) {
+	err = p.each(func(d *journal.Dir) error {
+		found, mounted, err := statusIn(ctx, d)
+		for _, s := range found {
+			all = append(all, unstored{s, d.Owner().Mountpoint, mounted})
+		}
+		return err
+	})
+	return all, err
+}
