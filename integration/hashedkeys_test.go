@@ -60,6 +60,13 @@ func TestHashedKeys(t *testing.T) {
 	for _, key := range []string{"new/dir/x", "new/dir/y", "set/a/2"} {
 		b.wantNothing(stored(key))
 	}
+	// The hash is over the whole key: a mount of a prefix finds the same objects, and writes where others look.
+	below := startMount(t, mountSpec{source: b.source() + "/set", endpoint: b.server.Endpoint(), flags: []string{"--key-layout", "hashed"}, environment: []string{"XDG_CACHE_HOME=" + t.TempDir()}})
+	if got := below.names("a"); !slices.Equal(got, []string{"1"}) || below.read("a", "1") != string(b.stored(stored("set/a/1"))) {
+		t.Errorf("a mount of a prefix shows %q", got)
+	}
+	below.write("three", "a", "3")
+	b.want(stored("set/a/3"), "three")
 	again := mountHashed(t, b, b.server.Endpoint())
 	if got := again.names("new", "moved"); !slices.Equal(got, []string{"x", "y"}) || again.read("new", "moved", "y") != "two" {
 		t.Errorf("another mount shows %q", got)

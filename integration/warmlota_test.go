@@ -52,7 +52,7 @@ func TestWarmLota(t *testing.T) {
 			t.Errorf("LOTA does not hold %s", key)
 		}
 	}
-	// Without a mount, by URL and from a list; an endpoint that is an address is as good.
+	// Without a mount, by URL and from a list.
 	list := filepath.Join(t.TempDir(), "list")
 	if err := os.WriteFile(list, []byte("s3://"+lotaBucket+"/settle\ns3://"+lotaBucket+"/missing\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,6 +65,11 @@ func TestWarmLota(t *testing.T) {
 	text, _, _ := strings.Cut(out, "\n")
 	if err := json.Unmarshal([]byte(text), &result); err != nil || result.Lota.Objects != 1 || result.Failed != 1 {
 		t.Errorf("a list: %s (%v)", out, err)
+	}
+	b := newBucket(t) // at an address, which is as good
+	b.put("set/large", 1, large)
+	if got := l.run(0, "", "warm", "--lota", "--endpoint", b.server.Endpoint(), b.source()); !strings.Contains(got, "asked LOTA for 1 objects") {
+		t.Errorf("an endpoint that is an address: %s", got)
 	}
 	if got := l.run(2, "", "warm", "--verify", m.path("set")); !strings.Contains(got, "--lota") {
 		t.Errorf("--verify alone: %s", got)
