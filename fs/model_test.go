@@ -88,6 +88,9 @@ func randomHistory(seed uint64) (history []operation) {
 		case "setxattr", "removexattr", "getxattr":
 			o.to, o.off, o.n = modelXattrs[rnd.IntN(len(modelXattrs))], rnd.IntN(4), rnd.IntN(60)
 		}
+		if strings.HasSuffix(o.verb, "xattr") && rnd.IntN(3) == 0 {
+			o.path = modelDirs[rnd.IntN(len(modelDirs))]
+		}
 		history = append(history, o)
 	}
 	return history

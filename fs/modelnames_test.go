@@ -31,6 +31,9 @@ func (t *tree) applyName(v *view, o operation) answer {
 	case "symlink":
 		return t.symlink(v, o, dir)
 	}
+	if dir && strings.HasSuffix(o.verb, "xattr") {
+		return t.applyDirAttributes(o)
+	}
 	f := t.look(v, o.path)
 	if errno := t.noParent(v, o.to); errno != 0 && o.verb == "rename" { // the kernel looks for directories first
 		return answer{errno: errno}
