@@ -25,6 +25,7 @@ type measured struct {
 	cpu       time.Duration   // of the reading threads, or of the whole process for the raw client
 	latencies []time.Duration // to the first byte of each read, sorted
 	cut       bool            // time was up before it was through
+	stolen    time.Duration   // by the host, of all processors
 }
 
 // percentile is the latency that q of all reads stay below; zero without reads.
@@ -41,6 +42,7 @@ func (m measured) add(other measured) measured {
 	m.reads += other.reads
 	m.elapsed += other.elapsed
 	m.cpu += other.cpu
+	m.stolen += other.stolen
 	m.latencies = slices.Sorted(slices.Values(append(m.latencies, other.latencies...)))
 	m.cut = m.cut || other.cut
 	return m
@@ -70,7 +72,7 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 		cut     atomic.Bool
 		failed  = make(chan error, workers)
 	)
-	start, before := time.Now(), side.cpu()
+	start, before, taken := time.Now(), side.cpu(), stolen()
 	for i := range workers {
 		wg.Go(func() {
 			cpus[i] = side.thread(func() {
@@ -86,7 +88,7 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 		})
 	}
 	wg.Wait()
-	m = measured{elapsed: time.Since(start), cpu: side.cpu() - before, cut: cut.Load()}
+	m = measured{elapsed: time.Since(start), cpu: side.cpu() - before, cut: cut.Load(), stolen: stolen() - taken}
 	for i, t := range tallies {
 		m.bytes += t.bytes
 		m.reads += t.reads

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"text/tabwriter"
 	"time"
 )
@@ -50,6 +51,10 @@ type Row struct {
 	MountP99     float64 `json:"mount_p99_ms"`
 
 	PeakRSS int64 `json:"peak_rss"` // the daemon's, bytes
+
+	// The part of the machine's processors that its host took meanwhile, for other guests or for this one's disks: 0 to 1.
+	ReferenceStolen float64 `json:"reference_stolen"`
+	MountStolen     float64 `json:"mount_stolen"`
 }
 
 // row puts both sides of a workload together.
@@ -67,6 +72,9 @@ func row(w workload, reference, mount measured, daemon spent) Row {
 		MountP50:     ms(mount.percentile(0.50)),
 		MountP99:     ms(mount.percentile(0.99)),
 		PeakRSS:      daemon.peakRSS,
+
+		ReferenceStolen: reference.stolenShare(runtime.NumCPU()),
+		MountStolen:     mount.stolenShare(runtime.NumCPU()),
 	}
 	if mount.bytes > 0 {
 		r.FetchedPerRead = float64(daemon.fetched) / float64(mount.bytes)
@@ -143,6 +151,13 @@ func (r *Report) writeNotes(w io.Writer) error {
 		return err
 	}
 	for _, x := range r.Rows {
+		if max(x.ReferenceStolen, x.MountStolen) >= stolenMuch {
+			_, err := fmt.Fprintf(w, "stolen: %s: the host took %.0f%% of the processors from the reference, and %.0f%% from the mount\n",
+				x.Workload, 100*x.ReferenceStolen, 100*x.MountStolen)
+			if err != nil {
+				return err
+			}
+		}
 		if x.Skipped == "" {
 			continue
 		}

@@ -9,13 +9,14 @@ import (
 type stage int
 
 const (
-	stageStore   stage = iota // in the store alone
-	stageFirst                // in the store alone, with a disk cache to be filled
-	stageDisk                 // all in the disk cache, for the kernel to read by itself where it can
-	stageDaemon               // all in the disk cache, and the kernel asks the daemon
-	stageTwice                // in the store, with a disk cache for half of them that has seen an epoch
-	stageWrite                // nowhere: they are written, until the store has them
-	stageStaging              // nowhere: it is measured how fast write(2) is
+	stageStore      stage = iota // in the store alone
+	stageFirst                   // in the store alone, with a disk cache to be filled
+	stageDisk                    // all in the disk cache, for the kernel to read by itself where it can
+	stageDaemon                  // all in the disk cache, and the kernel asks the daemon: what a mount costs that has no memory of it
+	stageDaemonFile              // the same, for what the disk lets it do
+	stageTwice                   // in the store, with a disk cache for half of them that has seen an epoch
+	stageWrite                   // nowhere: they are written, until the store has them
+	stageStaging                 // nowhere: it is measured how fast write(2) is
 )
 
 // reference is what a mount is compared with at this stage.
@@ -23,7 +24,7 @@ func (s stage) reference() string {
 	switch s {
 	case stageFirst:
 		return "no disk cache"
-	case stageDisk, stageStaging:
+	case stageDisk, stageDaemonFile, stageStaging:
 		return "local file"
 	case stageDaemon:
 		return "memory"
@@ -94,7 +95,7 @@ func (t *target) visit(opts Options, w workload, dir string) visit {
 			_, err := t.readMount(ctx, opts, w.warming(), c)
 			return err
 		}
-	case stageDaemon:
+	case stageDaemon, stageDaemonFile:
 		v.args = []string{"--cache-dir=" + t.disk.cache(), "--passthrough=off"}
 		v.prepare = func(ctx context.Context, _ *child) error { return t.emptyPageCache(ctx, w) }
 	case stageTwice:
@@ -112,7 +113,7 @@ func (t *target) visit(opts Options, w workload, dir string) visit {
 
 // reference measures what w is compared with. Where that is a mount, it is at dir.
 func (t *target) reference(ctx context.Context, opts Options, w workload, dir string) (measured, error) {
-	if w.stage == stageDisk || w.stage == stageDaemon {
+	if w.stage == stageDisk || w.stage == stageDaemon || w.stage == stageDaemonFile {
 		if err := t.fill(ctx, opts, dir); err != nil {
 			return measured{}, err
 		}
@@ -125,7 +126,7 @@ func (t *target) reference(ctx context.Context, opts Options, w workload, dir st
 		v.prepare = func(ctx context.Context, _ *child) error { return t.rewarm(ctx, w) }
 		m, _, err := t.mounted(ctx, opts, w, v)
 		return m, err
-	case stageDisk:
+	case stageDisk, stageDaemonFile:
 		return t.readPlain(ctx, opts, w)
 	case stageDaemon:
 		return t.readMemory(ctx, opts, w, dir)

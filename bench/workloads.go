@@ -85,6 +85,7 @@ func diskWorkloads() []workload {
 		{name: "disk-small-files", kind: kindFiles, stage: stageDisk, readers: 8},
 		{name: "disk-small-files-warm", kind: kindFiles, stage: stageDisk, readers: 8, warm: true},
 		{name: "disk-daemon", kind: kindSequential, stage: stageDaemon, readers: 1},
+		{name: "disk-daemon-file", kind: kindSequential, stage: stageDaemonFile, readers: 1},
 		{name: "disk-twice-cycle", kind: kindEpoch, stage: stageTwice, readers: 4},
 		{name: "disk-twice-shuffle", kind: kindEpoch, stage: stageTwice, readers: 4, shuffled: true},
 	}
