@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -21,14 +22,12 @@ type unstored struct {
 }
 
 func (o uploadsOptions) list(ctx context.Context, where places) error {
-	all, err := where.status(ctx)
-	if err != nil {
-		return err
-	}
+	all, failure := where.status(ctx) // what was found is shown all the same
 	where.tell(o.stderr)
 	upload.SortStatus(all, func(one unstored) upload.Status { return one.Status })
 	table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
 	for _, one := range all {
+		var err error
 		if o.json {
 			err = json.NewEncoder(o.out).Encode(one)
 		} else {
@@ -38,11 +37,17 @@ func (o uploadsOptions) list(ctx context.Context, where places) error {
 			return err
 		}
 	}
-	if len(all) == 0 && !o.json {
+	if len(all) == 0 && !o.json && failure == nil {
 		fmt.Fprintf(o.stderr, "everything is stored (%s)\n", strings.Join(where.roots, ", "))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return failure
 }
+
+// statusDeadline is for how long a mount may take to say what it has not stored, which it reads from its logs. One that hangs is said to.
+const statusDeadline = 10 * time.Second
 
 // statusIn asks the mount whose directory it is, or reads what a dead one has left.
 func statusIn(ctx context.Context, d *journal.Dir) (all []upload.Status, mounted bool, err error) {
@@ -55,6 +60,8 @@ func statusIn(ctx context.Context, d *journal.Dir) (all []upload.Status, mounted
 		return all, false, err
 	}
 	defer mount.close()
+	ctx, cancel := context.WithTimeout(ctx, statusDeadline)
+	defer cancel()
 	all, err = mount.status(ctx)
 	return all, true, err
 }

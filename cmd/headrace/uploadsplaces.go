@@ -76,7 +76,7 @@ func (p *places) note(what string, err error) {
 }
 
 // each calls do for each staging directory. What cannot be looked at is an error where somebody said to look there, or it is the default, and a note elsewhere.
-func (p *places) each(do func(*journal.Dir) error) error {
+func (p *places) each(do func(*journal.Dir) error) (failed error) {
 	for i, root := range p.roots {
 		dirs, err := journal.List(root) // the error is of some: the others are in the list
 		for _, d := range dirs {
@@ -88,11 +88,12 @@ func (p *places) each(do func(*journal.Dir) error) error {
 			continue
 		}
 		if i == 0 {
-			return fail(exitStaging, err, "cannot look at all that is in %s: %s", root, oneLine(err))
+			failed = fail(exitStaging, err, "cannot look at all that is in %s: %s", root, oneLine(err))
+			continue
 		}
 		p.note("cannot look at all that is in "+root, err)
 	}
-	return nil
+	return failed
 }
 
 // tell says what could not be looked at.

@@ -43,7 +43,11 @@ func TestPlacesThatCannotBeLookedAt(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 	p = places{roots: []string{bad, good}}
-	if _, err := p.status(t.Context()); err == nil {
+	var out strings.Builder
+	if err := (uploadsOptions{out: &out, stderr: &said}).list(t.Context(), p); err == nil {
 		t.Error("what was to be looked at and cannot be is no error")
+	}
+	if !strings.Contains(out.String(), u.ID()) {
+		t.Errorf("what can be is not shown: %q", out.String())
 	}
 }
