@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -32,7 +33,7 @@ func TestAdoptIntoMemory(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), maxStored/16)
 	for _, size := range []int64{1, 4096, 100_001, maxStored, maxStored + 1} {
 		v := objstore.Version{Bucket: "b", Key: fmt.Sprint("stored-", size), ETag: "e", Size: size}
-		c.Adopt(v, storedFile(t, append(content, 'x')[:size]))
+		c.Adopt(v, storedFile(t, append(content, 'x')[:size])).Take()
 		data, release, waited, err := c.Read(t.Context(), v, objstore.Range{Len: size})
 		if size > maxStored {
 			if err == nil {
@@ -56,12 +57,50 @@ func TestAdoptIntoMemory(t *testing.T) {
 	}
 }
 
+// Who reads a small file between its being announced and its being taken over waits for that, and the store is asked for nothing; it is asked once that was given up.
+func TestAdoptIsAwaited(t *testing.T) {
+	for name, end := range map[string]func(*Adoption){"taken": func(a *Adoption) { a.Take() }, "given up": (*Adoption).Leave} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newTestCache(t, newFakeStore(), MinMemory)
+				v := objstore.Version{Bucket: "b", Key: "stored", ETag: "e", Size: 5}
+				a := c.Adopt(v, storedFile(t, []byte("12345")))
+				var got []byte
+				var all sync.WaitGroup
+				all.Go(func() {
+					data, release, _, err := c.Read(t.Context(), v, objstore.Range{Len: 5})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					got = bytes.Join(data, nil)
+					release()
+				})
+				synctest.Wait()
+				if got != nil || c.Stats().BytesFetched != 0 {
+					t.Errorf("%q was read before the file was taken over", got)
+				}
+				end(a)
+				all.Wait()
+				if asked := c.Stats().BytesFetched != 0; asked != (name == "given up") || !asked && string(got) != "12345" {
+					t.Errorf("%q was read; the store was asked: %v", got, asked)
+				}
+				if again := c.Adopt(v, storedFile(t, []byte("12345"))); again.stored == nil {
+					t.Error("the version cannot be announced again")
+				} else {
+					again.Leave()
+				}
+			})
+		})
+	}
+}
+
 // What memory holds of a small file goes along when the store gives it another key.
 func TestRenamedInMemory(t *testing.T) {
 	c := newTestCache(t, newFakeStore(), MinMemory)
 	from := objstore.Version{Bucket: "b", Key: "old", ETag: "e", Size: 5}
 	to := objstore.Version{Bucket: "b", Key: "new", ETag: "f", Size: 5}
-	c.Adopt(from, storedFile(t, []byte("12345")))
+	c.Adopt(from, storedFile(t, []byte("12345"))).Take()
 	c.Renamed(from, to)
 	data, release, waited, err := c.Read(t.Context(), to, objstore.Range{Len: 5})
 	if err != nil || waited {
@@ -80,7 +119,7 @@ func TestAdoptIsBounded(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 4 * int(MinMemory/maxStored) {
 		all.Go(func() {
-			c.Adopt(objstore.Version{Bucket: "b", Key: fmt.Sprint("many-", n), ETag: "e", Size: maxStored}, file)
+			c.Adopt(objstore.Version{Bucket: "b", Key: fmt.Sprint("many-", n), ETag: "e", Size: maxStored}, file).Take()
 		})
 	}
 	all.Wait()
@@ -88,7 +127,7 @@ func TestAdoptIsBounded(t *testing.T) {
 		t.Errorf("%d evicted, %d of %d used", s.Evictions, s.MemoryUsed, s.MemoryLimit)
 	}
 	short := objstore.Version{Bucket: "b", Key: "short", ETag: "e", Size: 4096}
-	c.Adopt(short, storedFile(t, []byte("short")))
+	c.Adopt(short, storedFile(t, []byte("short"))).Take()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.index.find(short, 0) != nil || len(c.stored.of) > 0 {

@@ -29,6 +29,7 @@ type fill struct {
 	chunk      *chunk
 	start, end int // bytes of the chunk that it was begun for
 	ticket     *objstore.Ticket
+	stored     *storedContent  // of a file that is being taken over; nil for none
 	ctx        context.Context // the fill's life: ends by cancel and with the cache
 	cancel     context.CancelFunc
 
@@ -53,7 +54,7 @@ func (c *Cache) begin(k *chunk, gap span, first int, class objstore.Class) {
 }
 
 func (c *Cache) launch(k *chunk, s span, class objstore.Class) {
-	f := &fill{chunk: k, start: s.lo, pos: s.lo, end: s.hi, ticket: objstore.NewTicket(class)}
+	f := &fill{chunk: k, start: s.lo, pos: s.lo, end: s.hi, ticket: objstore.NewTicket(class), stored: c.stored.announced(k.object.version)}
 	f.ctx, f.cancel = context.WithCancel(objstore.WithTicket(c.life, f.ticket))
 	k.fills = append(k.fills, f)
 	c.clock.brought(s.len())
@@ -79,7 +80,7 @@ func (c *Cache) receive(f *fill) error {
 func (c *Cache) download(f *fill, end int) error {
 	k := f.chunk
 	r := objstore.Range{Off: k.index*chunkSize + int64(f.pos), Len: int64(end - f.pos)}
-	if stored, ok := c.stored.content(k.object.version); ok {
+	if stored, ok := f.stored.content(f.ctx); ok {
 		copy(k.mem[f.pos:end], stored[r.Off:r.End()])
 		c.mu.Lock()
 		defer c.mu.Unlock()

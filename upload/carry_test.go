@@ -8,13 +8,21 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
+// taker is an adoption that calls it to take a file over.
+type taker func()
+
+func (t taker) Take() (shared bool) { t(); return false }
+func (taker) Leave()                {}
+
 // TestCarry: a file that is being taken over while the store gives it another key goes by that in the end, whichever of the two is ready first.
 func TestCarry(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		ctx := context.Background()
 		taking, take, taken := make(chan objstore.Version, 1), make(chan struct{}), make(chan [2]objstore.Version, 2)
 		r := newRig(t, func(c *Config) {
-			c.Adopt = func(v objstore.Version, _ *os.File) bool { taking <- v; <-take; return false }
+			c.Adopt = func(v objstore.Version, _ *os.File) Adoption {
+				return taker(func() { taking <- v; <-take })
+			}
 			c.Renamed = func(from, to objstore.Version) { taken <- [2]objstore.Version{from, to} }
 		})
 		f := r.open("old", true)

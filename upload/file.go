@@ -225,9 +225,10 @@ func (f *File) finish() {
 	case lost: // its owner decides
 		f.logFailure("close", staging.Close())
 	case whole && u.cfg.Adopt != nil && version.ETag != "" && version.Size > 0:
+		adoption := u.cfg.Adopt(version, staging.Data())
 		if u.start(func() {
 			defer end()
-			if u.cfg.Adopt(version, staging.Data()) {
+			if adoption.Take() {
 				staging.Share()
 			}
 			f.carry(version)
@@ -235,6 +236,7 @@ func (f *File) finish() {
 		}) {
 			return
 		}
+		adoption.Leave()
 		fallthrough
 	default:
 		f.logFailure("remove", staging.Remove())

@@ -21,6 +21,14 @@ type Content interface {
 	ReadAt(ctx context.Context, v objstore.Version, p []byte, off int64) (n int, err error)
 }
 
+// Adoption is the taking over of a staging file. One of its methods ends it.
+type Adoption interface {
+	// Take takes the file over. shared tells that it may have been taken over, or still be: nothing else is ever written to it then.
+	Take() (shared bool)
+	// Leave gives it up.
+	Leave()
+}
+
 // Config says where what is written is kept. Zero fields take their defaults where one is named.
 type Config struct {
 	// Journal is this mount's staging directory. Required. It is not closed here.
@@ -38,9 +46,9 @@ type Config struct {
 	// Content reads the version that a changed file began as. Required.
 	Content Content
 
-	// Adopt may take over a staging file that has all of a version and is not needed any more: it is closed and removed when this returns.
-	// shared tells that it may have been taken over, or still be: nothing else is ever written to it then. nil means that nobody wants it.
-	Adopt func(v objstore.Version, data *os.File) (shared bool)
+	// Adopt is told of a staging file that has all of a version and is not needed any more, and does not wait. It is closed and removed when the adoption has
+	// ended. nil means that nobody wants it.
+	Adopt func(v objstore.Version, data *os.File) Adoption
 
 	// Renamed is told that the store has given the bytes of one version another key. It is called before anybody asks for them by that. nil for nobody.
 	Renamed func(from, to objstore.Version)

@@ -202,7 +202,8 @@ func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (e
 	}
 	s.uploads, err = upload.New(upload.Config{
 		Journal: s.staging, Size: limit, WriteBack: o.write.writeBack, CloseTimeout: time.Duration(o.write.closeTimeout),
-		Content: content{s.cache}, Adopt: s.cache.Adopt, Renamed: s.cache.Renamed, Log: s.log,
+		Content: content{s.cache}, Renamed: s.cache.Renamed, Log: s.log,
+		Adopt: func(v objstore.Version, data *os.File) upload.Adoption { return s.cache.Adopt(v, data) },
 	})
 	return err
 }
