@@ -78,6 +78,23 @@ func (f *fileSystem) createStored(r *request, dir *node, in *fuse.CreateIn, name
 	})
 }
 
+// takeFree takes the turn of a name at which there must be nothing: else the error is [objstore.ErrExists]. done gives it back.
+func (f *fileSystem) takeFree(ctx context.Context, dir *node, name string) (done func(), err error) {
+	if done, err = f.turns.take(ctx, dir.volume, nameIn(dir, name)); err != nil {
+		return nil, err
+	}
+	n, err := f.child(ctx, dir, name)
+	if errors.Is(err, objstore.ErrNotExist) {
+		return done, nil
+	}
+	if err == nil {
+		f.nodes.forget(n.id, 1)
+		err = objstore.ErrExists
+	}
+	done()
+	return nil, err
+}
+
 // makeStored makes an empty file, and has it be stored by a method of its upload. Where that does not come to be nothing of it stays here, nor is it tried again: nobody has it. ctx ends it only before the
 // store is asked for the object.
 func (f *fileSystem) makeStored(
@@ -86,18 +103,11 @@ func (f *fileSystem) makeStored(
 	failed := func(err error, errno syscall.Errno) (newFile, fuse.Status) {
 		return newFile{}, f.answer(what, dir.childPath(name), err, errno)
 	}
-	done, err := f.turns.take(ctx, dir.volume, nameIn(dir, name))
+	done, err := f.takeFree(ctx, dir, name)
 	if err != nil {
 		return failed(err, errnoOf(err))
 	}
 	defer done()
-	switch n, err := f.child(ctx, dir, name); {
-	case err == nil:
-		f.nodes.forget(n.id, 1)
-		return newFile{}, fuse.Status(syscall.EEXIST)
-	case !errors.Is(err, objstore.ErrNotExist):
-		return failed(err, errnoOf(err))
-	}
 	n, err := f.create(dir, name, in, true)
 	if err != nil {
 		return failed(err, createErrno(err))

@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"syscall"
@@ -41,18 +40,11 @@ func (f *fileSystem) symlink(ctx context.Context, dir *node, name, target string
 	failed := func(err error, errno syscall.Errno) (*node, fuse.Status) {
 		return nil, f.answer("symlink", dir.childPath(name), err, errno)
 	}
-	done, err := f.turns.take(ctx, dir.volume, nameIn(dir, name))
+	done, err := f.takeFree(ctx, dir, name)
 	if err != nil {
 		return failed(err, errnoOf(err))
 	}
 	defer done()
-	switch n, err := f.child(ctx, dir, name); {
-	case err == nil:
-		f.nodes.forget(n.id, 1)
-		return nil, fuse.Status(syscall.EEXIST)
-	case !errors.Is(err, objstore.ErrNotExist):
-		return failed(err, errnoOf(err))
-	}
 	item, err := f.makeLink(f.life, dir, name, target, owner)
 	if err != nil {
 		return failed(err, createErrno(err))

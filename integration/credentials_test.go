@@ -62,13 +62,7 @@ func TestCredentialRenewed(t *testing.T) {
 				t.Errorf("with a credential that is refused: %v", err)
 			}
 			give("second")
-			eventually(t, patience, "the mount to use the new credential", func() bool {
-				_, err := os.ReadFile(m.path("b"))
-				if err != nil && !isErrno(err, syscall.EACCES) {
-					t.Errorf("until then: %v", err)
-				}
-				return err == nil
-			})
+			awaitRenewed(t, m.path("b"))
 			m.inspect = func(lines []logLine) {
 				said := 0
 				for _, line := range lines {
@@ -126,13 +120,7 @@ func TestCredentialOfContainer(t *testing.T) {
 		}
 	}
 	issue("second")
-	eventually(t, patience, "the mount to use the new credential", func() bool {
-		_, err := os.ReadFile(m.path("b"))
-		if err != nil && !isErrno(err, syscall.EACCES) {
-			t.Errorf("until then: %v", err)
-		}
-		return err == nil
-	})
+	awaitRenewed(t, m.path("b"))
 	m.inspect = func(lines []logLine) {
 		said := 0
 		for _, line := range lines {
@@ -144,4 +132,16 @@ func TestCredentialOfContainer(t *testing.T) {
 			t.Errorf("the log says %d times that something is wrong, should be once", said)
 		}
 	}
+}
+
+// awaitRenewed reads a file until its mount uses the new credential. Nothing but EACCES comes until then.
+func awaitRenewed(t *testing.T, path string) {
+	t.Helper()
+	eventually(t, patience, "the mount to use the new credential", func() bool {
+		_, err := os.ReadFile(path)
+		if err != nil && !isErrno(err, syscall.EACCES) {
+			t.Errorf("until then: %v", err)
+		}
+		return err == nil
+	})
 }
