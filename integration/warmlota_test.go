@@ -177,7 +177,15 @@ func TestWarmLotaFromPipe(t *testing.T) {
 		cmd := exec.Command(must[string](t)(shared.raced()), append([]string{"warm", "--lota", "--again", "--endpoint", "http://cwlota.com", "--list", pipe}, flags...)...)
 		cmd.Env = append(os.Environ(), l.environment...)
 		screen.start(cmd)
-		names := must[*os.File](t)(os.OpenFile(pipe, os.O_WRONLY, 0)) // once the other side is open
+		var names *os.File
+		eventually(t, patience, "the pipe to be read", func() (opened bool) {
+			var err error
+			names, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			return err == nil
+		})
+		if err := names.SetWriteDeadline(time.Now().Add(2 * patience)); err != nil {
+			t.Fatal(err)
+		}
 		give := func(key string) { must[int](t)(fmt.Fprintf(names, "s3://%s/%s\n", lotaBucket, key)) }
 		give("set/0")
 		if flags == nil {
