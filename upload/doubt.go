@@ -64,7 +64,7 @@ func (f *File) rememberUnanswered(p *publication) {
 
 // resumeDoubt has the file know of the attempts that its log tells of: the last is of what it is now, if it was not changed since.
 func (f *File) resumeDoubt(r journal.Record) {
-	f.doubtful = r.Publishing
+	f.doubtful = r.Publishing || r.Boot != journal.Boot() // that it was being stored, or is, is noted without a sync
 	for _, one := range r.Unanswered {
 		a := unanswered{size: one.Size, changes: -1, bytes: one.Bytes}
 		if copy(a.sum[:], one.Sum) == len(a.sum) {

@@ -136,7 +136,13 @@ func (f *File) letGo(ctx context.Context) {
 	if oldest == nil {
 		return
 	}
-	err := staging.Note(journal.Released{Range: oldest.Range})
+	var err error
+	if f.uploads.cfg.WriteBack { // after a loss of power the file goes on to the end of what was let go: what is before that must not be zeros that nobody wrote
+		err = staging.SyncData()
+	}
+	if err == nil {
+		err = staging.Note(journal.Released{Range: oldest.Range})
+	}
 	if err == nil && f.uploads.cfg.WriteBack { // or, after a loss of power, what was acknowledged would be thought to be here
 		err = staging.SyncLog()
 	}

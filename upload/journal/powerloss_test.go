@@ -19,15 +19,15 @@ func TestAfterPowerLoss(t *testing.T) {
 		data  int64
 		want  string
 	}{
-		"synced":                        {base, [][]Step{acknowledged}, 30, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
-		"written since":                 {base, [][]Step{acknowledged, {Local{Range: at(5, 10)}, Local{Range: at(90, 50)}}}, 140, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
-		"closed since":                  {base, [][]Step{acknowledged, {closing(140, at(5, 135))}}, 140, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
-		"synced since":                  {base, [][]Step{acknowledged, {closing(140, at(5, 135)), Synced{}}}, 140, "closed k size 140 local [[5,140)] changed [[5,140)] over old acknowledged"},
-		"cut since":                     {base, [][]Step{acknowledged, {Truncate{20}, Truncate{50}}}, 50, "closed k size 20 local [[10,20)] changed [[10,20)] over old acknowledged"},
-		"cut, and the log is behind":    {base, [][]Step{acknowledged}, 15, "closed k size 15 local [[10,15)] changed [[10,15)] over old acknowledged"},
-		"fetched":                       {base, [][]Step{{Local{Range: at(0, 5), Fetched: true}, Local{Range: at(9, 1)}, Closed{Size: 100, Local: []objstore.Range{at(0, 5), at(9, 1)}, Changed: []objstore.Range{at(9, 1)}}, Synced{}}}, 10, "closed k size 100 local [[0,5) [9,10)] changed [[9,10)] over old acknowledged"},
-		"let go since, and longer":      {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 30)}}, part}, 70, `closed k size 50 local [] changed [[0,50)] released [[0,50)] upload "u" 1:p acknowledged`},
-		"a hole before what was let go": {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 70)}}, {Released{at(50, 50)}}}, 110, `closed k size 100 local [[0,50)] changed [[0,100)] released [[50,100)] acknowledged`},
+		"synced":                       {base, [][]Step{acknowledged}, 30, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
+		"written since":                {base, [][]Step{acknowledged, {Local{Range: at(5, 10)}, Local{Range: at(90, 50)}}}, 140, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
+		"closed since":                 {base, [][]Step{acknowledged, {closing(140, at(5, 135))}}, 140, "closed k size 100 local [[10,30)] changed [[10,30)] over old acknowledged"},
+		"synced since":                 {base, [][]Step{acknowledged, {closing(140, at(5, 135)), Synced{}}}, 140, "closed k size 140 local [[5,140)] changed [[5,140)] over old acknowledged"},
+		"cut since":                    {base, [][]Step{acknowledged, {Truncate{20}, Truncate{50}}}, 50, "closed k size 20 local [[10,20)] changed [[10,20)] over old acknowledged"},
+		"cut, and the log is behind":   {base, [][]Step{acknowledged}, 15, "closed k size 15 local [[10,15)] changed [[10,15)] over old acknowledged"},
+		"fetched":                      {base, [][]Step{{Local{Range: at(0, 5), Fetched: true}, Local{Range: at(9, 1)}, Closed{Size: 100, Local: []objstore.Range{at(0, 5), at(9, 1)}, Changed: []objstore.Range{at(9, 1)}}, Synced{}}}, 10, "closed k size 100 local [[0,5) [9,10)] changed [[9,10)] over old acknowledged"},
+		"let go since, and longer":     {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 30)}}, part}, 70, `closed k size 50 local [] changed [[0,50)] released [[0,50)] upload "u" 1:p acknowledged`},
+		"let go behind what is synced": {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 70)}}, {Released{at(50, 50)}}}, 110, `closed k size 100 local [[0,50)] changed [[0,100)] released [[50,100)] acknowledged`},
 	} {
 		steps := []Step{Begin{Bucket: "b", Key: "k", Replaces: c.base, Base: c.base}}
 		for _, more := range c.steps {

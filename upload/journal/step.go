@@ -37,7 +37,7 @@ type (
 	}
 	// Truncate: the file has another size. What is new reads as zeros, and is local.
 	Truncate struct{ Size int64 }
-	// Released: these bytes are stored as parts and are about to be let go from the data file.
+	// Released: these bytes are stored as parts and are about to be let go from the data file. Of a file that is to outlive a loss of power, all of its data was synced before.
 	Released struct{ objstore.Range }
 	// Retarget: the file has another name. A conflict was about the old one. Base is set where what the content is to begin with has another version, too. Over is the
 	// upload that had the name and is given up by this: its own log may not say so yet.

@@ -137,13 +137,21 @@ func (u *Upload) Note(s Step) error { return u.log.append(s) }
 
 // Sync has the data be on the disk, with a log that says so, and their names. The data must not change meanwhile.
 func (u *Upload) Sync() error {
-	if err := u.dir.fdatasync(u.data); err != nil { // first: a log may reach the disk at any time
-		return fmt.Errorf("journal: %w", err)
+	if err := u.SyncData(); err != nil { // first: a log may reach the disk at any time
+		return err
 	}
 	if err := u.Note(Synced{}); err != nil {
 		return err
 	}
 	return u.SyncLog()
+}
+
+// SyncData has the data be on the disk. It must not change meanwhile.
+func (u *Upload) SyncData() error {
+	if err := u.dir.fdatasync(u.data); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
 
 // SyncLog has the log be on the disk, and the names of both files.
