@@ -22,7 +22,7 @@ func TestPowerLossAfterLettingGo(t *testing.T) {
 	f, content := r.open("key", true), text(400<<10, 1)
 	for off := 0; off < len(content); off += 20 << 10 {
 		r.write(f, content[off:off+20<<10], int64(off))
-		if off == 180<<10 {
+		if off == 80<<10 {
 			r.publish(f)
 		}
 	}
@@ -56,7 +56,7 @@ func TestPowerLossAfterLettingGo(t *testing.T) {
 	if left := r.status(); len(left) > 0 {
 		t.Errorf("%+v are left", left)
 	}
-	if got := r.stored("key"); len(got) < 200<<10 || !mixed(got, [][]byte{content[:len(got)]}) {
+	if got := r.stored("key"); len(got) < 100<<10 || !mixed(got, [][]byte{content[:len(got)]}) {
 		t.Errorf("%d bytes are stored, and not those", len(got))
 	}
 	r.settled()
