@@ -23,11 +23,20 @@ type unanswered struct {
 	size    int64
 	changes int64             // of the content when it was made; -1 for one that is not there any more
 	bytes   ranges            // that were local
-	sum     [sha256.Size]byte // of these; not set where the content is still the same
+	summed  bool              // sum is set: else the object is known only while the content is still the same
+	sum     [sha256.Size]byte // of bytes
+}
+
+// knowable tells whether the attempt's object can be told from another one, now that the content is c.
+func (a unanswered) knowable(c content) bool {
+	return a.changes == c.changes || a.summed && (len(a.bytes) > 0 || a.size == 0) && len(c.released) == 0 // what was let go, that object has
 }
 
 // maxUnanswered bounds how many attempts are remembered. Those between two of them are at least a second apart, and at a store that answers none, soon a minute.
 const maxUnanswered = 32
+
+// summedMost is how many bytes of an attempt are summed, while its writers wait: less than a second's worth.
+const summedMost = 256 << 20
 
 // rememberUnanswered has the object of an attempt be known if it appears. The caller holds the turnstile, so that the file is what it was.
 func (f *File) rememberUnanswered(p *publication) {
@@ -45,33 +54,42 @@ func (f *File) rememberUnanswered(p *publication) {
 		return
 	}
 	a := unanswered{size: c.size, changes: c.changes, bytes: c.local}
-	sum, err := a.sumOf(func(r objstore.Range) (io.ReadCloser, error) {
-		return io.NopCloser(io.NewSectionReader(staging.Data(), r.Off, r.Len)), nil
-	})
-	if err == nil {
-		a.sum = sum
-		err = staging.Note(journal.Unanswered{Size: a.size, Bytes: a.bytes, Sum: sum[:]})
-	}
-	if err != nil {
-		f.logFailure("remember", err)
-		return
+	if c.local.bytes() <= summedMost {
+		if err := a.summedBy(staging); err != nil {
+			f.logFailure("remember", err)
+			return
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unanswered = append(f.unanswered, a)
-	f.unanswered = f.unanswered[max(0, len(f.unanswered)-maxUnanswered):]
+	f.unanswered = latest(append(f.unanswered, a))
 }
+
+// summedBy has the attempt be known by its sum, also to the next mount.
+func (a *unanswered) summedBy(staging *journal.Upload) (err error) {
+	a.sum, err = a.sumOf(func(r objstore.Range) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(staging.Data(), r.Off, r.Len)), nil
+	})
+	if err == nil {
+		a.summed = true
+		err = staging.Note(journal.Unanswered{Size: a.size, Bytes: a.bytes, Sum: a.sum[:]})
+	}
+	return err
+}
+
+// latest are those of the attempts that are remembered.
+func latest(all []unanswered) []unanswered { return all[max(0, len(all)-maxUnanswered):] }
 
 // resumeDoubt has the file know of the attempts that its log tells of: the last is of what it is now, if it was not changed since.
 func (f *File) resumeDoubt(r journal.Record) {
 	f.doubtful = r.Publishing || r.Boot != journal.Boot() // that it was being stored, or is, is noted without a sync
 	for _, one := range r.Unanswered {
-		a := unanswered{size: one.Size, changes: -1, bytes: one.Bytes}
+		a := unanswered{size: one.Size, changes: -1, bytes: one.Bytes, summed: true}
 		if copy(a.sum[:], one.Sum) == len(a.sum) {
 			f.unanswered = append(f.unanswered, a)
 		}
 	}
-	f.unanswered = append(f.unanswered, unanswered{size: f.content.size, changes: f.content.changes, bytes: f.content.local})
+	f.unanswered = latest(append(f.unanswered, unanswered{size: f.content.size, changes: f.content.changes, bytes: f.content.local}))
 }
 
 // sumOf is a sum of the attempt's bytes, as open reads them.
@@ -96,8 +114,7 @@ func (a unanswered) sumOf(open func(objstore.Range) (io.ReadCloser, error)) (sum
 // store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come through: it may have done so in between.
 func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err error) {
 	for {
-		doubt := f.doubt()
-		if doubt {
+		if f.doubt() {
 			if e, found, err := f.appeared(ctx); found || err != nil {
 				return e, err
 			}
@@ -152,9 +169,7 @@ func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, e
 	f.mu.Lock()
 	c, t, staging, attempts := f.content.clone(), f.target, f.staging, slices.Clone(f.unanswered)
 	f.mu.Unlock()
-	attempts = slices.DeleteFunc(attempts, func(a unanswered) bool {
-		return a.changes != c.changes && (len(a.bytes) == 0 && a.size > 0 || len(c.released) > 0) // there is nothing to know it by, or it has what is needed
-	})
+	attempts = slices.DeleteFunc(attempts, func(a unanswered) bool { return !a.knowable(c) })
 	if len(attempts) == 0 {
 		return e, nil, nil
 	}

@@ -135,3 +135,33 @@ func TestLateWrites(t *testing.T) {
 		}
 	}
 }
+
+// An attempt is looked for only where its object can be told from another: nothing is downloaded for the others.
+func TestKnowable(t *testing.T) {
+	some := ranges{{Off: 0, Len: 5}}
+	now := content{size: 5, changes: 2, local: some}
+	for name, c := range map[string]struct {
+		a    unanswered
+		want bool
+	}{
+		"of what the file is now":            {unanswered{size: 5, changes: 2, bytes: some}, true},
+		"of what it was, with a sum":         {unanswered{size: 5, changes: 1, bytes: some, summed: true}, true},
+		"of what it was, too large to sum":   {unanswered{size: 5, changes: 1, bytes: some}, false},
+		"of another object's bytes":          {unanswered{size: 5, changes: 1, summed: true}, false},
+		"of an empty file that it was":       {unanswered{changes: 1, summed: true}, true},
+		"of an empty file, in an old record": {unanswered{changes: -1, summed: true}, true},
+	} {
+		if got := c.a.knowable(now); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	now.released = some // which only that object has
+	if (unanswered{size: 5, changes: 1, bytes: some, summed: true}).knowable(now) {
+		t.Error("what was let go would be lost")
+	}
+	many := make([]unanswered, 2*maxUnanswered)
+	many[len(many)-1].size = 7
+	if left := latest(many); len(left) != maxUnanswered || left[maxUnanswered-1].size != 7 {
+		t.Errorf("%d attempts are remembered", len(left))
+	}
+}
