@@ -10,9 +10,10 @@
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
 //   - explain.go, exit.go: failures as the user sees them.
-//   - cacheoptions.go, cachecommand.go, warm.go: the disk cache.
+//   - cacheoptions.go, cachecommand.go: the disk cache; warm.go, warmcache.go, warmlota.go, warmnames.go, growingbar.go: reading ahead into it, or into the node's.
+//   - keyscommand.go, keysmigrate.go, movedkeys.go: hashed keys; untiltold.go: what ends a command that is under way.
 //   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadslist.go,
-//     uploadsshow.go, uploadsrest.go, control.go: `headrace uploads`.
+//     uploadsshow.go, uploadsrest.go, uploadsplaces.go, control.go: `headrace uploads`.
 //   - demo.go, dataset.go, bench.go, sweep.go, version.go: the other commands.
 package main
 

@@ -6,7 +6,7 @@ import (
 )
 
 // movedKeys tells hashed keys that were there from those that a migration has made itself: its listing goes on while objects move to where it has not been yet. It remembers
-// eight bytes of those keys only that the listing has still to pass, since the others are not met. Methods may be called at the same time.
+// a hash of those keys only that the listing had still to pass when they were made, since the others are not met: some tens of bytes each, for as long as the migration lasts. Methods may be called at the same time.
 //
 // INVARIANT: ahead has the hashes of those keys that were beyond at when their making began and has not failed; true for those that were met since.
 type movedKeys struct {

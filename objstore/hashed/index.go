@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// MaxKeys is how many keys an index holds at most: in 380 to 620 MB of memory, at 38 to 62 bytes a key, and up to twice that while it is made.
+	// MaxKeys is how many keys an index holds at most: in 380 to 620 MB of memory, at 38 to 62 bytes a key, and about twice that while it is made.
 	MaxKeys = 10_000_000
 	// freshWait is how long a listing waits for an index to be made again before it goes by the one there is: a small bucket's is there by then.
 	freshWait = 2 * time.Second
