@@ -238,7 +238,7 @@ func TestPaceOfRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
 		resp, err := s.client.Do(req)
 		if err == nil {
@@ -246,15 +246,19 @@ func TestPaceOfRequests(t *testing.T) {
 		}
 		ended <- err
 	}()
-	for s.countOther(0) == 0 {
-		time.Sleep(time.Millisecond)
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for begin := time.Now(); !done(); time.Sleep(time.Millisecond) {
+			if time.Since(begin) > time.Minute {
+				t.Fatalf("no %s within a minute", what)
+			}
+		}
 	}
+	await("request", func() bool { return s.countOther(0) > 0 })
 	s.expect(200, "\x00", "GET", "http://data.cwlota.com/key")
 	giveUp()
 	if err := <-ended; err == nil {
 		t.Error("a store that hangs takes an object")
 	}
-	for s.countOther(0) > 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await("end of it", func() bool { return s.countOther(0) == 0 })
 }

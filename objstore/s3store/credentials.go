@@ -87,7 +87,7 @@ func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error
 	if err == nil {
 		s.held, s.failed = c, nil
 	}
-	if failure, ok := err.(*credentialError); ok && s.held.HasKeys() {
+	if failure, ok := err.(*credentialError); ok && s.held.HasKeys() && s.held == before { // else another attempt has brought one meanwhile
 		failure.expired = true
 		s.failed, s.since = failure, time.Now()
 	}

@@ -203,7 +203,9 @@ func (r *route) close() {
 	if r == nil {
 		return
 	}
-	r.stop()
+	r.mu.Lock()
+	r.stop() // askLater begins nothing after this
+	r.mu.Unlock()
 	r.tasks.Wait()
 }
 
