@@ -119,7 +119,12 @@ func (p *places) find(id string) (found staged, err error) {
 	case err != nil:
 		return found, err
 	}
-	return found, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s: `headrace uploads ls` shows what is; --staging-dir says where to look", id, strings.Join(p.roots, " or "))
+	silent := ""
+	if len(p.notes) > 0 {
+		silent = " (but " + oneLine(errors.New(strings.Join(p.notes, "; "))) + ")"
+	}
+	return found, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s%s: `headrace uploads ls` shows what is; --staging-dir says where to look",
+		id, strings.Join(p.roots, " or "), silent)
 }
 
 // status is what is not stored in all of them.

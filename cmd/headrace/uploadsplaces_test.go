@@ -42,6 +42,9 @@ func TestPlacesThatCannotBeLookedAt(t *testing.T) {
 	if found, err := p.find(u.ID()); err != nil || found.dir.Path() != d.Path() {
 		t.Errorf("%v, %v", found, err)
 	}
+	if _, err := p.find("000000000000"); err == nil || !strings.Contains(err.Error(), bad) {
+		t.Errorf("what is not found may be where one cannot look: %v", err)
+	}
 	p = places{roots: []string{bad, good}}
 	var out strings.Builder
 	if err := (uploadsOptions{out: &out, stderr: &said}).list(t.Context(), p); err == nil {
