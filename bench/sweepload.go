@@ -72,9 +72,9 @@ func (l *sweepLoad) curve(ctx context.Context, what SweepOptions, progress io.Wr
 
 // step has so many workers make requests until time is up. Each finishes the one it makes then, if it does so in as long again.
 func (l *sweepLoad) step(ctx context.Context, workers int, d time.Duration) (SweepStep, error) {
-	limited, cancel := context.WithTimeout(ctx, 2*d)
-	defer cancel()
 	begun := time.Now()
+	limited, cancel := context.WithDeadline(ctx, begun.Add(2*d)) // who is ended by it has taken 2*d
+	defer cancel()
 	all := make([]*worker, workers)
 	failed := make(chan error, workers)
 	var wg sync.WaitGroup
