@@ -63,17 +63,7 @@ func TestCredentialRenewed(t *testing.T) {
 			}
 			give("second")
 			awaitRenewed(t, m.path("b"))
-			m.inspect = func(lines []logLine) {
-				said := 0
-				for _, line := range lines {
-					if strings.Contains(line.text, "credential") && line.level >= slog.LevelWarn {
-						said++
-					}
-				}
-				if said != 1 {
-					t.Errorf("the log says %d times that the credential is refused, should be once", said)
-				}
-			}
+			m.inspect = warnsOnce(t, "credential")
 		})
 	}
 }
@@ -121,17 +111,7 @@ func TestCredentialOfContainer(t *testing.T) {
 	}
 	issue("second")
 	awaitRenewed(t, m.path("b"))
-	m.inspect = func(lines []logLine) {
-		said := 0
-		for _, line := range lines {
-			if line.level >= slog.LevelWarn {
-				said++
-			}
-		}
-		if said != 1 {
-			t.Errorf("the log says %d times that something is wrong, should be once", said)
-		}
-	}
+	m.inspect = warnsOnce(t, "")
 }
 
 // awaitRenewed reads a file until its mount uses the new credential. Nothing but EACCES comes until then.
@@ -144,4 +124,19 @@ func awaitRenewed(t *testing.T, path string) {
 		}
 		return err == nil
 	})
+}
+
+// warnsOnce looks at a log in which one line warns of something.
+func warnsOnce(t *testing.T, something string) func([]logLine) {
+	return func(lines []logLine) {
+		said := 0
+		for _, line := range lines {
+			if line.level >= slog.LevelWarn && strings.Contains(line.text, something) {
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("the log warns %d times of a %q, should once", said, something)
+		}
+	}
 }
