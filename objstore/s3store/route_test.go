@@ -117,6 +117,17 @@ func (e *twoEndpoints) client(t *testing.T) *Client {
 	})
 }
 
+// bucket is the one of a new client.
+func (e *twoEndpoints) bucket(t *testing.T) (*Client, *Bucket) {
+	t.Helper()
+	c := e.client(t)
+	b, err := c.Bucket(t.Context(), "bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, b
+}
+
 // Reads go to the near endpoint, go on at the other when it breaks, in the middle of a body too, and come back; no read fails, and the store is one.
 func TestRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -126,11 +137,7 @@ func TestRoute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := e.client(t)
-		raw, err := c.Bucket(t.Context(), "bucket")
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, raw := e.bucket(t)
 		b := objstore.NewRetry(raw, objstore.RetryPolicy{})
 		read := func() {
 			t.Helper()
@@ -195,11 +202,7 @@ func TestRouteAround503(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := e.client(t)
-			raw, err := c.Bucket(t.Context(), "bucket")
-			if err != nil {
-				t.Fatal(err)
-			}
+			c, raw := e.bucket(t)
 			e.text = text
 			e.set("", 0, 5)
 			b := objstore.NewRetry(raw, objstore.RetryPolicy{})
