@@ -136,31 +136,53 @@ func (f *File) letGo(ctx context.Context) {
 	if oldest == nil {
 		return
 	}
-	var err error
-	if f.uploads.cfg.WriteBack { // after a loss of power the file goes on to the end of what was let go: what is before that must not be zeros that nobody wrote
-		err = staging.SyncData()
-	}
-	if err == nil {
-		err = staging.Note(journal.Released{Range: oldest.Range})
-	}
-	if err == nil && f.uploads.cfg.WriteBack { // or, after a loss of power, what was acknowledged would be thought to be here
-		err = staging.SyncLog()
-	}
-	if err != nil {
-		f.logFailure("let go", err)
-		return
-	}
-	if err := punch(staging.Data(), oldest.Range); err != nil {
-		f.logFailure("let go", err)
+	gone, freed := f.free(staging, oldest.Range)
+	if !gone {
 		return
 	}
 	f.mu.Lock()
 	oldest.gone = true
 	f.content.release(oldest.Range)
-	given := min(f.charged, oldest.Len)
+	var given int64
+	if freed {
+		given = min(f.charged, oldest.Len)
+	}
 	f.charged -= given
 	f.mu.Unlock()
 	f.uploads.budget.give(given)
+}
+
+// free has the log say that bytes are let go, and then the disk have their room back. gone is what the log says in the end, which is what the file must go by: what it took for its own could be a hole after a crash, or would be looked for in a
+// multipart upload that was given up. freed: their room is free.
+func (f *File) free(staging *journal.Upload, r objstore.Range) (gone, freed bool) {
+	back := f.uploads.cfg.WriteBack
+	if back { // after a loss of power the file goes on to the end of what was let go: what is before that must not be zeros that nobody wrote
+		if err := staging.SyncData(); err != nil {
+			f.logFailure("let go", err)
+			return false, false
+		}
+	}
+	err := staging.Note(journal.Released{Range: r, Synced: back})
+	if err != nil {
+		f.logFailure("let go", err)
+		return false, false
+	}
+	whole := true // what is there
+	if back {     // or, after a loss of power, what was acknowledged would be thought to be here
+		err = staging.SyncLog()
+	}
+	if err == nil {
+		err = f.uploads.punch(staging.Data(), r)
+		whole = errors.Is(err, errors.ErrUnsupported)
+	}
+	if err == nil {
+		return true, true
+	}
+	f.logFailure("let go", err)
+	if !whole {
+		return true, false
+	}
+	return staging.Note(journal.Retained{Range: r}) != nil, false
 }
 
 // sendSteps has the store take those parts of a plan that it does not have yet.

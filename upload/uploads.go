@@ -63,6 +63,7 @@ type Uploads struct {
 	sizes  *sizes
 	budget *budget
 	mover  *mover
+	punch  func(*os.File, objstore.Range) error // punch, but for tests
 
 	life  context.Context // of what goes on when nobody waits
 	stop  context.CancelFunc
@@ -99,7 +100,7 @@ func New(cfg Config) (*Uploads, error) {
 		cfg.Now = time.Now
 	}
 	u := &Uploads{
-		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg),
+		cfg: cfg, sizes: storeSizes, budget: newBudget(cfg.Size, cfg.CloseTimeout), mover: newMover(cfg), punch: punch,
 		files: make(map[string]map[*File]struct{}), holds: make(map[*Hold]struct{}), resumed: make(map[string]struct{}),
 	}
 	u.mover.replacing = u.replacing

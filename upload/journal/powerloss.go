@@ -46,7 +46,7 @@ func (r Record) AfterPowerLoss(data int64) Record {
 }
 
 // survived is what counts of a log. Of one from before the machine went down, lines behind the last that was synced may be missing from the middle, a page of the disk that came late: what comes after
-// such a place was not relied on. Where it was, since something says that it was synced, or that bytes were let go, this is damage.
+// such a place was not relied on. Where it was, this is damage: see [relied].
 func survived(log []byte) []byte {
 	boot, good := "", 0
 	for one := range bytes.Lines(log) {
@@ -59,18 +59,42 @@ func survived(log []byte) []byte {
 		}
 		good += len(one)
 	}
-	if boot == "" || boot == Boot() {
+	if boot == "" || boot == Boot() || relied(log[good:]) {
 		return log
-	}
-	for one := range bytes.Lines(log[good:]) {
-		s, _ := whole(one[bytes.LastIndexByte(one, 0)+1:]) // the missing page is zeros, and has no newline
-		switch s.(type) {
-		case Synced, Released:
-			return log
-		}
 	}
 	return log[:good]
 }
+
+// relied tells whether somebody relied on what begins with a line that is not whole. A line that says that the data is synced, or that bytes are let go, is relied on once it is on the disk itself, with all before it: so the power may have gone
+// while that was waited for, and then a page came late, which is zeros, and nothing follows but what others note who do not wait.
+func relied(rest []byte) bool {
+	claimed := false
+	for one := range bytes.Lines(rest) {
+		s, _ := whole(one[bytes.LastIndexByte(one, 0)+1:]) // the missing page is zeros, and has no newline
+		switch s := s.(type) {
+		case nil, Intent, UploadID, Part, Aborted, Described:
+			continue
+		case Released:
+			if !s.Synced { // whoever noted it did not wait
+				return true
+			}
+		case Synced:
+		default:
+			if !claimed {
+				continue
+			}
+		}
+		if claimed {
+			return true
+		}
+		claimed = true
+	}
+	first, _, _ := bytes.Cut(rest, []byte("\n"))
+	return claimed && !bytes.Contains(first, make([]byte, latePage))
+}
+
+// latePage is how many zeros in a row, in bytes, are taken for a page that came late: no line has any, nor do bits that flip make so many.
+const latePage = 16
 
 // whole is a line's step.
 func whole(one []byte) (Step, bool) {

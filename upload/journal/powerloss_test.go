@@ -12,7 +12,7 @@ import (
 func TestAfterPowerLoss(t *testing.T) {
 	base := objstore.Version{ETag: "old", Size: 100}
 	acknowledged := []Step{closing(100, at(10, 20)), Synced{}}
-	part := []Step{Intent{Key: "k"}, UploadID{"u"}, Part{Part: objstore.Part{Number: 1, ETag: "p", Size: 50}}, Released{at(0, 50)}}
+	part := []Step{Intent{Key: "k"}, UploadID{"u"}, Part{Part: objstore.Part{Number: 1, ETag: "p", Size: 50}}, Released{Range: at(0, 50)}}
 	for name, c := range map[string]struct {
 		base  objstore.Version
 		steps [][]Step
@@ -27,7 +27,8 @@ func TestAfterPowerLoss(t *testing.T) {
 		"cut, and the log is behind":   {base, [][]Step{acknowledged}, 15, "closed k size 15 local [[10,15)] changed [[10,15)] over old acknowledged"},
 		"fetched":                      {base, [][]Step{{Local{Range: at(0, 5), Fetched: true}, Local{Range: at(9, 1)}, Closed{Size: 100, Local: []objstore.Range{at(0, 5), at(9, 1)}, Changed: []objstore.Range{at(9, 1)}}, Synced{}}}, 10, "closed k size 100 local [[0,5) [9,10)] changed [[9,10)] over old acknowledged"},
 		"let go since, and longer":     {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 30)}}, part}, 70, `closed k size 50 local [] changed [[0,50)] released [[0,50)] upload "u" 1:p acknowledged`},
-		"let go behind what is synced": {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 70)}}, {Released{at(50, 50)}}}, 110, `closed k size 100 local [[0,50)] changed [[0,100)] released [[50,100)] acknowledged`},
+		"let go behind what is synced": {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 70)}}, {Released{Range: at(50, 50)}}}, 110, `closed k size 100 local [[0,50)] changed [[0,100)] released [[50,100)] acknowledged`},
+		"not let go after all":         {objstore.Version{}, [][]Step{{closing(40, at(0, 40)), Synced{}, Local{Range: at(40, 30)}}, part, {Retained{at(0, 50)}, Local{Range: at(5, 5)}}}, 70, `closed k size 40 local [[0,40)] changed [[0,40)] upload "u" 1:p acknowledged`},
 	} {
 		steps := []Step{Begin{Bucket: "b", Key: "k", Replaces: c.base, Base: c.base}}
 		for _, more := range c.steps {
@@ -41,16 +42,21 @@ func TestAfterPowerLoss(t *testing.T) {
 	}
 }
 
-// Lines that may not have reached the disk before the machine went down are no damage where they are missing, unless what followed them says that they had; in the same run of the machine they always are.
+// Lines that may not have reached the disk before the machine went down are no damage where they are missing, unless what followed them says that they had; in the same run of the machine they always are. What says that the data is synced, or
+// that bytes are let go, is relied on when it is on the disk: in the middle of that the power may go.
 func TestLinesLostWithPower(t *testing.T) {
 	for _, boot := range []string{Boot(), "another"} {
 		for name, c := range map[string]struct {
 			before, lost, after []Step
 			damage              bool
 		}{
-			"behind the last sync":   {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Publishing{}}, false},
-			"before a sync":          {[]Step{closing(5, at(0, 5))}, []Step{Local{Range: at(5, 5)}}, []Step{Synced{}}, true},
-			"before what was let go": {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Released{at(0, 5)}}, true},
+			"behind the last sync":                  {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Publishing{}}, false},
+			"before a sync":                         {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Synced{}, Part{}}, false},
+			"before a sync relied on":               {[]Step{closing(5, at(0, 5))}, []Step{Local{Range: at(5, 5)}}, []Step{Synced{}, Publishing{}}, true},
+			"before two syncs":                      {[]Step{closing(5, at(0, 5))}, []Step{Local{Range: at(5, 5)}}, []Step{Synced{}, Synced{}}, true},
+			"before what is to be let go":           {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Released{Range: at(0, 5), Synced: true}}, false},
+			"before what was let go":                {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Released{Range: at(0, 5), Synced: true}, Local{Range: at(9, 1)}}, true},
+			"before what was let go without a sync": {[]Step{closing(5, at(0, 5)), Synced{}}, []Step{Local{Range: at(5, 5)}}, []Step{Released{Range: at(0, 5)}}, true},
 		} {
 			d := create(t, t.TempDir())
 			u, err := d.Begin(Begin{Key: "k"})
@@ -74,6 +80,9 @@ func TestLinesLostWithPower(t *testing.T) {
 			if damage {
 				continue
 			}
+			if !r.Acknowledged {
+				t.Errorf("%s: what was synced is not gone by: %+v", name, r)
+			}
 			if err := again.Note(Failed{"why"}); err != nil {
 				t.Fatal(err)
 			}
@@ -81,5 +90,14 @@ func TestLinesLostWithPower(t *testing.T) {
 				t.Errorf("%s: gone on with, it is %+v, %v", name, r, err)
 			}
 		}
+	}
+}
+
+// A line that is not as it was written, and not for want of a page, is damage when what follows says that it is on the disk.
+func TestDamageBeforeASync(t *testing.T) {
+	before, after := logOf(t, Begin{Key: "k", Boot: "another"}, Local{Range: at(0, 5)}), logOf(t, Synced{})
+	log := append(append(before, after[:4]...), append([]byte{0, 0}, append(after[6:], after...)...)...)
+	if got := Replay("id", survived(log)); !errors.Is(got.Damage, ErrDamaged) {
+		t.Errorf("it is %s", state(got))
 	}
 }

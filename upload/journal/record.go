@@ -56,7 +56,8 @@ type Record struct {
 
 	since ranges // changed since what is closed was
 
-	synced content // what was said to be on the disk last, less what was cut off since
+	synced content // what was said to be on the disk last, less what was cut off and let go since
+	gone   ranges  // of that, what was let go last
 }
 
 // Condition is what the object may be written under.

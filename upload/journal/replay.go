@@ -39,7 +39,7 @@ func (r *Record) follow(s Step, begun *bool) error {
 		return sane(b.Base.Size)
 	}
 	switch s := s.(type) {
-	case Local, Truncate, Released, Closed:
+	case Local, Truncate, Released, Retained, Closed:
 		return r.followContent(s)
 	case Intent, UploadID, Part, Aborted:
 		return r.followMultipart(s)
@@ -109,7 +109,16 @@ func (r *Record) followContent(s Step) error {
 			return err
 		}
 		r.Local, r.Released = ranges(r.Local).remove(s.Range), ranges(r.Released).add(s.Range)
+		r.gone = r.synced.local.and(ranges{s.Range})
 		r.synced.local = r.synced.local.remove(s.Range)
+	case Retained:
+		if err := sane(s.Off, s.Len); err != nil {
+			return err
+		}
+		r.Local, r.Released = ranges(r.Local).add(s.Range), ranges(r.Released).remove(s.Range)
+		for _, one := range r.gone.and(ranges{s.Range}) {
+			r.synced.local = r.synced.local.add(one)
+		}
 	case Closed:
 		return r.closed(s)
 	}

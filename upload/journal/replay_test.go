@@ -102,7 +102,9 @@ func TestReplay(t *testing.T) {
 			{Part{Part: objstore.Part{Number: 2, ETag: "p2", Size: 100}, Off: 100}, `open k size 200 local [[0,200)] changed [[0,200)] upload "u1" 2:p2`},
 			{Part{Part: objstore.Part{Number: 1, ETag: "p1", Size: 100}}, `open k size 200 local [[0,200)] changed [[0,200)] upload "u1" 1:p1 2:p2`},
 			{Part{Part: objstore.Part{Number: 2, ETag: "again", Size: 100}, Off: 100}, `open k size 200 local [[0,200)] changed [[0,200)] upload "u1" 1:p1 2:again`},
-			{Released{at(0, 100)}, `open k size 200 local [[100,200)] changed [[0,200)] released [[0,100)] upload "u1" 1:p1 2:again`},
+			{Released{Range: at(0, 100)}, `open k size 200 local [[100,200)] changed [[0,200)] released [[0,100)] upload "u1" 1:p1 2:again`},
+			{Retained{at(0, 100)}, `open k size 200 local [[0,200)] changed [[0,200)] upload "u1" 1:p1 2:again`},
+			{Released{Range: at(0, 100)}, `open k size 200 local [[100,200)] changed [[0,200)] released [[0,100)] upload "u1" 1:p1 2:again`},
 			{Closed{Size: 200, Local: []objstore.Range{at(100, 100)}, Changed: []objstore.Range{at(0, 200)}}, `closed k size 200 local [[100,200)] changed [[0,200)] released [[0,100)] upload "u1" 1:p1 2:again`},
 			{Stored{ETag: "new", Size: 200, UploadID: "u1"}, "stored k size 200 local [[100,200)] changed [] over new"},
 		},
@@ -160,7 +162,7 @@ func everyStep() []Step {
 		Begin{Bucket: "b", Endpoint: "e", Key: "base64:\xff", Replaces: v, Base: v, Exclusive: true, Attributes: attrs, Created: now},
 		Local{Range: at(1, 2), Fetched: true},
 		Truncate{9},
-		Released{at(3, 4)},
+		Released{Range: at(3, 4), Synced: true},
 		Retarget{Key: "\xff\n", Replaces: v, Exclusive: true, Attributes: attrs},
 		Intent{Key: "\xff", At: now},
 		UploadID{"id"},
@@ -175,6 +177,7 @@ func everyStep() []Step {
 		Discarded{},
 		Unanswered{Size: 9, Bytes: []objstore.Range{at(1, 2)}, Sum: []byte("sum\xff")},
 		Described{map[string]string{"mode": "33188", "xattr": ""}},
+		Retained{at(3, 4)},
 	}
 }
 

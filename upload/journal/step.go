@@ -37,8 +37,14 @@ type (
 	}
 	// Truncate: the file has another size. What is new reads as zeros, and is local.
 	Truncate struct{ Size int64 }
-	// Released: these bytes are stored as parts and are about to be let go from the data file. Of a file that is to outlive a loss of power, all of its data was synced before.
-	Released struct{ objstore.Range }
+	// Released: these bytes are stored as parts and are about to be let go from the data file. Of a file that is to outlive a loss of power, Synced, all of its data was synced before, and this line is
+	// before they are.
+	Released struct {
+		objstore.Range
+		Synced bool `json:",omitempty"`
+	}
+	// Retained: what was released last is in the data file all the same.
+	Retained struct{ objstore.Range }
 	// Retarget: the file has another name. A conflict was about the old one. Base is set where what the content is to begin with has another version, too. Over is the
 	// upload that had the name and is given up by this: its own log may not say so yet.
 	Retarget struct {
@@ -125,6 +131,7 @@ func (Begin) name() string      { return "begin" }
 func (Local) name() string      { return "local" }
 func (Truncate) name() string   { return "truncate" }
 func (Released) name() string   { return "released" }
+func (Retained) name() string   { return "retained" }
 func (Retarget) name() string   { return "retarget" }
 func (Intent) name() string     { return "intent" }
 func (UploadID) name() string   { return "upload-id" }
@@ -152,7 +159,7 @@ func (stopped) name() string    { return "stopped" }
 // decode reads a step of a name.
 func decode(name string, text []byte) (Step, error) {
 	read := map[string]func([]byte) (Step, error){
-		"begin": as[Begin], "local": as[Local], "truncate": as[Truncate], "released": as[Released], "retarget": as[Retarget],
+		"begin": as[Begin], "local": as[Local], "truncate": as[Truncate], "released": as[Released], "retained": as[Retained], "retarget": as[Retarget],
 		"intent": as[Intent], "upload-id": as[UploadID], "part": as[Part], "aborted": as[Aborted], "closed": as[Closed],
 		"publishing": as[Publishing], "stored": as[Stored], "conflict": as[Conflict], "failed": as[Failed], "discarded": as[Discarded],
 		"described": as[Described], "synced": as[Synced], "unanswered": as[Unanswered],

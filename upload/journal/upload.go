@@ -172,7 +172,21 @@ func (d *Dir) fdatasync(f *os.File) error {
 	if d.Fdatasync != nil {
 		return d.Fdatasync(f)
 	}
-	return unix.Fdatasync(int(f.Fd()))
+	c, err := f.SyscallConn() // unlike its number, it is this file's as long as it is used
+	if err == nil {
+		var failure error
+		err = c.Control(func(fd uintptr) { failure = unix.Fdatasync(int(fd)) })
+		err = errors.Join(err, failure)
+	}
+	return err
+}
+
+// SyncNames has the names of all files be on the disk, and that those which were removed are gone.
+func (d *Dir) SyncNames() error {
+	if err := syncDirectory(d.path); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
 
 // Share says that others may have got the data, under another name too, and read it whatever becomes of their name: it is not used again.
