@@ -66,8 +66,20 @@ func (f *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 	}
 }
 
-// FsyncDir has nothing to do.
-func (f *fileSystem) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+// FsyncDir has what was renamed and removed stay so, whatever happens to the machine. Names that the store has need nothing.
+func (f *fileSystem) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	if f.cfg.Uploads == nil {
+		return fuse.OK
+	}
+	if err := f.cfg.Uploads.SyncNames(); err != nil {
+		path := ""
+		if n := f.nodes.get(in.NodeId); n != nil {
+			path = n.path()
+		}
+		return f.answer("fsync", path, err, errnoOf(err))
+	}
+	return fuse.OK
+}
 
 // ReadDir lists names and kinds.
 func (f *fileSystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {

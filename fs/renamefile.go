@@ -12,10 +12,7 @@ import (
 // moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store. What has the name is given up
 // only when that is done: until then it may have been acknowledged, and be nowhere else. ctx ends it only before the store is asked.
 func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
-	if err := f.storeReplaced(ctx, m); err != nil {
-		return err
-	}
-	replaces, restore, err := f.clear(ctx, m)
+	replaces, restore, err := f.clearFor(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -36,9 +33,25 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
 	return err
 }
 
-// storeReplaced has the store get what a file is to replace, where that was acknowledged by the local disk alone and nothing of the file itself was: what nobody has closed is kept for
-// its owner after a crash, and then nothing at all would have the name.
-func (f *fileSystem) storeReplaced(ctx context.Context, m move) error {
+// clearFor is clear for a file that is to have the name, once the store has what that is to replace: see [move.replacesOnly]. That may be written to, and acknowledged again, until nothing of it is stored any more.
+func (f *fileSystem) clearFor(ctx context.Context, m move) (v objstore.Version, restore func(failed bool), err error) {
+	for {
+		if over := m.replacesOnly(); over != nil {
+			if err := f.publishBy(ctx, m.replaced, over.Store); err != nil && !isLost(err) { // what is lost is kept
+				return v, nil, err
+			}
+		}
+		v, restore, err = f.clear(ctx, m)
+		if err != nil || m.replacesOnly() == nil {
+			return v, restore, err
+		}
+		restore(true)
+	}
+}
+
+// replacesOnly is what a file is to replace, where that was acknowledged by the local disk alone and nothing of the file itself was: what nobody has closed is kept for its owner after a crash, and then nothing at all would
+// have the name. nil where that is not so.
+func (m move) replacesOnly() *upload.File {
 	if m.replaced == nil {
 		return nil
 	}
@@ -46,10 +59,7 @@ func (f *fileSystem) storeReplaced(ctx context.Context, m move) error {
 	if u == nil || over == nil || !u.Changed() || u.Acknowledged() || !over.Acknowledged() {
 		return nil
 	}
-	if err := f.publishBy(ctx, m.replaced, over.Store); err != nil && !isLost(err) { // what is lost is kept
-		return err
-	}
-	return nil
+	return over
 }
 
 // clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for nothing. restore must be called once the

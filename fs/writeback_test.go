@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/faultstore"
 	"github.com/headrace/headrace/objstore/memstore"
+	"github.com/headrace/headrace/upload/journal"
 )
 
 // newWriteBack is a mount whose close and fsync return when what was written is safe on the local disk.
@@ -240,4 +243,23 @@ func TestReadWhileReplaced(t *testing.T) {
 	}
 	w.bucket.Clear()
 	w.must(t, operation{verb: "close"})
+}
+
+// fsync of a directory returns when what was renamed in it is on the local disk under its new name.
+func TestFsyncOfADirectory(t *testing.T) {
+	w := newWriteBack(t)
+	w.must(t, operation{verb: "open", path: "f", n: 2})
+	w.must(t, operation{verb: "write", n: 1999, fill: 2}) // and nothing is stored yet, which would sync it
+	w.must(t, operation{verb: "rename", path: "f", to: "g"})
+	var synced []string
+	w.machines[0].journal.Fdatasync = func(f *os.File) error {
+		log, err := os.ReadFile(f.Name())
+		synced = append(synced, journal.Replay("id", log).Key)
+		return err
+	}
+	in := fuse.FsyncIn{}
+	in.NodeId = fuse.FUSE_ROOT_ID
+	if status := w.machines[0].fs.FsyncDir(nil, &in); status != fuse.OK || !slices.Contains(synced, "g") {
+		t.Errorf("%v, and logs were synced of %q", status, synced)
+	}
 }

@@ -25,6 +25,7 @@ type File struct {
 	content     content
 	staging     *journal.Upload // nil until something changes
 	charged     int64           // bytes of the budget
+	renamed     bool            // the log says what has become of its name, and may not be on the disk with that
 	noted       objstore.Range  // local bytes that are in the log or will be with the next line
 	multipart   *multipart      // nil when no parts are sent
 	aborting    int             // multipart uploads that the store is being asked to forget

@@ -167,7 +167,7 @@ func (f *File) follow(h *Hold, changed map[string]NewETag) {
 	}
 	f.mu.Unlock()
 	if did {
-		f.logFailure("log", ignoreClosed(f.note(step)))
+		f.logFailure("log", ignoreClosed(f.noteName(step)))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -19,8 +20,10 @@ import (
 
 // lossyDisk knows what of the files of a staging directory a loss of power leaves for certain: what they held when they were last synced. Of the rest, the disk may have any.
 type lossyDisk struct {
-	t       *testing.T
-	dir     string
+	t   *testing.T
+	dir string
+
+	mu      sync.Mutex        // guards what is below: several files may be synced at the same time
 	synced  map[string][]byte // by the files' names
 	may     [][]byte          // what the written file has held since that was last acknowledged, and then
 	moments []moment
@@ -39,6 +42,8 @@ func (d *lossyDisk) start(dir *journal.Dir) {
 	dir.Fdatasync = func(f *os.File) error {
 		d.moment("before a sync of " + filepath.Ext(f.Name()))
 		content, err := os.ReadFile(f.Name())
+		d.mu.Lock()
+		defer d.mu.Unlock()
 		d.synced[filepath.Base(f.Name())] = content
 		return err
 	}
@@ -46,7 +51,8 @@ func (d *lossyDisk) start(dir *journal.Dir) {
 
 // moment adds this one.
 func (d *lossyDisk) moment(when string) {
-	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	m := moment{when: when, now: make(map[string][]byte), synced: make(map[string][]byte), may: slices.Clone(d.may)}
 	files, err := filepath.Glob(filepath.Join(d.dir, "*.*"))
 	if err != nil {
@@ -54,9 +60,13 @@ func (d *lossyDisk) moment(when string) {
 	}
 	for _, path := range files {
 		name := filepath.Base(path)
-		if m.now[name], err = os.ReadFile(path); err != nil {
-			d.t.Fatal(err)
+		content, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) { // it was removed just now
+			continue
+		} else if err != nil {
+			d.t.Error(err)
 		}
+		m.now[name] = content
 		if content, ok := d.synced[name]; ok {
 			m.synced[name] = content
 		}
@@ -136,7 +146,7 @@ func TestPowerLoss(t *testing.T) {
 		"cut": {text(30*k, 7), []func(*File, []byte) ([]byte, error){put(t, 0, 20*k, 1), nil, cut(t, 3*k), nil, cut(t, 25*k), cut(t, 2*k), put(t, 8*k, k, 2), cut(t, 0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var disk lossyDisk
+			var disk *lossyDisk
 			synctest.Test(t, func(t *testing.T) { disk = script.run(t) })
 			rebooted(t)
 			tried := make(map[string]bool)
@@ -156,9 +166,9 @@ func TestPowerLoss(t *testing.T) {
 }
 
 // run has the script happen, and never gets to the store.
-func (s powerLossScript) run(t *testing.T) lossyDisk {
+func (s powerLossScript) run(t *testing.T) *lossyDisk {
 	r := newRig(t, func(c *Config) { c.WriteBack = true })
-	disk := lossyDisk{t: t, may: [][]byte{s.base}}
+	disk := &lossyDisk{t: t, may: [][]byte{s.base}}
 	disk.start(r.cfg.Journal)
 	if s.base != nil {
 		r.put("key", s.base)

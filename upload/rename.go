@@ -40,10 +40,8 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 	}
 	f.mu.Unlock()
 	id := over.logged()
-	if id != "" { // it must be in a log that there is
-		if _, err := f.stageHeld(); err != nil {
-			return was, false, err
-		}
+	if err := f.readyToReplace(id, t); err != nil {
+		return was, false, err
 	}
 	f.mu.Lock()
 	was = f.target
@@ -59,11 +57,27 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 	step := f.retargetStep()
 	step.Over = id
 	f.mu.Unlock()
-	err = f.note(step)
+	err = f.noteName(step)
 	if err == nil && id != "" && f.uploads.cfg.WriteBack { // what it replaces was acknowledged, and is about to go
 		err = f.staging.SyncLog()
 	}
 	return was, true, err
+}
+
+// readyToReplace has the file be one that may take the place of the upload of a log, or of what the store has. With write-back, one that was acknowledged is stored after a loss of power, as it was synced last, but for what was cut off since: it is
+// synced as it is, or what it replaces would be gone for what no program has written. The caller holds the turnstile.
+func (f *File) readyToReplace(id string, t Target) error {
+	f.mu.Lock()
+	due := f.uploads.cfg.WriteBack && f.resting.acknowledged && (id != "" || t.Replaces.ETag != "")
+	f.mu.Unlock()
+	if due {
+		return f.saveHeld()
+	}
+	if id != "" { // it must be in a log that there is
+		_, err := f.stageHeld()
+		return err
+	}
+	return nil
 }
 
 // logged is the id of a file's log; empty for none.
@@ -127,6 +141,9 @@ func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left obj
 	}
 	f.Withdraw(life) // who asked may have been killed: it must not be stored under the new key after this
 	_, back, failure := f.retargetOver(context.WithoutCancel(ctx), was, nil, false)
+	if f.uploads.cfg.WriteBack && over.logged() != "" { // that it takes its place may be on the disk
+		failure = errors.Join(failure, f.syncName())
+	}
 	f.Restore()
 	switch {
 	case back:
@@ -227,7 +244,7 @@ func (f *File) Discard(ctx context.Context) (appeared bool) {
 	f.decide()
 	f.abort()
 	f.mu.Unlock()
-	f.logFailure("log", ignoreClosed(f.note(journal.Discarded{})))
+	f.logFailure("log", ignoreClosed(f.noteName(journal.Discarded{})))
 	f.finish()
 	return appeared
 }

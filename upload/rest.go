@@ -31,8 +31,17 @@ func (r *rest) cancel() {
 	}
 }
 
-// save has the log say what the file is now and, with write-back, be on the disk with its data. The caller holds the turnstile.
+// save is saveHeld for a publication, which may be acknowledged by that.
 func (f *File) save(p *publication) error {
+	err := f.saveHeld()
+	if err == nil {
+		p.local.Store(f.uploads.cfg.WriteBack)
+	}
+	return err
+}
+
+// saveHeld has the log say what the file is now and, with write-back, be on the disk with its data. The caller holds the turnstile.
+func (f *File) saveHeld() error {
 	staging, err := f.stageHeld()
 	if err != nil {
 		return err
@@ -43,20 +52,20 @@ func (f *File) save(p *publication) error {
 	c := f.content.clone()
 	f.noted = objstore.Range{Off: c.size}
 	f.mu.Unlock()
-	if !saved {
-		if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata}); err != nil {
+	if saved {
+		return nil
+	}
+	if err := staging.Note(journal.Closed{Size: c.size, Local: c.local, Changed: c.changed, Metadata: metadata}); err != nil {
+		return err
+	}
+	if back {
+		if err := staging.Sync(); err != nil {
 			return err
 		}
-		if back {
-			if err := staging.Sync(); err != nil {
-				return err
-			}
-		}
-		f.mu.Lock()
-		f.resting.saved, f.resting.metadata, f.resting.acknowledged = true, metadata, back
-		f.mu.Unlock()
 	}
-	p.local.Store(back)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resting.saved, f.resting.metadata, f.resting.acknowledged = true, metadata, back
 	return nil
 }
 
@@ -79,7 +88,7 @@ func (f *File) rests(p *publication) bool {
 func (f *File) Acknowledged() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.dirty && !f.discarded && f.resting.acknowledged
+	return f.content.dirty && f.goesOn() && f.resting.acknowledged
 }
 
 // endRest has the file be stored now, if it rests.

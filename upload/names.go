@@ -1,0 +1,45 @@
+package upload
+
+import (
+	"errors"
+
+	"github.com/headrace/headrace/upload/journal"
+)
+
+// noteName is note of what has become of the file's name. [Uploads.SyncNames] has it be on the disk.
+func (f *File) noteName(s journal.Step) error {
+	err := f.note(s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renamed = f.renamed || err == nil && f.staging != nil
+	return err
+}
+
+// SyncNames has all that was renamed and removed be so after a loss of power too: with [Config.WriteBack], when it returns. What the store has, it has.
+func (u *Uploads) SyncNames() error {
+	if !u.cfg.WriteBack {
+		return nil
+	}
+	var failures []error
+	for _, f := range u.all() {
+		failures = append(failures, f.syncName())
+	}
+	return errors.Join(append(failures, u.cfg.Journal.SyncNames())...) // last: a log that is removed meanwhile is closed after that
+}
+
+func (f *File) syncName() error {
+	f.mu.Lock()
+	due, staging := f.renamed, f.staging
+	f.renamed = false
+	f.mu.Unlock()
+	if !due {
+		return nil
+	}
+	err := ignoreClosed(staging.SyncLog())
+	if err != nil {
+		f.mu.Lock()
+		f.renamed = true
+		f.mu.Unlock()
+	}
+	return err
+}
