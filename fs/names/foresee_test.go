@@ -133,6 +133,29 @@ func TestWalkOfDeepTree(t *testing.T) {
 	})
 }
 
+// A program that takes its time for each directory has each listed once too: no more are ahead than it comes to, and what is listed whole and waits too long is not asked for again.
+func TestSlowWalk(t *testing.T) {
+	for name, pauses := range map[string][]time.Duration{
+		"slow": {2 * time.Second}, "very slow": {15 * time.Second}, "halts": {time.Millisecond, time.Millisecond, time.Millisecond, time.Millisecond, time.Millisecond, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 30
+				s := newWalked(t, time.Hour, directories("d/", n)...)
+				all(t, s.ReadDir(t.Context(), "d/"))
+				for i := range n {
+					all(t, s.ReadDir(t.Context(), dirName(i)))
+					time.Sleep(pauses[i%len(pauses)])
+				}
+				s.listsOnce(t, n+1)
+				if stats := s.Foresight(); name == "slow" && (stats.Wasted != 0 || stats.Used < n-2*walkStart) {
+					t.Errorf("%+v", stats)
+				}
+			})
+		})
+	}
+}
+
 // A few directories that are read cost one LIST each, and a stat none.
 func TestFewDirectoriesAreNoWalk(t *testing.T) {
 	for name, read := range map[string][]int{"one": {0}, "the same": {3, 3, 3}, "apart": {0, 30, 10, 20, 39}} {

@@ -170,6 +170,9 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 			t.mu.Unlock()
 		}
 		c.add(page, asked)
+		if page.Last {
+			break // all is known, whether or not somebody wants more
+		}
 		if failed = t.publish(ctx, l, &c); failed != nil {
 			break
 		}

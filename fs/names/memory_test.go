@@ -116,9 +116,9 @@ func TestListingsThatRepeatThemselves(t *testing.T) {
 	}
 }
 
-// A page is as old as its own request, not as the listing.
+// A page is as old as its own request, or that of the page before where it has a name that was held back there, not as the listing.
 func TestAgeOfALaterPage(t *testing.T) {
-	f := numbered(30)
+	f := numbered(40)
 	f.page = 10
 	tree, clock := newTree(t, f)
 	f.setHook(func(context.Context, string) error {

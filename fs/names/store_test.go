@@ -115,7 +115,8 @@ func (f *fake) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[ob
 					f.mu.Unlock()
 				}
 			}
-			if !yield(page, nil) || len(rows) <= size {
+			page.Last = len(rows) <= size
+			if !yield(page, nil) || page.Last {
 				return
 			}
 		}

@@ -14,7 +14,7 @@ const (
 	walkStrays = 4
 	// walkPause is the longest time between two directories of a walk.
 	walkPause = 10 * time.Second
-	// walkReserve is the part of the time for which answers are good that a listing ahead may be expected to wait for its reader.
+	// walkReserve is the part of the time for which a listing may be ahead that one may be expected to wait for its reader.
 	walkReserve = 2
 )
 
@@ -91,14 +91,14 @@ func (w *walk) patience() time.Duration {
 	return min(w.ttl, walkPause)
 }
 
-// want is how many more directories should be listed now: as many as will be come to while the answers are good.
+// want is how many more directories should be listed now: as many as will be come to while they may be ahead.
 func (w *walk) want() int {
 	if w.run < walkStart {
 		return 0
 	}
 	most := walkMost
-	if w.ttl >= 0 && w.gap > 0 {
-		most = int(min(w.ttl/walkReserve/w.gap, walkMost))
+	if w.gap > 0 {
+		most = int(min(w.patience()/walkReserve/w.gap, walkMost))
 	}
 	return max(min(walkAhead*(w.run-1), most)-len(w.ahead), 0)
 }
