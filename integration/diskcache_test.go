@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,14 +30,13 @@ func downloads(requests []string) []string {
 // awaitWritten waits until nothing waits to be written to the disk, and what was is committed.
 func (m *mount) awaitWritten(bytes int64) {
 	m.t.Helper()
-	const used, queued = "headrace_disk_used_bytes", "headrace_disk_queued_bytes"
+	const used, queued, uncommitted = "headrace_disk_used_bytes", "headrace_disk_queued_bytes", "headrace_disk_uncommitted"
 	if !holdsWithin(patience, func() bool {
-		c := m.counters(used, queued)
-		return c[queued] == 0 && c[used] >= float64(bytes)
+		c := m.counters(used, queued, uncommitted)
+		return c[queued] == 0 && c[uncommitted] == 0 && c[used] >= float64(bytes)
 	}) {
-		m.t.Fatalf("not on the disk: %v", m.counters(used, queued))
+		m.t.Fatalf("not on the disk: %v", m.counters(used, queued, uncommitted))
 	}
-	time.Sleep(2 * time.Second) // what was read is in the index within that time
 }
 
 // What was just stored is in the disk cache: reading it back asks the store for nothing, also after a restart, and the kernel reads it by itself.

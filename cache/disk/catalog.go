@@ -150,6 +150,13 @@ func (c *catalog) setSpace(s space) {
 	c.totals.limit, c.totals.minFree = s.limit, s.minFree
 }
 
+// waiting is changed, for whoever is not the writer.
+func (c *catalog) waiting() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(c.changed())
+}
+
 // changed is how many chunks and versions wait to be committed.
 func (c *catalog) changed() int { return len(c.chunks) + len(c.versions) }
 

@@ -197,6 +197,7 @@ func diskMetrics() []metric {
 		{"disk_chunks", "Chunks on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Chunks }},
 		{"disk_versions", "Object versions of which something is on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Versions }},
 		{"disk_queued_bytes", "Bytes of memory that wait to be written to the disk.", gauge, func(s *snapshot) int64 { return s.disk.Queued }},
+		{"disk_uncommitted", "Chunks and object versions on the disk that a restart would not find yet; they are committed within two seconds.", gauge, func(s *snapshot) int64 { return s.disk.Uncommitted }},
 		{"disk_hits_total", "Chunks found on the disk.", counter, func(s *snapshot) int64 { return s.disk.Hits }},
 		{"disk_misses_total", "Chunks not found there.", counter, func(s *snapshot) int64 { return s.disk.Misses }},
 		{"disk_read_bytes_total", "Bytes read from the disk.", counter, func(s *snapshot) int64 { return s.disk.BytesRead }},
