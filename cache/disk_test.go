@@ -33,7 +33,7 @@ func newDiskCache(t *testing.T, s objstore.Opener, memory int64, dir string, rea
 // settled waits until nothing waits to be written.
 func settled(t *testing.T, c *Cache) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		c.mu.RLock()
 		left := len(c.unkept)
 		c.mu.RUnlock()
@@ -107,7 +107,7 @@ func TestDiskHasAPart(t *testing.T) {
 		t.Errorf("%d corrupt blocks", st.Corrupt)
 	}
 	// The damaged block is dropped, and kept anew once it has been read again.
-	for deadline := time.Now().Add(10 * time.Second); c.disk.Present(v, 0) != 1<<blocksPerChunk-1; {
+	for deadline := time.Now().Add(time.Minute); c.disk.Present(v, 0) != 1<<blocksPerChunk-1; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%016b are on the disk", c.disk.Present(v, 0))
 		}

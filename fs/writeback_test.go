@@ -56,7 +56,7 @@ func (w *world) must(t *testing.T, o operation) {
 // flushed waits until all is stored, and returns what the bucket has under a key; nil for nothing.
 func (w *world) flushed(t *testing.T, key string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if p := w.machines[0].uploads.Flush(ctx, nil); p.Files+p.Renames > 0 {
 		t.Fatalf("%+v are not stored", p)

@@ -22,11 +22,11 @@ type proxy struct {
 	server *httptest.Server
 
 	mu      sync.Mutex // guards what follows
-	log     []request  // all since the last take
+	log     []*request // all since the last take
 	begun   int        // requests begun since the proxy started
 	running int        // requests not yet answered in full
 	most    int        // the most there ever were
-	last    time.Time  // when the last request began or ended
+	changes int        // how often a request began or ended
 	faults  []*fault   // in the order in which they are tried
 }
 
@@ -36,16 +36,22 @@ type request struct {
 	bucket    string
 	key       string // for LIST the prefix
 	detail    string // range, step of a multipart upload, copy and condition, or the listing's options
+
+	began  time.Time
+	failed bool // its client gave it up after it had waited for tooLong
 }
+
+// tooLong is for how long a request waits at least that is given up since the store seems dead, or is overtaken by a second one: where the machine has time, none does.
+const tooLong = time.Second
 
 // String is the request as it stands in a golden trace.
 func (r request) String() string {
 	return strings.TrimRight(fmt.Sprintf("%s /%s %s", r.operation, r.key, r.detail), " ")
 }
 
-// settled is how long nothing must happen before a proxy's record is taken to be complete: much longer than a client takes
-// to follow up one request with the next.
-const settled = 250 * time.Millisecond
+// settled is at how many looks in a row, five milliseconds apart or more, nothing must have happened before a proxy's record is taken to be complete: much longer than a client
+// takes to follow up one request, or a command, with the next request. On a machine that has no time the looks come later, as the request does.
+const settled = 50
 
 // newProxy puts a proxy in front of the server at endpoint, for the life of the test.
 func newProxy(t *testing.T, endpoint string) *proxy {
@@ -86,7 +92,7 @@ func (p *proxy) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := parseRequest(r)
 		f := p.begin(req)
-		defer p.end()
+		defer p.end(req, r.Context())
 		if f == nil {
 			next.ServeHTTP(w, r)
 			return
@@ -96,43 +102,52 @@ func (p *proxy) handler(next http.Handler) http.Handler {
 }
 
 // begin records a request and finds the fault it runs into, if any.
-func (p *proxy) begin(req request) *fault {
+func (p *proxy) begin(req *request) *fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log = append(p.log, req)
 	p.begun++
 	p.running++
 	p.most = max(p.most, p.running)
-	p.last = time.Now()
+	p.changes++
 	for _, f := range p.faults {
-		if f.takes(req) {
+		if f.takes(*req) {
 			return f
 		}
 	}
 	return nil
 }
 
-func (p *proxy) end() {
+func (p *proxy) end(req *request, client context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	req.failed = client.Err() != nil && time.Since(req.began) >= tooLong
 	p.running--
-	p.last = time.Now()
+	p.changes++
 }
 
-// take waits until no request is under way nor begun for a while, and returns what was recorded since the last take, sorted:
-// requests made in parallel have no order.
+// take waits until no request is under way nor begun for a while from now on, and returns what was recorded since the last take, sorted:
+// requests made in parallel have no order. What a machine without time has had to ask for again is one request.
 func (p *proxy) take(t testing.TB) []string {
 	t.Helper()
+	seen, looks := -1, 0
 	eventually(t, patience, "the requests to settle", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.running == 0 && time.Since(p.last) >= settled
+		if p.running > 0 || p.changes != seen {
+			seen, looks = p.changes, 0
+		}
+		looks++
+		return looks > settled
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var lines []string
-	for _, r := range p.log {
-		lines = append(lines, r.String())
+	for i, r := range p.log {
+		again := func(other *request) bool { return other.String() == r.String() }
+		if !r.failed || !slices.ContainsFunc(p.log[i+1:], again) {
+			lines = append(lines, r.String())
+		}
 	}
 	p.log = nil
 	slices.Sort(lines)
@@ -160,10 +175,10 @@ func (p *proxy) mostAtOnce() int {
 }
 
 // parseRequest tells what an HTTP request is to S3, path-style.
-func parseRequest(r *http.Request) request {
+func parseRequest(r *http.Request) *request {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	query := r.URL.Query()
-	req := request{operation: r.Method, bucket: bucket, key: key}
+	req := &request{operation: r.Method, bucket: bucket, key: key, began: time.Now()}
 	switch {
 	case bucket == "":
 		req.operation = "LISTBUCKETS"

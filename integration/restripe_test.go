@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
@@ -61,20 +60,22 @@ func TestRestripe(t *testing.T) {
 // What a kill leaves of a copy in parts is given up by the next run, on the same machine, and nobody else's upload.
 func TestRestripeKilled(t *testing.T) {
 	t.Parallel()
-	l := newLota(t, cwsim.Options{RequestCost: 50 * time.Millisecond})
+	l := newLota(t, cwsim.Options{})
 	store := l.Bucket(lotaBucket)
 	l.put("models/large", 130*mib)
 	others := must[string](t)(store.CreateUpload(t.Context(), "models/large", objstore.Attributes{}))
 	for _, args := range [][]string{{"restripe", "s3://training/models/large"}, {"replicate", "--copies", "1", "s3://training/models/large"}} {
 		args = append(args, "--endpoint", "http://cwlota.com")
 		before := len(l.Requests())
+		copies := func(r cwsim.Request) bool { return r.Method == "PUT" && strings.Contains(r.Query, "partNumber") }
+		release := l.Hold(copies)
 		cmd := exec.Command(must[string](t)(shared.raced()), args...)
 		cmd.Env = append(os.Environ(), l.environment...)
 		run := start(t, cmd)
-		copies := func(r cwsim.Request) bool { return r.Method == "PUT" && strings.Contains(r.Query, "partNumber") }
 		eventually(t, patience, "parts to be copied", func() bool { return len(l.keys(before, copies)) > 0 })
 		_ = run.cmd.Process.Kill()
 		run.await(patience)
+		release()
 		if got := l.run(0, "", args...); !strings.Contains(got, "gave up 1 multipart uploads") {
 			t.Errorf("%q again: %s", args[0], got)
 		}

@@ -107,7 +107,8 @@ func TestSiblingsOfFewFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := len(p.take(t)); got < 10 || got > 5*5-3 {
+	eventually(t, patience, "others to be brought", func() bool { return p.count("GET") >= 10 })
+	if got := len(p.take(t)); got > 5*5-3 {
 		t.Errorf("%d requests after two more; at most four files ahead for each opened", got)
 	}
 }
@@ -120,16 +121,13 @@ func TestSiblingsReplaced(t *testing.T) {
 	manyFiles(b, files, 100<<10)
 	p := newProxy(t, b.server.Endpoint())
 	m := mountThrough(t, b, p, "--metadata-ttl", "3s", "--siblings", "on")
-	m.listed(t, files)
-	p.take(t)
-	for i := range 10 {
-		if _, err := os.ReadFile(m.path("dir", fmt.Sprintf("file-%03d", i))); err != nil {
-			t.Fatal(err)
+	eventually(t, patience, "all files to be brought", func() bool { // within the TTL, for which a busy machine may need more than one
+		m.listed(t, files)
+		for i := range 10 {
+			m.read("dir", fmt.Sprintf("file-%03d", i))
 		}
-	}
-	if got := len(p.take(t)); got < files {
-		t.Fatalf("%d requests: not all files were brought", got)
-	}
+		return p.count("GET") >= files
+	})
 	after := b.put("dir/file-020", 1000, 50<<10)
 	eventually(t, patience, "the new content", func() bool {
 		got, err := os.ReadFile(m.path("dir", "file-020"))

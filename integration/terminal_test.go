@@ -155,11 +155,16 @@ func TestProgressAtTerminal(t *testing.T) {
 			for i := range c.objects {
 				l.put(fmt.Sprintf("set/%02d", i), c.size)
 			}
+			last := fmt.Sprintf("set/%02d", c.objects-1) // of which nothing is done until Ctrl-C
+			release := l.Hold(func(r cwsim.Request) bool {
+				return strings.HasSuffix(r.Key, last) && (r.Method == "PUT" || prestages(r))
+			})
 			args := append(c.args[:len(c.args):len(c.args)], "--endpoint", "http://cwlota.com", "--max-concurrency", "2", "s3://training/set")
 			cut := l.atTerminal(true, 10, args...)
 			if last := cut[len(cut)-1]; last != "headrace: interrupted: run it again to go on" {
 				t.Errorf("after Ctrl-C: %q", cut)
 			}
+			release()
 			if whole := l.atTerminal(false, 0, args...); !strings.Contains(whole[len(whole)-1], c.done) {
 				t.Errorf("at the end: %q", whole)
 			}

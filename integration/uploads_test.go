@@ -297,7 +297,7 @@ func TestUnmountStores(t *testing.T) {
 				t.Error("it has not waited")
 			}
 			m.cmd.Process.Signal(syscall.SIGTERM)
-			eventually(t, 5*time.Second, "the process to end", m.ended)
+			eventually(t, patience, "the process to end", m.ended) // alone it would wait for as long as --close-timeout says
 			if one := s.only("waiting"); one.Key != "file" {
 				t.Errorf("it is %+v", one)
 			}

@@ -112,10 +112,11 @@ func TestWarmLotaInterrupted(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			const objects = 60
-			l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond})
+			l := newLota(t, cwsim.Options{})
 			for i := range objects {
 				l.put(fmt.Sprintf("set/%02d", i), large)
 			}
+			release := l.Hold(func(r cwsim.Request) bool { return prestages(r) && r.Key > "set/20" })
 			args := []string{"warm", "--lota", "--endpoint", "http://cwlota.com", "--max-concurrency", "2", "s3://" + lotaBucket + "/set"}
 			asked := func(after int) int { return len(l.keys(after, prestages)) }
 			cmd := exec.Command(must[string](t)(shared.raced()), args...)
@@ -126,6 +127,7 @@ func TestWarmLotaInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			run.await(patience)
+			release()
 			first := asked(0)
 			if first == objects {
 				t.Fatal("it was through before it was told to end")

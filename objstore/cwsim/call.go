@@ -63,16 +63,14 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 }
 
-// awaitTurn waits for as long as a request takes that is no GET of an object, and tells whether its client has. What it sends is taken first: only then can it be noticed that a client has gone.
+// awaitTurn waits for as long as a request takes that is no GET of an object, and tells whether its client has.
 func (s *Store) awaitTurn(r *http.Request) bool {
 	if s.options.Requests.Peak == 0 {
 		return true
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	if !takeBody(r) {
 		return false
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.countOther(1)
 	defer s.countOther(-1)
 	for {
@@ -84,6 +82,13 @@ func (s *Store) awaitTurn(r *http.Request) bool {
 			return false
 		}
 	}
+}
+
+// takeBody reads what a request sends, which it keeps: only then can it be noticed that its client has gone. It tells whether all of it came.
+func takeBody(r *http.Request) bool {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return err == nil
 }
 
 // answered remembers the status of an answer.

@@ -7,6 +7,7 @@
 //   - a cost for each request, and for GETs, and for all other requests, what is done in a second depends on how many there are at a time, up to hanging ([Model]);
 //   - LOTA keeps objects of more than 4 MB once they were read or pre-staged (a HEAD with "Range: bytes=0-0"), and answers faster for them; RenameObject
 //     takes what it holds along, other writes have it forget;
+//   - requests that wait for as long as a test wants ([Store.Hold]);
 //   - 503 SlowDown for key prefixes that too many requests are for; a share of GETs that stall; HEAD of a bare prefix answering 400.
 //
 // Over memstore and s3front, a [Store] is an [net/http.Handler] that tells endpoints by the Host of a request. A [Server] listens: as an HTTP proxy, so that a

@@ -76,6 +76,7 @@ type Store struct {
 	resident  map[string]time.Time
 	requests  []Request
 	throttled int
+	holds     []*hold
 }
 
 type bucket struct {
@@ -146,7 +147,8 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusBadRequest, "InvalidRequest")
 		return
 	}
-	if s.note(Request{host, bucketName, r.Method, key, r.Header.Get("Range"), r.URL.RawQuery, time.Now()}) {
+	request := Request{host, bucketName, r.Method, key, r.Header.Get("Range"), r.URL.RawQuery, time.Now()}
+	if s.note(request) || !s.awaitHolds(request, r) {
 		panic(http.ErrAbortHandler)
 	}
 	if bucketName == "" {
