@@ -18,7 +18,7 @@ type Stats struct {
 	Queued   int64 // bytes of memory that wait to be written
 	Leased   int64 // versions that are read without the daemon
 
-	Uncommitted int64 // chunks and versions whose change the index does not have yet; what was Queued before is among them
+	Uncommitted  int64 // chunks and versions whose change the index does not have yet; what was Queued before is among them
 	Hits         int64 // chunks found
 	Misses       int64 // chunks not found
 	BytesRead    int64
@@ -61,7 +61,7 @@ func (t *Tier) Stats() Stats {
 		Owner: true, Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Free: fs.free,
 		Chunks: sums.chunks, Versions: sums.versions, Queued: t.queue.waits.Load(), Leased: int64(t.uses.leased()),
 		Uncommitted: t.catalog.waiting(), // after Queued: what is not queued any more has been noted before
-		Hits: t.stats.hits.Load(), Misses: t.stats.misses.Load(),
+		Hits:        t.stats.hits.Load(), Misses: t.stats.misses.Load(),
 		BytesRead: t.stats.bytesRead.Load(), BytesWritten: t.stats.bytesWritten.Load(), BytesSkipped: t.stats.skipped.Load(),
 		Rejected: t.stats.rejected.Load(), Evicted: t.stats.evicted.Load(), Adopted: t.stats.adopted.Load(),
 		Corrupt: t.stats.corrupt.Load(), Lost: t.stats.lost.Load(), Errors: t.health.errors.Load(),
