@@ -116,7 +116,10 @@ func (f *fileSystem) makeStored(
 	if status := f.storeNowBy(f.life, what, n, store); status != fuse.OK {
 		ended, cancel := context.WithCancel(f.life)
 		cancel() // an attempt under way was waited for long enough
-		f.detach(ended, n)
+		u := n.writing()
+		if f.detach(ended, n) && u != nil {
+			u.RemoveLate()
+		}
 		dir.volume.tree.Forget(dir.key(), name) // it may have come to be
 		f.closeFile(made.handle)
 		f.nodes.forget(n.id, 1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -120,6 +121,27 @@ func TestFailedNewFile(t *testing.T) {
 					t.Error(err)
 				}
 			})
+		}
+	}
+}
+
+// A lock file of which open was told nothing, though the store has made it, is taken away again: nobody has it, and it would lock for ever.
+func TestLockFileWithoutAnAnswer(t *testing.T) {
+	w := newWriteBack(t)
+	w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
+	f := w.machines[0].fs
+	f.cfg.ExclusiveAtOpen = true
+	in := &fuse.CreateIn{InHeader: header(fuse.FUSE_ROOT_ID), Flags: syscall.O_RDWR | syscall.O_CREAT | syscall.O_EXCL, Mode: 0o644}
+	if status := f.Create(nil, in, "lock", &fuse.CreateOut{}); status == fuse.OK {
+		t.Fatal("it was made")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, err := w.store.Stat(t.Context(), "lock")
+		if errors.Is(err, objstore.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it is still there: %v", err)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package integration
 import (
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -129,6 +131,34 @@ func makeOnly(path, text string) error {
 		return fmt.Errorf("after it was won: %v", err)
 	}
 	return nil
+}
+
+// So it is where the store's answer is lost: an empty file made with O_EXCL bears a name of its writer in its metadata (`headrace-writer`), by which a mount knows whether what is in its way is its own; one with content is known by that.
+func TestExclusiveCreateWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	other := mountFaulty(t, b, b.server.Endpoint(), "--staging-dir", t.TempDir(), "--exclusive-create", "open")
+	p := newProxy(t, b.server.Endpoint())
+	m := mountFaulty(t, b, p.endpoint(), "--staging-dir", t.TempDir(), "--exclusive-create", "open")
+	for name, mine := range map[string]bool{"mine": true, "theirs": false} {
+		dropped := p.inject(&fault{operation: "PUT", key: name, times: 1, act: func(_ http.ResponseWriter, r *http.Request, next http.Handler, _ <-chan struct{}) {
+			if mine {
+				next.ServeHTTP(httptest.NewRecorder(), r)
+			} else if err := makeOnly(other.path(name), "theirs"); err != nil {
+				t.Error(err)
+			} else if err := os.Truncate(other.path(name), 0); err != nil { // as a lock is, mostly
+				t.Error(err)
+			}
+			panic(http.ErrAbortHandler)
+		}})
+		err := makeOnly(m.path(name), "mine")
+		if mine && err != nil || !mine && !isErrno(err, syscall.EEXIST) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if dropped.hits() != 1 {
+			t.Errorf("%s: %d answers were lost", name, dropped.hits())
+		}
+	}
 }
 
 // A name that was lost to another machine at open leaves nothing behind: a lock is tried for again and again.

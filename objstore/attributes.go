@@ -11,6 +11,10 @@ func KeptHeaders() [6]string {
 	return [...]string{"Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires", "X-Amz-Website-Redirect-Location"}
 }
 
+// WriterMetadata is the user metadata that names whose write made an object, where its bytes do not tell: of two clients that put the same under a name that must be new, the one whose first answer was
+// lost knows by it whether the object in its way is its own. It means nothing to others.
+const WriterMetadata = "headrace-writer"
+
 // HeadersFrom are those of [KeptHeaders] that get has a value for; nil where there is none.
 func HeadersFrom(get func(name string) string) (headers map[string]string) {
 	for _, name := range KeptHeaders() {

@@ -37,6 +37,9 @@ func (r *retry) Put(ctx context.Context, key string, body io.ReadSeeker, size in
 			return refusal
 		}
 		e, err = r.confirm(ctx, key, hex.EncodeToString(sum.Sum(nil)), size, refusal)
+		if writer := attrs.Metadata[WriterMetadata]; err == nil && writer != "" && e.Metadata[WriterMetadata] != writer {
+			err = refusal
+		}
 		return err
 	}
 	err = r.againWrite(ctx, request{op: OpPut, key: key}, put, settle)

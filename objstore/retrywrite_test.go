@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -135,6 +136,31 @@ func TestRetryRefused(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Two clients that put the same under a new name can be told from each other by what names the writer: who has lost an answer has won only if the object is its own.
+func TestRetryKnowsItsWriter(t *testing.T) {
+	for name, other := range map[string]string{"own": "", "another's": "them"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRetryTest(t, objstore.RetryPolicy{})
+				mine := objstore.Attributes{Metadata: map[string]string{objstore.WriterMetadata: "me"}}
+				lost := faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: errLost}
+				if other != "" {
+					lost = faultstore.Fault{Op: objstore.OpPut, Times: 1, Before: func(ctx context.Context) error {
+						theirs := objstore.Attributes{Metadata: map[string]string{objstore.WriterMetadata: other}}
+						_, err := r.store.Put(ctx, "lock", strings.NewReader(""), 0, objstore.Condition{IfNew: true}, theirs)
+						return errors.Join(errLost, err)
+					}}
+				}
+				r.faults.Add(lost)
+				_, err := r.bucket.Put(t.Context(), "lock", strings.NewReader(""), 0, objstore.Condition{IfNew: true}, mine)
+				if won := err == nil; won != (other == "") || !won && !errors.Is(err, objstore.ErrExists) {
+					t.Errorf("it is %v", err)
+				}
+			})
+		})
 	}
 }
 

@@ -152,6 +152,14 @@ func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err 
 	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
 }
 
+// writer is the metadata by which the object of an attempt is known that has no bytes to know it by, and which nobody else may have made: a lock, mostly.
+func writer(t Target, size int64, staging *journal.Upload) map[string]string {
+	if !t.Exclusive || size > 0 {
+		return nil
+	}
+	return map[string]string{objstore.WriterMetadata: staging.ID()}
+}
+
 // changeOf has the file be a change of an earlier state of its, which the store has. The log goes on to say that it was acknowledged, if it was.
 func (f *File) changeOf(v objstore.Version) error {
 	f.mu.Lock()
@@ -179,6 +187,9 @@ func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, e
 	}
 	if err != nil || e.ETag == t.Replaces.ETag {
 		return e, nil, err
+	}
+	if !bears(e, writer(t, e.Size, staging)) {
+		return e, nil, nil
 	}
 	v := objstore.VersionOf(t.Bucket, e)
 	for _, a := range slices.Backward(attempts) {

@@ -46,6 +46,7 @@ func (f *File) putWhole(ctx context.Context, p *publication, staging *journal.Up
 	if err != nil {
 		return e, err
 	}
+	attrs.Metadata = layOver(attrs.Metadata, writer(t, size, staging))
 	if err := f.fetch(ctx, objstore.Range{Len: size}); err != nil {
 		return e, err
 	}

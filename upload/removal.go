@@ -111,3 +111,46 @@ func (u *Uploads) replacing(v objstore.Version) bool {
 		return f.goesOn() && r.ETag == v.ETag && r.Bucket == v.Bucket && r.Endpoint == v.Endpoint
 	})
 }
+
+// lateRemoval is for how long it is looked whether a write without an answer has come through after all: the store may have it long after whoever sent it has given up.
+const lateRemoval = 90 * time.Second
+
+// RemoveLate has the object of a new empty file, which was discarded while its being stored had no answer, be removed when it appears, without anybody's waiting for it. It is known by what names its writer, so that one that somebody
+// else makes meanwhile stays.
+func (f *File) RemoveLate() {
+	f.mu.Lock()
+	t, staging := f.target, f.staging
+	f.mu.Unlock()
+	if staging == nil || !t.Exclusive {
+		return
+	}
+	u := f.uploads
+	u.start(func() {
+		ctx, cancel := context.WithTimeout(u.life, lateRemoval)
+		defer cancel()
+		for tries := 1; ; tries++ {
+			err := u.removeOwn(ctx, t, writer(t, 0, staging))
+			select {
+			case <-time.After(delay(tries)):
+				continue
+			case <-ctx.Done():
+			}
+			if err != nil && u.life.Err() == nil {
+				u.cfg.Log.Warn("an empty file that could not be made may be left in the store", "bucket", t.Bucket.Name(), "key", t.Key, "error", err)
+			}
+			return
+		}
+	})
+}
+
+// removeOwn removes what a key holds, if that bears some metadata.
+func (u *Uploads) removeOwn(ctx context.Context, t Target, own map[string]string) error {
+	e, err := t.Bucket.Stat(ctx, t.Key)
+	if errors.Is(err, objstore.ErrNotExist) || err == nil && (e.Size > 0 || !bears(e, own)) {
+		return nil
+	}
+	if err == nil {
+		err = u.RemoveVersion(ctx, t.Bucket, objstore.VersionOf(t.Bucket, e))
+	}
+	return err
+}
