@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"objstore/cwsim":        {"objstore", "objstore/memstore", "objstore/s3front"},
 	"s3server":              {},
 	"cache/disk":            {"objstore"},
+	"cache/listings":        {},
 	"cache/share":           {"objstore", "cache/disk"},
 	"cache":                 {"objstore", "cache/disk"},
 	"prefetch":              {"objstore"},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"upload":                {"objstore", "upload/journal"},
 	"fs":                    {"objstore", "prefetch", "upload", "fs/names", "fs/posixmeta"},
 	"bench":                 {"objstore", "objstore/s3store", "s3server"},
-	"cmd/headrace":          {"objstore", "objstore/s3store", "objstore/hashed", "objstore/probe", "objstore/replicas", "cache", "cache/disk", "cache/share", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
+	"cmd/headrace":          {"objstore", "objstore/s3store", "objstore/hashed", "objstore/probe", "objstore/replicas", "cache", "cache/disk", "cache/listings", "cache/share", "prefetch", "upload", "upload/journal", "fs", "bench", "s3server"},
 	"integration":           {},
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/fs/names"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
 	"github.com/headrace/headrace/upload"
@@ -21,6 +22,9 @@ type Volumes interface {
 	// Open makes one usable. ErrNotExist when there is no such bucket. It is called again after an error.
 	Open(ctx context.Context, name string) (objstore.Bucket, error)
 }
+
+// Shelf keeps listings of directories across restarts.
+type Shelf = names.Shelf
 
 // ReadMode says whether the kernel keeps pages of what is read.
 type ReadMode int
@@ -48,6 +52,9 @@ type Config struct {
 	Bucket  objstore.Bucket
 	Prefix  string
 	Volumes Volumes
+
+	// Shelf keeps a bucket's listings across restarts; nil for none, and nil itself where no bucket has one.
+	Shelf func(objstore.Bucket) Shelf
 
 	// Files brings the bytes. Required.
 	Files *prefetch.Prefetcher

@@ -24,9 +24,11 @@ type volume struct {
 const namesPerBucket = names.DefaultMaxCached / 8
 
 func (f *fileSystem) newVolume(b objstore.Bucket, remembered int) *volume {
-	return &volume{bucket: b, described: f.cfg.PosixMetadata, tree: names.New(b, names.Config{
-		TTL: f.cfg.MetadataTTL, Immutable: f.cfg.Immutable, MaxCached: remembered, Now: f.cfg.Now,
-	})}
+	config := names.Config{TTL: f.cfg.MetadataTTL, Immutable: f.cfg.Immutable, MaxCached: remembered, Now: f.cfg.Now}
+	if f.cfg.Shelf != nil {
+		config.Shelf = f.cfg.Shelf(b)
+	}
+	return &volume{bucket: b, described: f.cfg.PosixMetadata, tree: names.New(b, config)}
 }
 
 // bucketTable is the buckets of a mount that shows several. A bucket that was once opened stays: if it goes, what is

@@ -30,12 +30,13 @@ var cacheActions = map[string]cacheAction{
 	"pin":    {usage: "keep the objects that match whatever else comes", patterns: true, do: cachePin(true)},
 	"unpin":  {usage: "end that", patterns: true, do: cachePin(false)},
 	"evict":  {usage: "give up the objects that match, but for what is being read", patterns: true, do: cacheEvict},
-	"purge":  {usage: "give up everything, but for what is being read", do: cacheEvict},
+	"purge":  {usage: "give up everything, but for what is being read", do: cachePurge},
 }
 
 // cacheCommandOptions are what the command is told.
 type cacheCommandOptions struct {
 	json     bool
+	dir      string
 	patterns []string
 	out      io.Writer
 	stderr   io.Writer
@@ -68,13 +69,14 @@ func cacheCommand() *cli.Command {
 			if !ok {
 				return usage("unknown action %q: `headrace cache --help` lists them", c.Args().First())
 			}
+			o.dir = c.Args().Get(1)
 			o.patterns, o.out, o.stderr = c.Args().Slice()[2:], c.App.Writer, c.App.ErrWriter
 			if err := o.check(c.Args().First(), action); err != nil {
 				return err
 			}
 			ctx, stop := untilTold(c.Context)
 			defer stop()
-			return o.run(ctx, action, c.Args().Get(1))
+			return o.run(ctx, action, o.dir)
 		},
 	}
 }
@@ -226,4 +228,12 @@ func cacheEvict(ctx context.Context, d cacheDirectory, o cacheCommandOptions) er
 		return err
 	}
 	return o.say(map[string]int64{"objects": int64(objects), "bytes": bytes}, "%d objects, %s", objects, sizeText(bytes))
+}
+
+// cachePurge gives up names as well, which no pattern is about.
+func cachePurge(ctx context.Context, d cacheDirectory, o cacheCommandOptions) error {
+	if err := cacheEvict(ctx, d, o); err != nil || len(o.patterns) > 0 {
+		return err
+	}
+	return purgeNames(o.dir)
 }

@@ -64,9 +64,12 @@ func cacheStatus(_ context.Context, d cacheDirectory, o cacheCommandOptions) err
 		MinFree  int64       `json:"min_free_bytes"`
 		Versions int64       `json:"objects"`
 		Chunks   int64       `json:"chunks"`
+		Names    int64       `json:"names_bytes"`
+		Listings int         `json:"listings"`
 		Owner    *cacheUser  `json:"owner"` // null while nobody uses it
 		Sharers  []cacheUser `json:"sharers"`
-	}{s.Used, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks, nil, []cacheUser{}}
+	}{s.Used, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks, 0, 0, nil, []cacheUser{}}
+	result.Listings, result.Names = namesUsage(o.dir)
 	users, err := d.Users()
 	if err != nil {
 		return err
@@ -82,6 +85,6 @@ func cacheStatus(_ context.Context, d cacheDirectory, o cacheCommandOptions) err
 			fmt.Fprintf(&text, "\nshared by process %d, which mounts %s", u.PID, u.Name)
 		}
 	}
-	return o.say(result, "%s of %s used, by %d objects in %d chunks; %s of the disk are free, of which %s stay free%s",
-		sizeText(s.Used), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(s.Free), sizeText(s.MinFree), text.String())
+	return o.say(result, "%s of %s used, by %d objects in %d chunks; %s besides, by the names of %d directories; %s of the disk are free, of which %s stay free%s",
+		sizeText(s.Used), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(result.Names), result.Listings, sizeText(s.Free), sizeText(s.MinFree), text.String())
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/headrace/headrace/cache"
 	"github.com/headrace/headrace/cache/disk"
+	"github.com/headrace/headrace/cache/listings"
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/prefetch"
@@ -24,10 +25,11 @@ type snapshot struct {
 	mount   fs.Stats
 	uploads upload.Stats // zero for a mount that is read-only
 
-	fromCopy int64 // reads from copies of objects
-	fellBack int64 // of those, reads that went to the original because the copy failed
-	keys     int   // in the index of hashed keys
-	keyBytes int64 // of memory that it takes
+	fromCopy int64          // reads from copies of objects
+	fellBack int64          // of those, reads that went to the original because the copy failed
+	names    listings.Stats // zero without --cache-dir
+	keys     int            // in the index of hashed keys
+	keyBytes int64          // of memory that it takes
 
 	distances []distance // of the buckets that are open
 
@@ -41,6 +43,7 @@ func (s *stack) snapshot() snapshot {
 	now.endpoint, now.switches = s.client.Using()
 	now.fromCopy, now.fellBack = s.spread.stats()
 	now.keys, now.keyBytes = s.layout.size()
+	now.names = s.names.stats()
 	now.distances = s.distances.all()
 	if s.uploads != nil {
 		now.uploads = s.uploads.Stats()
@@ -115,7 +118,7 @@ func number(is bool) int64 {
 
 // layerMetrics are the numbers without labels, by layer from the kernel down.
 func layerMetrics() []metric {
-	return slices.Concat(mountMetrics(), prefetchMetrics(), memoryMetrics(), diskMetrics(), uploadMetrics(), requestMetrics())
+	return slices.Concat(mountMetrics(), prefetchMetrics(), memoryMetrics(), diskMetrics(), nameMetrics(), uploadMetrics(), requestMetrics())
 }
 
 func mountMetrics() []metric {

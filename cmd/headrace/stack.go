@@ -24,6 +24,7 @@ import (
 //	gate      bounds how much it is asked at once         objstore
 //	hedger    asks twice for reads that take too long     objstore
 //	          (retry, around all, asks again)             objstore
+//	names     keeps what directories list on a disk       cache/listings
 //	spread    reads copies of hot objects as well         objstore/replicas
 //	layout    hashes keys, and indexes them               objstore/hashed
 //	router    finds the bucket a version lives in         objstore
@@ -43,6 +44,7 @@ type stack struct {
 	gate   *objstore.Gate
 	hedger *objstore.Hedger // nil: reads are not hedged
 	layout layout
+	names  keptNames
 	spread spreading
 	router *objstore.Router
 	cache  *cache.Cache
@@ -123,6 +125,7 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 			return nil, errors.Join(err, member.Close())
 		}
 		config.Reader = readerOf(endpoint, identity)
+		s.names.open(o, config.Reader, s.log)
 	}
 	c, err := cache.New(config)
 	if err != nil && config.Disk != nil {
@@ -152,7 +155,12 @@ func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucke
 	if s.hedger != nil {
 		b = s.hedger.Wrap(b)
 	}
-	b = s.spread.wrap(objstore.NewRetry(b, objstore.RetryPolicy{OnRetry: s.noteRetry}), b, s.log)
+	direct := b
+	b = objstore.NewRetry(b, objstore.RetryPolicy{OnRetry: s.noteRetry})
+	if !s.layout.options.hashed() { // else listings come from an index, which is kept by itself
+		b = s.names.wrap(b)
+	}
+	b = s.spread.wrap(b, direct, s.log)
 	b = s.layout.wrap(b, prefix, s.log)
 	s.router.Add(b)
 	return b, nil
@@ -236,7 +244,9 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	}
 	if o.cache.dir != "" {
 		config.Keep = s.cache.Keep
-		s.log.Info("disk cache", "dir", o.cache.dir, "policy", o.cache.policy.String(), "behind LOTA", s.client.UsesLota(), "small up to", cache.SmallObject)
+		s.log.Info("disk cache", "dir", o.cache.dir, "policy", o.cache.policy.String(), "behind LOTA", s.client.UsesLota(), "small up to", cache.SmallObject,
+			"names kept", o.keepsNames())
+		config.Shelf = s.names.forMount
 	}
 	if o.cache.passthrough.String() != "off" {
 		config.Lease = s.cache.Lease
@@ -280,6 +290,7 @@ func (s *stack) close() error {
 	if s.cache != nil {
 		err = errors.Join(err, s.cache.Close())
 	}
+	s.names.close()
 	s.spread.close()
 	if saved := s.layout.close(); saved != nil { // it is made anew then
 		s.log.Warn("the key index could not be saved", "error", saved)

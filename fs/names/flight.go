@@ -79,6 +79,9 @@ func (t *Tree) fly(ctx context.Context, a address, target target, f *flight) {
 	defer f.cancel()
 	listed, ok := t.awaitAhead(ctx, a, target)
 	if !ok {
+		listed, ok = t.kept(ctx, a)
+	}
+	if !ok {
 		listed, ok = t.survey(ctx, a)
 	}
 	f.answer = listed

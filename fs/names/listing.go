@@ -154,9 +154,13 @@ func (l *listing) leave() {
 	}
 }
 
-// pass lists the directory, page by page as they are wanted.
+// pass lists the directory, page by page as they are wanted: from what is kept of it on the disk, where that is young enough, and else from the store.
 func (t *Tree) pass(ctx context.Context, l *listing) {
 	defer l.cancel()
+	if t.replay(ctx, l) {
+		return
+	}
+	kept := t.save(l)
 	c := classifier{dir: l.dir}
 	asked, failed := l.began, error(nil)
 	for page, err := range t.store.List(ctx, objstore.ListOptions{Prefix: l.dir, Delimiter: "/"}) {
@@ -173,7 +177,8 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 		if page.Last {
 			break // all is known, whether or not somebody wants more
 		}
-		if failed = t.publish(ctx, l, &c); failed != nil {
+		kept.block(t.extend(l, &c))
+		if failed = t.awaitDemand(ctx, l); failed != nil {
 			break
 		}
 		asked = t.stamp()
@@ -181,19 +186,25 @@ func (t *Tree) pass(ctx context.Context, l *listing) {
 	if failed == nil {
 		c.finish()
 	}
+	kept.block(t.extend(l, &c))
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.extend(l, &c)
+	whole := failed == nil && !l.spoiled
+	t.finish(l, failed)
+	t.mu.Unlock()
+	kept.done(whole)
+}
+
+// finish ends the pass. The caller holds t.mu.
+func (t *Tree) finish(l *listing, failed error) {
 	if l.done, l.err = true, failed; failed != nil {
 		t.foresight.failed(l)
 	}
 	l.wake()
 }
 
-// publish gives readers what a page has brought and waits until they want more. Its error is ctx's.
-func (t *Tree) publish(ctx context.Context, l *listing, c *classifier) error {
+// awaitDemand waits until readers want more than there is. Its error is ctx's.
+func (t *Tree) awaitDemand(ctx context.Context, l *listing) error {
 	t.mu.Lock()
-	t.extend(l, c)
 	for l.dropped+len(l.blocks) >= l.wanted {
 		t.mu.Unlock()
 		select {
@@ -207,18 +218,27 @@ func (t *Tree) publish(ctx context.Context, l *listing, c *classifier) error {
 	return ctx.Err()
 }
 
-// extend appends the records the classifier has made, if any. The caller holds t.mu.
-func (t *Tree) extend(l *listing, c *classifier) {
+// extend appends the records the classifier has made: nil if there are none.
+func (t *Tree) extend(l *listing, c *classifier) *block {
 	records, asked := c.take()
 	if len(records) == 0 {
-		return
+		return nil
 	}
-	l.blocks = append(l.blocks, newBlock(records, asked))
-	l.names += len(records)
-	t.memory.grown(l, len(records))
+	b := newBlock(records, asked)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.append(l, b)
+	return b
+}
+
+// append gives readers another block. The caller holds t.mu.
+func (t *Tree) append(l *listing, b *block) {
+	l.blocks = append(l.blocks, b)
+	l.names += len(b.records)
+	t.memory.grown(l, len(b.records))
 	if l.at != nil {
-		there := Item{Name: l.at.name, Dir: true, Key: l.dir, Confirmed: asked.at}
-		t.memory.remember(*l.at, answer{item: there, found: true, asked: asked})
+		there := Item{Name: l.at.name, Dir: true, Key: l.dir, Confirmed: b.asked.at}
+		t.memory.remember(*l.at, answer{item: there, found: true, asked: b.asked})
 	}
 	l.wake()
 }

@@ -11,10 +11,15 @@ import (
 const maxForgotten = 4096
 
 // moment is when a request began: by the clock, which decides about age, and by number, which decides what came first.
+//
+// A moment before all of this tree's has the number firstMoment: what is kept of other processes' answers is of then.
 type moment struct {
 	at  time.Time
 	seq uint64
 }
+
+// firstMoment is above what is distrusted at first.
+const firstMoment = 1
 
 // answer is what the store said of one name.
 type answer struct {
@@ -45,7 +50,7 @@ type memory struct {
 }
 
 func newMemory(cfg Config) memory {
-	m := memory{ttl: cfg.TTL, immutable: cfg.Immutable, now: cfg.Now, limit: cfg.MaxCached}
+	m := memory{ttl: cfg.TTL, immutable: cfg.Immutable, now: cfg.Now, limit: cfg.MaxCached, clock: firstMoment}
 	// A size that is not positive is the only error, and there is none. Listings are bounded by their weight, never by
 	// the library: so many do not fit.
 	m.listings, _ = simplelru.NewLRU[string, *listing](cfg.MaxCached+1, nil)

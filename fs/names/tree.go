@@ -39,6 +39,8 @@ type Config struct {
 	// them: of a larger directory only what was listed last is kept. Besides, an eighth as many answers for single names
 	// are kept.
 	MaxCached int
+	// Shelf keeps listings across restarts; nil for none.
+	Shelf Shelf
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -58,6 +60,7 @@ type Tree struct {
 	own     own
 	flights map[address]*flight
 	closed  bool
+	keeping keeping
 
 	foresight *foresight
 }
@@ -81,6 +84,7 @@ func New(store Store, cfg Config) *Tree {
 		bursts:  newBursts(cfg.TTL),
 		own:     newOwn(),
 		flights: make(map[address]*flight),
+		keeping: newKeeping(cfg.Shelf, store),
 
 		foresight: newForesight(cfg, store),
 	}
@@ -144,7 +148,7 @@ func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 	if ok {
 		return held, nil
 	}
-	asked := t.stamp()
+	asked, before := t.stamp(), item.Entry
 	var err error
 	if item.Dir {
 		err = t.askDirectory(ctx, item)
@@ -160,7 +164,9 @@ func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 		}
 		return Item{}, err
 	}
-	item.Confirmed = asked.at
+	if item.Confirmed = asked.at; item.Entry.ETag != before.ETag || item.Entry.Size != before.Size {
+		t.doubt(a.dir)
+	}
 	t.mu.Lock()
 	t.memory.remember(a, answer{item: item, found: true, asked: asked})
 	t.mu.Unlock()
@@ -169,6 +175,7 @@ func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 
 // Forget drops what is known of a name, what is being asked of it included: the next Lookup or ReadDir asks the store.
 func (t *Tree) Forget(dir, name string) {
+	t.doubt(dir)
 	t.mu.Lock()
 	t.memory.forget(address{dir, name})
 	t.mu.Unlock()

@@ -2,11 +2,8 @@ package hashed
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/headrace/headrace/objstore"
@@ -22,13 +19,10 @@ type segment struct {
 	count  int
 }
 
-// The forms of an ETag, in the lower bits of an entry's flags.
+// An entry's flags.
 const (
-	etagText  = 0 // as it is
-	etagMD5   = 1 // 16 bytes
-	etagParts = 2 // 16 bytes, and the number of parts
-	etagForm  = 3 // the bits
-	hasClass  = 4 // a storage class follows
+	etagForm = 3 // the bits of an objstore.ETagForm
+	hasClass = 4 // a storage class follows
 )
 
 // packer makes a segment of entries that come in the order of their keys. The zero value is ready.
@@ -98,18 +92,18 @@ func appendText(to []byte, text string) []byte {
 }
 
 func appendValue(to []byte, e objstore.Entry) []byte {
-	sum, parts, form := splitETag(e.ETag)
-	flags := form
+	sum, parts, form := objstore.SplitETag(e.ETag)
+	flags := byte(form)
 	if e.StorageClass != "" {
 		flags |= hasClass
 	}
 	to = append(to, flags)
 	switch form {
-	case etagText:
+	case objstore.ETagText:
 		to = appendText(to, e.ETag)
-	case etagMD5:
+	case objstore.ETagMD5:
 		to = append(to, sum[:]...)
-	case etagParts:
+	case objstore.ETagParts:
 		to = binary.AppendUvarint(append(to, sum[:]...), parts)
 	}
 	if flags&hasClass != 0 {
@@ -117,25 +111,6 @@ func appendValue(to []byte, e objstore.Entry) []byte {
 	}
 	to = binary.AppendUvarint(to, uint64(e.Size))
 	return binary.AppendVarint(to, e.ModTime.UnixMilli())
-}
-
-// splitETag takes an ETag apart that can be put together again byte for byte.
-func splitETag(etag string) (sum [16]byte, parts uint64, form byte) {
-	digits, count, multipart := strings.Cut(etag, "-")
-	if len(digits) != 2*len(sum) || strings.ToLower(digits) != digits {
-		return sum, 0, etagText
-	}
-	if _, err := hex.Decode(sum[:], []byte(digits)); err != nil {
-		return sum, 0, etagText
-	}
-	if !multipart {
-		return sum, 0, etagMD5
-	}
-	parts, err := strconv.ParseUint(count, 10, 32)
-	if err != nil || strconv.FormatUint(parts, 10) != count {
-		return sum, 0, etagText
-	}
-	return sum, parts, etagParts
 }
 
 // bytes is how much memory the segment takes.
@@ -197,12 +172,12 @@ func afterNumber(data []byte) []byte {
 // afterValue is what follows a value.
 func afterValue(data []byte) []byte {
 	flags, data := data[0], data[1:]
-	switch flags & etagForm {
-	case etagText:
+	switch objstore.ETagForm(flags & etagForm) {
+	case objstore.ETagText:
 		_, data = readText(data)
-	case etagMD5:
+	case objstore.ETagMD5:
 		data = data[16:]
-	case etagParts:
+	case objstore.ETagParts:
 		data = afterNumber(data[16:])
 	}
 	if flags&hasClass != 0 {
@@ -214,17 +189,16 @@ func afterValue(data []byte) []byte {
 // readValue is the entry of a value, without its key.
 func readValue(data []byte) (e objstore.Entry) {
 	flags, data := data[0], data[1:]
-	switch flags & etagForm {
-	case etagText:
+	switch form := objstore.ETagForm(flags & etagForm); form {
+	case objstore.ETagText:
 		var text []byte
 		text, data = readText(data)
 		e.ETag = string(text)
-	case etagMD5:
-		e.ETag, data = hex.EncodeToString(data[:16]), data[16:]
-	case etagParts:
-		sum := hex.EncodeToString(data[:16])
+	case objstore.ETagMD5:
+		e.ETag, data = objstore.JoinETag(data[:16], 0, form), data[16:]
+	case objstore.ETagParts:
 		parts, n := binary.Uvarint(data[16:])
-		e.ETag, data = sum+"-"+strconv.FormatUint(parts, 10), data[16+n:]
+		e.ETag, data = objstore.JoinETag(data[:16], parts, form), data[16+n:]
 	}
 	if flags&hasClass != 0 {
 		var text []byte

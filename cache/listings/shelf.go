@@ -1,0 +1,207 @@
+package listings
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxDoubted is of how many directories it is known at a time that their listings are about to be removed. With more, all are.
+const maxDoubted = 4096
+
+// Shelf has the listings of one bucket. Its methods may be called at the same time from many goroutines.
+type Shelf struct {
+	store  *Store
+	owner  string
+	dir    string
+	reader uint64
+	keep   bool
+
+	mu      sync.Mutex     // guards doubted; not held across the disk
+	doubted map[string]int // directories whose listings are about to be removed, by how often that was asked for
+}
+
+// Of gives the listings of a bucket of a store to who has the credentials that reader stands for. Without keep nothing is found or kept: changes are noted all the same, for those who keep.
+func (s *Store) Of(endpoint, bucket string, reader uint64, keep bool) *Shelf {
+	owner := endpoint + "\x00" + bucket
+	name := sha256.Sum256([]byte(owner))
+	shelf := &Shelf{store: s, owner: owner, dir: filepath.Join(s.dir(), fmt.Sprintf("%x", name[:8])), reader: reader, keep: keep, doubted: make(map[string]int)}
+	if keep {
+		// The state is made before the first listing is asked for, which is refused else.
+		s.done(s.exclusively(true, func(*state) error { return nil }))
+	}
+	return shelf
+}
+
+func (h *Shelf) file(dir string) string {
+	name := sha256.Sum256([]byte(dir))
+	return filepath.Join(h.dir, fmt.Sprintf("%x", name[:16]))
+}
+
+// Load finds what is kept of a directory, and has use take its blocks, in their order, until it is false: all of them, or those that may have a name. may is asked first, with the moment
+// at which the store was asked, and whether that was with other credentials. found is false when there is nothing, or may says no, and then use was not called. The error is that it is damaged from some block on.
+func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) bool, use func(block []byte) bool) (found bool, err error) {
+	if h.open(dir, func(file *os.File, f *footer) bool {
+		asked, ok := h.askedAt(f)
+		if !ok || !may(asked, f.reader != h.reader) {
+			return true
+		}
+		found = true
+		used := false
+		for _, place := range f.blocks {
+			if !place.has(name) {
+				continue
+			}
+			block, failed := place.read(file)
+			if failed != nil {
+				found, err = used, failed
+				return false
+			}
+			if used = true; !use(block) {
+				break
+			}
+		}
+		return true
+	}); found {
+		h.store.stats.hits.Add(1)
+		return true, err
+	}
+	h.store.stats.misses.Add(1)
+	return false, nil
+}
+
+// open calls f with a listing's file, if there is one. One that is damaged, which f says with false, is removed.
+func (h *Shelf) open(dir string, f func(*os.File, *footer) bool) {
+	s := h.store
+	if s.mend(); !h.keep || s.void.Load() || !s.works() || h.isDoubted(dir) {
+		return
+	}
+	file, err := os.OpenFile(h.file(dir), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			s.done(err)
+		}
+		return
+	}
+	defer func() { _ = file.Close() }() // read only
+	info, err := file.Stat()
+	if err != nil {
+		s.done(err)
+		return
+	}
+	foot, err := readFooter(file, info.Size())
+	switch {
+	case err == nil && (foot.owner != h.owner || foot.dir != dir):
+		return // another directory of the same hash
+	case err == nil && f(file, foot):
+		return
+	}
+	s.stats.corrupt.Add(1)
+	s.cfg.Log.Warn("a kept list of names is damaged, and is asked from the store again", "file", file.Name())
+	h.Doubt(dir)
+}
+
+// askedAt is when the store was asked for a listing, by the clock as it is now; false when nobody can tell. Where the machine has not been started since, no setting of the clock makes it younger.
+func (h *Shelf) askedAt(f *footer) (time.Time, bool) {
+	now := h.store.cfg.Now()
+	age := now.Sub(f.asked)
+	if f.boot == h.store.cfg.Boot {
+		passed := h.store.cfg.Uptime() - f.uptime
+		if passed < 0 {
+			return time.Time{}, false
+		}
+		age = max(age, passed)
+	}
+	return now.Add(-age), age >= 0
+}
+
+func (h *Shelf) isDoubted(dir string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.doubted[dir] > 0
+}
+
+// Doubt has what is kept of a directory not be found any more: something in it was seen to be otherwise. It waits for nothing.
+func (h *Shelf) Doubt(dir string) {
+	h.mu.Lock()
+	h.doubted[dir]++
+	many := len(h.doubted) > maxDoubted
+	h.mu.Unlock()
+	if many {
+		h.store.void.Store(true)
+	}
+	if h.store.mend(); !h.store.writer.enqueue(h.store, job{do: func() { h.remove(dir); h.settled(dir) }}) {
+		h.settled(dir) // closed
+	}
+}
+
+// settled notes that one doubt was dealt with.
+func (h *Shelf) settled(dir string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.doubted[dir]--; h.doubted[dir] <= 0 {
+		delete(h.doubted, dir)
+	}
+}
+
+// Changing notes that a key is about to be changed, or just was: what is kept of its directory and those above it is gone, durably, when this returns, and what is being listed of them now
+// will not be kept. Who changes a key calls it before and after.
+func (h *Shelf) Changing(keys ...string) {
+	var dirs []string
+	for _, key := range keys {
+		for i := range len(key) {
+			if key[i] == '/' {
+				dirs = append(dirs, key[:i+1])
+			}
+		}
+	}
+	h.remove(append(dirs, "")...)
+}
+
+// remove removes the listings of directories.
+func (h *Shelf) remove(dirs ...string) {
+	s := h.store
+	if s.mend(); s.void.Load() {
+		return // all are removed before any is used
+	}
+	removed := false
+	err := s.exclusively(h.keep, func(st *state) error {
+		now := s.cfg.Uptime()
+		for _, dir := range dirs {
+			slot := slotOf(h.owner, dir)
+			st.changed[slot] = max(st.changed[slot], now)
+			path := h.file(dir)
+			info, err := os.Lstat(path)
+			if err == nil {
+				err = os.Remove(path)
+			}
+			if err == nil {
+				removed, st.used = true, max(st.used-onDisk(info.Size()), 0)
+			} else if !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && removed {
+		err = syncDirectory(h.dir) // or it were there again after a loss of power
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !h.keep: // nobody keeps anything here
+	case err != nil:
+		s.unnoted(err)
+	}
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
