@@ -21,7 +21,7 @@
 //   - uploads.go: what files share. status.go: what can be seen of them. budget.go: the room they have on the disk.
 //   - file.go, write.go: reading and writing. turnstile.go: writers and publications take turns.
 //   - ranges.go, content.go, layout.go, plan.go: pure, what is to be done.
-//   - publish.go, publication.go, parts.go, multipart.go: doing it. rest.go, retry.go: when. doubt.go: what came of it. await.go: how long is waited.
+//   - publish.go, publication.go, parts.go, multipart.go: doing it. rest.go, retry.go: when. doubt.go, attemptof.go: what came of it. await.go: how long is waited.
 //   - rename.go, names.go: other names for what is not stored. move.go, moves.go, removal.go: renames of what is stored.
 //   - fate.go, recover.go, resume.go, moverecovery.go, orphans.go: what a dead mount has left. list.go, kept.go: what a person sees of it and decides.
 //

@@ -191,35 +191,12 @@ func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, e
 	if !bears(e, writer(t, e.Size, staging)) {
 		return e, nil, nil
 	}
-	v := objstore.VersionOf(t.Bucket, e)
-	for _, a := range slices.Backward(attempts) {
-		if a.size != e.Size {
-			continue
-		}
-		same, err := a.is(ctx, t.Bucket, v, staging.Data(), c.changes)
-		if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) {
-			return e, nil, nil
-		} else if err != nil {
-			return e, nil, err
-		} else if same {
-			return e, &a, nil
-		}
+	attempts = slices.DeleteFunc(attempts, func(a unanswered) bool { return a.size != e.Size })
+	found, err = attemptOf(ctx, t.Bucket, objstore.VersionOf(t.Bucket, e), attempts, original{staging.Data(), c.changes})
+	if errors.Is(err, objstore.ErrChanged) || errors.Is(err, objstore.ErrNotExist) {
+		return e, nil, nil
 	}
-	return e, nil, nil
-}
-
-// is tells whether a version has the attempt's bytes. They are the data's, where the content is still the same.
-func (a unanswered) is(ctx context.Context, b objstore.Bucket, v objstore.Version, data io.ReaderAt, changes int64) (bool, error) {
-	if a.changes != changes {
-		sum, err := a.sumOf(func(r objstore.Range) (io.ReadCloser, error) { return b.Open(ctx, v, r) })
-		return sum == a.sum, err
-	}
-	for _, r := range a.bytes {
-		if same, err := sameAs(ctx, b, v, r, data); err != nil || !same {
-			return false, err
-		}
-	}
-	return true, nil
+	return e, found, err
 }
 
 // stray is what an attempt of which nobody heard the answer has put under the file's key; no version where there was none, or the store does not tell.
@@ -243,14 +220,4 @@ func (f *File) stray(ctx context.Context) (v objstore.Version, err error) {
 		v = objstore.VersionOf(f.target.Bucket, e)
 	}
 	return v, nil
-}
-
-// sameAs tells whether bytes of a version are those of the data.
-func sameAs(ctx context.Context, b objstore.Bucket, v objstore.Version, r objstore.Range, data io.ReaderAt) (bool, error) {
-	body, err := b.Open(ctx, v, r)
-	if err != nil {
-		return false, err
-	}
-	defer body.Close()
-	return objstore.SameBytes(body, io.NewSectionReader(data, r.Off, r.Len))
 }
