@@ -65,10 +65,11 @@ func (o *warmOptions) keepNames(ctx context.Context) (release func(), err error)
 		if err != nil {
 			return from
 		}
-		var names *spooled
-		if names, err = spool(from); err == nil {
-			kept = append(kept, names)
+		names, failed := spool(from)
+		if err = failed; failed != nil {
+			return from // and not a reader that is none
 		}
+		kept = append(kept, names)
 		return names
 	}
 	if o.usesStdin() {

@@ -64,21 +64,28 @@ func redirectTarget(resp *http.Response) *url.URL {
 func codeIn(resp *http.Response) string {
 	switch resp.StatusCode { // with which stores refuse credentials
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		return peekCode(resp)
+		code, _ := peekCode(resp) // who reads the answer finds out that it broke
+		return code
 	}
 	return ""
 }
 
-// peekCode reads the store's code out of an answer, and leaves the response as it was. "" when there is none, or the answer broke.
-func peekCode(resp *http.Response) string {
+// peekCode reads the store's code out of an answer, and leaves the response as it was. "" when there is none; the error is that the answer broke.
+func peekCode(resp *http.Response) (code string, err error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(text))
 	if err != nil {
-		return ""
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), brokenOff{err}))
+		return "", err
 	}
-	return answerOf(resp.StatusCode, resp.Header, text).code
+	resp.Body = io.NopCloser(bytes.NewReader(text))
+	return answerOf(resp.StatusCode, resp.Header, text).code, nil
 }
+
+// brokenOff is the rest of an answer that broke.
+type brokenOff struct{ err error }
+
+func (b brokenOff) Read([]byte) (int, error) { return 0, b.err }
 
 type redirectKey struct{}
 

@@ -112,14 +112,20 @@ func (r *route) note(host string, err error) {
 }
 
 // broken is the error of an answer that says that LOTA is broken, and nil for those that say what it thinks of the request. A 503 is the store's throttling where it has the store's code, and else
-// of a balancer that has nobody to send requests to.
+// of a balancer that has nobody to send requests to. Where reading that broke, it is the error of that.
 func (r *route) broken(resp *http.Response) error {
 	if r == nil || !r.isNear(resp.Request.URL.Host) {
 		return nil
 	}
 	switch status := resp.StatusCode; status {
 	case http.StatusServiceUnavailable:
-		if resp.Request.Method != http.MethodHead && peekCode(resp) == "" { // the answer to a HEAD has none
+		if resp.Request.Method == http.MethodHead { // its answer has no code
+			return nil
+		}
+		switch code, err := peekCode(resp); {
+		case err != nil:
+			return err
+		case code == "":
 			return fmt.Errorf("status %d, which is no answer of an object store", status)
 		}
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:

@@ -52,7 +52,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	}
 	ended := func(err error) { t.route.note(req.URL.Host, err) }
 	if broken != nil { // whatever comes after it
-		ended(broken)
+		ended(dog.explain(broken))
 		ended = func(error) {}
 	}
 	resp.Body = &receivedBody{body: resp.Body, dog: dog, ended: ended}
