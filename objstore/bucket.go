@@ -153,6 +153,9 @@ type Renamer interface {
 	Rename(ctx context.Context, key string, src Version, cond Condition) error
 }
 
+// RenameTeller is a [Renamer] that knows without a request whether it can. Optional.
+type RenameTeller interface{ Renames() bool }
+
 // Prestager asks a cache in front of the store to fetch an object. Optional: see [AsPrestager].
 type Prestager interface {
 	// Prestage returns once the request is taken, not once the object is there.

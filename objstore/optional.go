@@ -2,8 +2,14 @@ package objstore
 
 import "time"
 
-// AsRenamer finds the power to rename in b or in a store it decorates. The one found is the outermost that has it.
-func AsRenamer(b Bucket) (Renamer, bool) { return find[Renamer](b) }
+// AsRenamer finds the power to rename in b or in a store it decorates. The one found is the outermost that has it. Where the store knows that it has not, there is none: it is not asked for what it would not send, which would
+// wait its turn, and be counted as a request.
+func AsRenamer(b Bucket) (Renamer, bool) {
+	if t, ok := find[RenameTeller](b); ok && !t.Renames() {
+		return nil, false
+	}
+	return find[Renamer](b)
+}
 
 // AsVersionDeleter finds the power to remove under a condition in b or in a store it decorates.
 func AsVersionDeleter(b Bucket) (VersionDeleter, bool) { return find[VersionDeleter](b) }

@@ -23,7 +23,7 @@ const directoryBucket = "--x-s3"
 // would put an empty object in place of the destination. See [objstore.Renamer].
 func (b *Bucket) Rename(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) error {
 	t := b.target("RenameObject", key)
-	if !b.renames() {
+	if !b.Renames() {
 		return t.error(objstore.ErrUnsupported)
 	}
 	ifMatch, ifNoneMatch := headersOf(cond)
@@ -40,8 +40,8 @@ func (b *Bucket) Rename(ctx context.Context, key string, src objstore.Version, c
 	return b.copyError(ctx, err, key, cond)
 }
 
-// renames tells whether the store has RenameObject, as far as is known.
-func (b *Bucket) renames() bool {
+// Renames tells whether the store has RenameObject, as far as is known.
+func (b *Bucket) Renames() bool {
 	if on := b.client.config.RenameObject; on != nil {
 		return *on
 	}
@@ -60,4 +60,7 @@ func (b *Bucket) renames() bool {
 	return false
 }
 
-var _ objstore.Renamer = (*Bucket)(nil)
+var (
+	_ objstore.Renamer      = (*Bucket)(nil)
+	_ objstore.RenameTeller = (*Bucket)(nil)
+)

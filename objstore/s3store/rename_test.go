@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/headrace/headrace/objstore"
@@ -27,7 +28,7 @@ func TestRenamesWhereKnown(t *testing.T) {
 	} {
 		client := newClient(t, Config{Endpoint: c.endpoint, Region: "us-east-1", AccessKey: testAccessKey, SecretKey: testSecretKey, RenameObject: c.set})
 		b := &Bucket{client: client, name: c.bucket}
-		if got := b.renames(); got != c.want {
+		if got := b.Renames(); got != c.want {
 			t.Errorf("%s, bucket %s: %v", c.endpoint, c.bucket, got)
 		}
 		if c.want {
@@ -35,6 +36,15 @@ func TestRenamesWhereKnown(t *testing.T) {
 		}
 		if err := b.Rename(t.Context(), "to", objstore.Version{Key: "from"}, objstore.Condition{IfNew: true}); !errors.Is(err, objstore.ErrUnsupported) {
 			t.Errorf("%s, bucket %s: %v", c.endpoint, c.bucket, err)
+		}
+		m := objstore.NewMeter()
+		metered := objstore.NewRetry(m.Wrap(b), objstore.RetryPolicy{})
+		if _, is := objstore.AsRenamer(metered); is {
+			t.Errorf("%s, bucket %s is said to rename", c.endpoint, c.bucket)
+		}
+		err := metered.(objstore.Renamer).Rename(t.Context(), "to", objstore.Version{Key: "from"}, objstore.Condition{IfNew: true})
+		if all := m.Stats().Ops; !errors.Is(err, objstore.ErrUnsupported) || slices.ContainsFunc(all, func(s objstore.OpStats) bool { return s.Requests > 0 }) {
+			t.Errorf("%s, bucket %s: %v, and %+v are counted, of which none was sent", c.endpoint, c.bucket, err, all)
 		}
 	}
 }
