@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -80,6 +81,10 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 			s = nil
 		}
 	}()
+	if source := o.store.endpointSource(s.client); source != "" {
+		endpoint, _ := s.client.Using()
+		log.Info("endpoint", "using", cmp.Or(endpoint, "AWS"), "because", source)
+	}
 	if o.read.hedgeBudget > 0 {
 		s.hedger = objstore.NewHedger(o.read.hedgeBudget / 100)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"net/url"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -69,6 +71,19 @@ func (o *storeOptions) flags() []cli.Flag {
 			Usage: "at most `N` requests at the same time; the number used moves below it",
 		},
 	}
+}
+
+// endpointSource is what has named the endpoint, for people; "" for one that was found out, which the store's client tells of.
+func (o storeOptions) endpointSource(client *s3store.Client) string {
+	switch {
+	case o.endpoint == s3store.AutoEndpoint:
+		return ""
+	case o.endpoint != "" && o.endpoint == os.Getenv(environment("endpoint")[0]):
+		return environment("endpoint")[0]
+	case o.endpoint != "":
+		return "--endpoint"
+	}
+	return cmp.Or(client.EndpointSource(), "default: nothing names another")
 }
 
 // renames says whether the store has RenameObject; nil where that is for the store's client to know.

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // CredentialFacts are what may be told of the credential in use.
@@ -29,6 +32,24 @@ func (c *Client) Credential(ctx context.Context) (f CredentialFacts, err error) 
 		f.Expires = credential.Expires.Add(renewBefore)
 	}
 	return f, nil
+}
+
+// EndpointSource is what has named the endpoint, as far as the configuration of this package has not: a variable of the environment, or a profile; "" where AWS' own is used, or one was given.
+func (c *Client) EndpointSource() string {
+	named := aws.ToString(c.options.BaseEndpoint)
+	if c.config.Endpoint != "" || named == "" {
+		return ""
+	}
+	for _, variable := range []string{"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"} { // in the SDK's order
+		if os.Getenv(variable) == named {
+			return variable
+		}
+	}
+	profile := findSharedFiles(c.config.Profile).profile
+	if profile == "" {
+		profile = defaultProfileName
+	}
+	return "profile " + profile
 }
 
 // Checksum is what of a body's checksums the store verifies, as far as writes have shown.

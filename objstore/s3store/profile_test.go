@@ -81,11 +81,12 @@ func TestProfiles(t *testing.T) {
 		env           map[string]string
 		config        Config
 		key, endpoint string
+		named         string // what has named the endpoint
 		region        string
 		path          bool
 	}{
-		{name: "CoreWeave's alone", files: cw, key: "CWKEY", endpoint: Origin, region: "US-EAST-04A"},
-		{name: "CoreWeave's by name", files: with(other), config: Config{Profile: "cw"}, key: "CWKEY", endpoint: Origin, region: "US-EAST-04A"},
+		{name: "CoreWeave's alone", files: cw, key: "CWKEY", endpoint: Origin, named: "profile cw", region: "US-EAST-04A"},
+		{name: "CoreWeave's by name", files: with(other), config: Config{Profile: "cw"}, key: "CWKEY", endpoint: Origin, named: "profile cw", region: "US-EAST-04A"},
 		{name: "a default beside it", files: with(other), key: "AWSKEY", region: "eu-west-1"},
 		{name: "another", files: with(other), env: map[string]string{"AWS_PROFILE": "other"}, key: "OTHER", region: "eu-north-1", path: true},
 		{
@@ -101,13 +102,13 @@ func TestProfiles(t *testing.T) {
 			name: "a credential in the environment, and a profile given", files: other, config: Config{Profile: "other"},
 			env: map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"}, key: "OTHER", region: "eu-north-1", path: true,
 		},
-		{name: "the services section before the profile", files: services, key: "K", endpoint: "https://services.test", region: "r"},
+		{name: "the services section before the profile", files: services, key: "K", endpoint: "https://services.test", named: "profile default", region: "r"},
 		{
 			name: "the environment before the services section", files: services, env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test"},
-			key: "K", endpoint: "https://any.test", region: "r",
+			key: "K", endpoint: "https://any.test", named: "AWS_ENDPOINT_URL", region: "r",
 		},
 		{
-			name: "the environment's endpoint of S3 before that of all", files: services, key: "K", endpoint: "https://s3.test", region: "r",
+			name: "the environment's endpoint of S3 before that of all", files: services, key: "K", endpoint: "https://s3.test", named: "AWS_ENDPOINT_URL_S3", region: "r",
 			env: map[string]string{"AWS_ENDPOINT_URL": "https://any.test", "AWS_ENDPOINT_URL_S3": "https://s3.test"},
 		},
 		{
@@ -127,13 +128,13 @@ func TestProfiles(t *testing.T) {
 			env: map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
 		},
 		{
-			name: "the services section of the profile that is asked for", config: Config{Profile: "two"}, key: "K2", endpoint: "https://second.test", region: "r2",
+			name: "the services section of the profile that is asked for", config: Config{Profile: "two"}, key: "K2", endpoint: "https://second.test", named: "profile two", region: "r2",
 			files: map[string]string{".aws/config": services[".aws/config"] + "[profile two]\nregion = r2\nservices = second\naws_access_key_id = K2\naws_secret_access_key = s\n" +
 				"[services second]\ns3 =\n  endpoint_url = https://second.test\n"},
 		},
 		{
 			name: "an endpoint in the environment", files: cw, env: map[string]string{"AWS_ENDPOINT_URL": "https://elsewhere.test"},
-			key: "CWKEY", endpoint: "https://elsewhere.test", region: "US-EAST-04A",
+			key: "CWKEY", endpoint: "https://elsewhere.test", named: "AWS_ENDPOINT_URL", region: "US-EAST-04A",
 		},
 		{name: "an endpoint given", files: cw, config: Config{Endpoint: "http://127.0.0.1:1"}, key: "CWKEY", endpoint: "http://127.0.0.1:1", region: "US-EAST-04A", path: true},
 	} {
@@ -146,6 +147,9 @@ func TestProfiles(t *testing.T) {
 			key, err := client.Identity(t.Context())
 			if err != nil || key != c.key {
 				t.Errorf("signs as %s, %v; want %s", key, err, c.key)
+			}
+			if got := client.EndpointSource(); got != c.named {
+				t.Errorf("the endpoint is named by %q, want %q", got, c.named)
 			}
 			if got := aws.ToString(client.options.BaseEndpoint); got != c.endpoint {
 				t.Errorf("goes to %q, want %q", got, c.endpoint)
