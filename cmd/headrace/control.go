@@ -96,25 +96,21 @@ func (l ownersOnly) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if uid, err := peerOf(c); err == nil && (uid == 0 || uid == os.Geteuid()) {
+		if peer, err := peerOf(c); err == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid()) {
 			return c, nil
 		}
 		c.Close()
 	}
 }
 
-// peerOf is the user at the other end.
-func peerOf(c *net.UnixConn) (uid int, err error) {
+// peerOf is who is at the other end.
+func peerOf(c *net.UnixConn) (peer *unix.Ucred, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var peer *unix.Ucred
 	failed := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, failed); err != nil {
-		return 0, err
-	}
-	return int(peer.Uid), nil
+	return peer, errors.Join(err, failed)
 }
 
 func controlPages(u *upload.Uploads, buckets upload.Buckets) http.Handler {
@@ -163,6 +159,7 @@ func refuse(w http.ResponseWriter, err error) {
 
 // controlled asks a mount by its socket.
 type controlled struct {
+	pid       int // of the mount's process, 0 where it is not known
 	client    *http.Client
 	directory *os.File
 }
@@ -182,8 +179,14 @@ func dialControl(ctx context.Context, dir *journal.Dir) (*controlled, error) {
 	if err != nil { // nobody is there
 		return nil, directory.Close()
 	}
-	first.Close()
-	return &controlled{client: &http.Client{Transport: &http.Transport{DialContext: dial}}, directory: directory}, nil
+	defer first.Close()
+	c := &controlled{client: &http.Client{Transport: &http.Transport{DialContext: dial}}, directory: directory}
+	if conn, is := first.(*net.UnixConn); is {
+		if peer, err := peerOf(conn); err == nil {
+			c.pid = int(peer.Pid)
+		}
+	}
+	return c, nil
 }
 
 func (c *controlled) close() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -20,12 +21,15 @@ const (
 	attributeDeadline = 2 * time.Second
 	// endingPoll is how often it is asked how far storing is.
 	endingPoll = 100 * time.Millisecond
+	// exitDeadline is for how long a mount's process may take to end once all is stored: it closes its cache then, of which the index may have to be written.
+	exitDeadline = 10 * time.Second
 )
 
 // ending follows a mount that is being taken down until what was written to it is stored. nil follows nothing.
 type ending struct {
 	dir   *journal.Dir
 	mount *controlled
+	pidfd int                      // the mount's process; less than zero where it is not known
 	bar   *progressbar.ProgressBar // nil where nobody looks
 	total int64
 }
@@ -44,7 +48,12 @@ func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *endi
 	if err != nil || mount == nil {
 		return nil
 	}
-	e := &ending{dir: dir, mount: mount}
+	e := &ending{dir: dir, mount: mount, pidfd: -1}
+	if mount.pid > 0 { // while it is sure to be that process
+		if fd, err := unix.PidfdOpen(mount.pid, 0); err == nil {
+			e.pidfd = fd
+		}
+	}
 	if isTerminal(stderr) {
 		e.bar = newFlushBar(stderr)
 	}
@@ -73,12 +82,13 @@ func askStaging(mountpoint string) stagingAnswer {
 	}
 }
 
-// wait returns when all is stored, or says what is not, and where it is.
+// wait returns when all is stored and the mount's process has ended, so that the next one finds nothing in use, or says what is not stored, and where it is.
 func (e *ending) wait(ctx context.Context) error {
 	if e == nil {
 		return nil
 	}
 	defer e.mount.close()
+	defer unix.Close(e.pidfd)
 	defer e.finish() // whatever is said next has a line of its own
 	tick := time.NewTicker(endingPoll)
 	defer tick.Stop()
@@ -86,6 +96,7 @@ func (e *ending) wait(ctx context.Context) error {
 	for {
 		p, err := e.mount.progress(ctx)
 		if err != nil && ctx.Err() == nil {
+			awaitExit(ctx, e.pidfd, exitDeadline)
 			return e.ended(left)
 		}
 		left = p
@@ -123,4 +134,18 @@ func (e *ending) show(p upload.Progress) {
 		e.bar.ChangeMax64(e.total)
 		_ = e.bar.Set64(e.total - p.Bytes)
 	}
+}
+
+// awaitExit waits for the end of a process, and tells whether it came in time.
+func awaitExit(ctx context.Context, pidfd int, deadline time.Duration) bool {
+	if pidfd < 0 {
+		return false
+	}
+	for end := time.Now().Add(deadline); ctx.Err() == nil && time.Now().Before(end); {
+		wait := min(time.Until(end), endingPoll) // ctx is looked at in between
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(wait.Milliseconds())+1); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return err == nil
+		}
+	}
+	return false
 }

@@ -17,7 +17,7 @@ func umountCommand() *cli.Command {
 		Name:      "umount",
 		Usage:     "unmount a directory, also one whose process is dead",
 		ArgsUsage: "DIR",
-		Description: "Unmounts DIR, waits until what was written to it is stored, and says how far that is; Ctrl-C ends the waiting, not the storing. " +
+		Description: "Unmounts DIR, waits until what was written to it is stored and its process has ended, and says how far that is; Ctrl-C ends the waiting, not the storing. " +
 			"When something still uses the mount, it says who. " +
 			"A mount whose process is dead (\"Transport endpoint is not connected\") is removed in the same way.",
 		Flags: []cli.Flag{
