@@ -40,6 +40,7 @@ func (o *keysOptions) migrate(ctx context.Context, from string) error {
 		options: o, at: at, mover: newObjectMover(o.log, o.stderr),
 		bar: newGrowingBar(o.stderr, progressbar.OptionShowIts()), hashed: newMovedKeys(),
 	}
+	defer m.hashed.close()
 	o.tidy(ctx, stores, &m.failures)
 	ctx = objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassWarm))
 	m.moveAll(ctx)
@@ -147,6 +148,8 @@ func (m *migration) move(ctx context.Context, o object, to string) error {
 	err := m.mover.move(ctx, o, to)
 	if err != nil {
 		m.hashed.failed(to)
+	} else {
+		m.hashed.done(to)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,33 +17,85 @@ import (
 // A script of a listing and of what is moved meanwhile: what was there is counted, and what is made is not, whoever is first.
 func TestMovedKeys(t *testing.T) {
 	m := newMovedKeys()
+	defer m.close()
 	for i, step := range strings.Split(strings.TrimSpace(`
-pass   c -> 0
-making a -> 0
-making d -> 0
-making e -> 0
-making f -> 0
-pass   d -> 0
-meet   d -> 0
-meet   e -> 0
-failed e -> 1
-failed f -> 1
-meet   f -> 2
-meet   g -> 3
-failed a -> 3
+pass   cc -> 0
+making aa -> 0
+making d0 -> 0
+making d1 -> 0
+done   d0 -> 0
+making e0 -> 0
+making f0 -> 0
+making f1 -> 0
+making f2 -> 0
+done   f1 -> 0
+pass   d0 -> 0
+meet   d0 -> 0
+pass   d1 -> 0
+meet   d1 -> 0
+done   d1 -> 0
+meet   e0 -> 0
+failed e0 -> 1
+failed f0 -> 1
+meet   f0 -> 2
+done   f2 -> 2
+meet   f1 -> 2
+meet   f2 -> 2
+meet   f3 -> 3
+meet   d0 -> 3
+failed aa -> 3
 `), "\n") {
 		var what, key string
 		var want int
 		if _, err := fmt.Sscanf(step, "%s %s -> %d", &what, &key, &want); err != nil {
 			t.Fatal(err)
 		}
-		map[string]func(string){"pass": m.pass, "making": m.making, "meet": m.meet, "failed": m.failed}[what](key)
+		map[string]func(string){"pass": m.pass, "making": m.making, "meet": m.meet, "done": m.done, "failed": m.failed}[what](key)
 		if got := m.before(); got != want {
 			t.Errorf("step %d, %s: %d", i+1, step, got)
 		}
 	}
-	if len(m.ahead) != 1 {
-		t.Errorf("%d keys are remembered", len(m.ahead))
+	if len(m.underway) != 0 {
+		t.Errorf("%d keys are under way", len(m.underway))
+	}
+}
+
+// However many keys are made ahead of the listing, each is known when it is met, and few are in memory at any time; also where there is no place for a file.
+func TestManyMovedKeys(t *testing.T) {
+	const parts, keys = 3, 3*spoolPage + 100 // of each
+	for _, disk := range []bool{true, false} {
+		if !disk {
+			t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+		}
+		m := newMovedKeys()
+		defer m.close()
+		key := func(part, i int) string { return fmt.Sprintf("%02x%04x/%d", part, i, i) }
+		for part := range parts {
+			for i := range keys {
+				m.making(key(part, i))
+				m.done(key(part, i))
+			}
+		}
+		held := 0
+		for part := range m.made.open {
+			held += len(m.made.open[part])
+		}
+		if disk && held > parts*spoolPage || !disk && held != parts*keys {
+			t.Errorf("on disk %v: %d of %d hashes are in memory", disk, held, parts*keys)
+		}
+		for part := range parts {
+			for i := range keys {
+				m.pass(key(part, i))
+				m.meet(key(part, i))
+			}
+			if len(m.loaded) != keys {
+				t.Errorf("part %d has %d keys, not %d", part, len(m.loaded), keys)
+			}
+			m.meet(key(part, keys)) // somebody else's
+		}
+		if got := m.before(); got != parts {
+			t.Errorf("on disk %v: %d were there, not %d", disk, got, parts)
+		}
 	}
 }
 
