@@ -20,13 +20,17 @@ func eachWay(t *testing.T, run func(t *testing.T, b *bucket, m *mount, settle fu
 		t.Parallel()
 		b := newBucket(t)
 		m := mountBucket(t, b, append(flags, "--write-back")...)
-		run(t, b, m, func() {
-			const pending = "headrace_upload_pending_files"
-			eventually(t, 2*patience, "all to be stored", func() bool {
-				now, known := m.counters(pending)[pending]
-				return known && now == 0
-			})
-		})
+		run(t, b, m, m.awaitStored)
+	})
+}
+
+// awaitStored waits until the bucket has all that was written.
+func (m *mount) awaitStored() {
+	m.t.Helper()
+	const pending = "headrace_upload_pending_files"
+	eventually(m.t, 2*patience, "all to be stored", func() bool {
+		now, known := m.counters(pending)[pending]
+		return known && now == 0
 	})
 }
 
@@ -105,6 +109,47 @@ cd /
 	// Another mount, which knows nothing but what is in the bucket.
 	mountBucket(t, b).shell(`cd $MNT/clone; export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 git fsck --strict; test "$(git rev-list --count HEAD)" = 2; cd /`)
+}
+
+// With --write-back too cp -r, rsync -a and tar x make trees, and git a repository, of which the bucket has all in the end.
+func TestTreesWithWriteBack(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	m := mountBucket(t, b, "--write-back")
+	tree := t.TempDir()
+	for i := range 12 {
+		dir := filepath.Join(tree, fmt.Sprint("dir ", i%3))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o := object{content: pattern(i), size: int64(i * i * 1000)}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("file-", i)), o.bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.shell(strings.ReplaceAll(`
+cp -r TREE $MNT/cp
+rsync -a TREE/ $MNT/rsync/
+mkdir $MNT/tar; tar c -C TREE . | tar x -C $MNT/tar
+mv $MNT/tar $MNT/moved
+export HOME=$MNT GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+git init -q -b trunk $MNT/repository
+cp -r TREE/. $MNT/repository
+cd $MNT/repository
+git add .
+git commit -q -m first
+rm -r "dir 2"
+git add .
+git commit -q -m second
+git fsck --strict
+cd /
+`, "TREE", tree))
+	m.awaitStored()
+	for _, name := range []string{"cp", "rsync", "moved"} {
+		m.shell(fmt.Sprintf(`diff -r %[1]s $MNT/%[2]s; diff -r %[1]s %[3]s`, tree, name, b.path(name)))
+	}
+	mountBucket(t, b).shell(`cd $MNT/repository; export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+git fsck --strict; test "$(git rev-list --count HEAD)" = 2; test -z "$(git status --porcelain)"; cd /`)
 }
 
 // sed -i, sort -o, gzip, dd and a shell's >> change files of the mount in place.
