@@ -110,6 +110,7 @@ func TestJudgeStore(t *testing.T) {
 		"no credentials":  {func(f *storeFacts) { f.credentialErr = objstore.ErrCredentials }, "credentials", mistaken, "there are none", "--profile"},
 		"expired":         {func(f *storeFacts) { f.credential.Expires = now.Add(-time.Minute) }, "credentials", mistaken, "has expired", "renew"},
 		"expiring":        {func(f *storeFacts) { f.credential.Expires = now.Add(time.Hour) }, "credentials", fine, "until 2026-01-02 04:04:05", ""},
+		"of a role":       {func(f *storeFacts) { f.credential.Whose = "role arn:r" }, "credentials", fine, "EnvConfigCredentials (role arn:r), which does not expire", ""},
 		"anonymous":       {func(f *storeFacts) { f.credential = s3store.CredentialFacts{} }, "credentials", fine, "not signed", ""},
 		"no time is told": {func(f *storeFacts) { f.reached.HasDate = false }, "clock", noted, "does not tell", ""},
 	} {

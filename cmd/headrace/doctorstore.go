@@ -158,11 +158,20 @@ func judgeCredential(f storeFacts, now time.Time) finding {
 	case c.KeyID == "":
 		return finding{"credentials", fine, "requests are not signed (--no-sign-request)", ""}
 	case c.Expires.IsZero():
-		return finding{"credentials", fine, fmt.Sprintf("access key %s of %s, which does not expire", shortened(c.KeyID), c.Source), ""}
+		return finding{"credentials", fine, fmt.Sprintf("%s, which does not expire", accessKeyOf(c)), ""}
 	case c.Expires.Before(now):
-		return finding{"credentials", mistaken, fmt.Sprintf("access key %s of %s has expired on %s", shortened(c.KeyID), c.Source, c.Expires.Format(time.DateTime)), "renew it"}
+		return finding{"credentials", mistaken, fmt.Sprintf("%s has expired on %s", accessKeyOf(c), c.Expires.Format(time.DateTime)), "renew it"}
 	}
-	return finding{"credentials", fine, fmt.Sprintf("access key %s of %s, until %s", shortened(c.KeyID), c.Source, c.Expires.Format(time.DateTime)), ""}
+	return finding{"credentials", fine, fmt.Sprintf("%s, until %s", accessKeyOf(c), c.Expires.Format(time.DateTime)), ""}
+}
+
+// accessKeyOf names an access key, where it comes from, and for whom.
+func accessKeyOf(c s3store.CredentialFacts) string {
+	name := fmt.Sprintf("access key %s of %s", shortened(c.KeyID), c.Source)
+	if c.Whose != "" {
+		name += " (" + c.Whose + ")"
+	}
+	return name
 }
 
 // shortened is enough of a key's id to tell it from others.

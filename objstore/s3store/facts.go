@@ -15,6 +15,7 @@ import (
 type CredentialFacts struct {
 	KeyID   string    // the access key's id; "" for unsigned requests
 	Source  string    // what of the SDK's chain has given it
+	Whose   string    // the role, profile or agent it is of; "" where the source says it all
 	Expires time.Time // zero for never
 }
 
@@ -28,6 +29,9 @@ func (c *Client) Credential(ctx context.Context) (f CredentialFacts, err error) 
 		return f, c.fail(ctx, target{op: "Credentials"}, err)
 	}
 	f = CredentialFacts{KeyID: credential.AccessKeyID, Source: credential.Source}
+	if sdk, err := c.config.sdkConfig(ctx); err == nil { // else it could not be used
+		f.Whose = whose(credential.Source, sdk.ConfigSources)
+	}
 	if credential.CanExpire {
 		f.Expires = credential.Expires.Add(renewBefore)
 	}
