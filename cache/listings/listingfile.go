@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	"time"
+
+	"github.com/headrace/headrace/objstore/packed"
 )
 
 const (
@@ -44,22 +46,18 @@ type blockPlace struct {
 // has tells whether a name may be in the block; "" is any.
 func (b blockPlace) has(name string) bool { return name == "" || b.first <= name && name <= b.last }
 
-func appendText(to []byte, s string) []byte {
-	return append(binary.AppendUvarint(to, uint64(len(s))), s...)
-}
-
 // bytes is the footer with its trailer.
 func (f *footer) bytes() []byte {
 	var b []byte
 	for _, s := range []string{f.owner, f.dir, f.boot} {
-		b = appendText(b, s)
+		b = packed.AppendText(b, s)
 	}
 	for _, n := range []uint64{f.reader, uint64(f.asked.UnixNano()), uint64(f.uptime), uint64(len(f.blocks))} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	for _, p := range f.blocks {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(p.off)), uint64(p.size))
-		b = appendText(appendText(binary.LittleEndian.AppendUint32(b, p.sum), p.first), p.last)
+		b = packed.AppendText(packed.AppendText(binary.LittleEndian.AppendUint32(b, p.sum), p.first), p.last)
 	}
 	size, sum := uint32(len(b)), crc32.Checksum(b, castagnoli)
 	return append(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, size), sum), fileMagic...)
@@ -91,17 +89,17 @@ func readFooter(file io.ReaderAt, size int64) (*footer, error) {
 
 // parseFooter takes a footer apart whose blocks end at an offset.
 func parseFooter(b []byte, end int64) (*footer, error) {
-	r := reader{rest: b}
-	f := &footer{owner: r.text(), dir: r.text(), boot: r.text(), reader: r.fixed(8)}
-	f.asked, f.uptime = time.Unix(0, int64(r.fixed(8))), time.Duration(r.fixed(8))
-	for n := r.fixed(8); n > 0 && !r.bad; n-- {
-		p := blockPlace{off: int64(r.number()), size: int64(r.number()), sum: uint32(r.fixed(4)), first: r.text(), last: r.text()}
+	r := packed.NewReader(b)
+	f := &footer{owner: r.Text(), dir: r.Text(), boot: r.Text(), reader: r.Uint64()}
+	f.asked, f.uptime = time.Unix(0, int64(r.Uint64())), time.Duration(r.Uint64())
+	for n := r.Uint64(); n > 0 && !r.Bad(); n-- {
+		p := blockPlace{off: int64(r.Number()), size: int64(r.Number()), sum: r.Uint32(), first: r.Text(), last: r.Text()}
 		if p.off < 0 || p.size < 0 || p.size > maxBlock || p.off > end-p.size {
 			return nil, errDamaged
 		}
 		f.blocks = append(f.blocks, p)
 	}
-	if r.bad || len(r.rest) > 0 {
+	if !r.Whole() {
 		return nil, errDamaged
 	}
 	return f, nil
@@ -118,41 +116,3 @@ func (b blockPlace) read(file io.ReaderAt) ([]byte, error) {
 	}
 	return data, nil
 }
-
-// reader takes bytes apart. Once something is missing all else is, too.
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) take(n uint64) []byte {
-	if r.bad = r.bad || n > uint64(len(r.rest)); r.bad {
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) number() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if r.bad = r.bad || n <= 0; r.bad {
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-// fixed is a number of 4 or 8 bytes.
-func (r *reader) fixed(size uint64) uint64 {
-	b := r.take(size)
-	switch {
-	case b == nil:
-		return 0
-	case size == 4:
-		return uint64(binary.LittleEndian.Uint32(b))
-	}
-	return binary.LittleEndian.Uint64(b)
-}
-
-func (r *reader) text() string { return string(r.take(r.number())) }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/packed"
 )
 
 // What a packed record's flags say.
@@ -39,26 +40,26 @@ func pack(dir string, records []record, from origin) []byte {
 		if r.class != "" {
 			flags |= packedClass
 		}
-		shared := commonLen(before, below)
+		shared := packed.CommonLen(before, below)
 		b = binary.AppendUvarint(append(b, flags), uint64(shared))
-		b = appendText(b, below[shared:])
+		b = packed.AppendText(b, below[shared:])
 		before = below
 		if flags&packedName != 0 {
-			b = appendText(b, r.name)
+			b = packed.AppendText(b, r.name)
 		}
 		if r.dir {
 			continue
 		}
 		switch form {
 		case objstore.ETagText:
-			b = appendText(b, r.etag)
+			b = packed.AppendText(b, r.etag)
 		case objstore.ETagMD5:
 			b = append(b, sum[:]...)
 		case objstore.ETagParts:
 			b = binary.AppendUvarint(append(b, sum[:]...), parts)
 		}
 		if r.class != "" {
-			b = appendText(b, r.class)
+			b = packed.AppendText(b, r.class)
 		}
 		b = binary.AppendVarint(binary.AppendUvarint(b, uint64(r.size)), r.modTime)
 	}
@@ -67,110 +68,55 @@ func pack(dir string, records []record, from origin) []byte {
 
 // unpack takes such a block apart; false when it is none.
 func unpack(dir string, data []byte) (records []record, from origin, ok bool) {
-	p := parser{rest: data}
-	if b := p.take(8); b != nil {
-		from.process = binary.LittleEndian.Uint64(b)
-	}
-	from.seq = p.number()
-	n := p.number()
-	if p.bad || n > uint64(len(p.rest)) { // a record takes three bytes at least
+	p := packed.NewReader(data)
+	from = origin{process: p.Uint64(), seq: p.Number()}
+	n := p.Number()
+	if p.Bad() || n > uint64(p.Left()) { // a record takes three bytes at least
 		return nil, from, false
 	}
 	records = make([]record, 0, n)
 	below := ""
 	for range n {
-		flags := p.byte()
-		shared := p.number()
-		rest := p.take(p.number())
-		if p.bad || shared > uint64(len(below)) {
+		flags, shared := p.Byte(), p.Number()
+		rest := p.Bytes(p.Number())
+		if p.Bad() || shared > uint64(len(below)) {
 			return nil, from, false
 		}
 		key := dir + below[:shared] + string(rest)
 		below = key[len(dir):]
-		r := record{key: key, dir: flags&packedDir != 0}
+		r, ok := record{key: key, dir: flags&packedDir != 0}, true
 		if r.name = strings.TrimSuffix(below, "/"); flags&packedName != 0 {
-			r.name = p.text()
+			r.name = p.Text()
 		}
 		if !r.dir {
-			p.attributes(&r, flags)
+			ok = readAttributes(p, &r, flags)
 		}
-		if p.bad || r.name == "" {
+		if !ok || p.Bad() || r.name == "" {
 			return nil, from, false
 		}
 		records = append(records, r)
 	}
-	return records, from, len(p.rest) == 0
+	return records, from, p.Whole()
 }
 
-// attributes reads what a file has.
-func (p *parser) attributes(r *record, flags byte) {
+// readAttributes reads what a file has; false when that cannot be.
+func readAttributes(p *packed.Reader, r *record, flags byte) bool {
 	switch form := objstore.ETagForm(flags & packedForm); form {
 	case objstore.ETagText:
-		r.etag = p.text()
+		r.etag = p.Text()
 	case objstore.ETagMD5, objstore.ETagParts:
-		sum, parts := p.take(16), uint64(0)
+		sum, parts := p.Bytes(16), uint64(0)
 		if form == objstore.ETagParts {
-			parts = p.number()
+			parts = p.Number()
 		}
-		if !p.bad {
-			r.etag = objstore.JoinETag(sum, parts, form)
-		}
+		r.etag = objstore.JoinETag(sum, parts, form)
 	default:
-		p.bad = true
+		return false
 	}
 	if flags&packedClass != 0 {
-		r.class = p.text()
+		r.class = p.Text()
 	}
-	r.size = int64(p.number())
-	modified, n := binary.Varint(p.rest)
-	if p.bad = p.bad || n <= 0 || r.size < 0; !p.bad {
-		r.modTime, p.rest = modified, p.rest[n:]
-	}
+	r.size = int64(p.Number())
+	r.modTime = p.Signed()
+	return r.size >= 0
 }
-
-func commonLen(a, b string) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}
-
-func appendText(to []byte, s string) []byte {
-	return append(binary.AppendUvarint(to, uint64(len(s))), s...)
-}
-
-// parser takes bytes apart. Once something is missing all else is, too.
-type parser struct {
-	rest []byte
-	bad  bool
-}
-
-func (p *parser) take(n uint64) []byte {
-	if p.bad = p.bad || n > uint64(len(p.rest)); p.bad {
-		return nil
-	}
-	b := p.rest[:n]
-	p.rest = p.rest[n:]
-	return b
-}
-
-func (p *parser) number() uint64 {
-	v, n := binary.Uvarint(p.rest)
-	if p.bad = p.bad || n <= 0; p.bad {
-		return 0
-	}
-	p.rest = p.rest[n:]
-	return v
-}
-
-func (p *parser) byte() byte {
-	if b := p.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (p *parser) text() string { return string(p.take(p.number())) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/packed"
 )
 
 // blockKeys is how many keys follow each other with only what differs from the one before: what is decoded to find one.
@@ -36,10 +37,10 @@ func (p *packer) add(e objstore.Entry) {
 	if s.count%blockKeys == 0 {
 		s.blocks = append(s.blocks, uint32(len(s.data)))
 	} else {
-		shared = commonLen(p.last, e.Key)
+		shared = packed.CommonLen(p.last, e.Key)
 	}
 	s.data = binary.AppendUvarint(s.data, uint64(shared))
-	s.data = appendText(s.data, e.Key[shared:])
+	s.data = packed.AppendText(s.data, e.Key[shared:])
 	s.data = appendValue(s.data, e)
 	s.count++
 	p.last = e.Key
@@ -77,20 +78,6 @@ func joined(runs []*segment) *segment {
 	return p.done()
 }
 
-func commonLen(a, b string) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}
-
-func appendText(to []byte, text string) []byte {
-	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
-}
-
 func appendValue(to []byte, e objstore.Entry) []byte {
 	sum, parts, form := objstore.SplitETag(e.ETag)
 	flags := byte(form)
@@ -100,14 +87,14 @@ func appendValue(to []byte, e objstore.Entry) []byte {
 	to = append(to, flags)
 	switch form {
 	case objstore.ETagText:
-		to = appendText(to, e.ETag)
+		to = packed.AppendText(to, e.ETag)
 	case objstore.ETagMD5:
 		to = append(to, sum[:]...)
 	case objstore.ETagParts:
 		to = binary.AppendUvarint(append(to, sum[:]...), parts)
 	}
 	if flags&hasClass != 0 {
-		to = appendText(to, e.StorageClass)
+		to = packed.AppendText(to, e.StorageClass)
 	}
 	to = binary.AppendUvarint(to, uint64(e.Size))
 	return binary.AppendVarint(to, e.ModTime.UnixMilli())
