@@ -3,12 +3,12 @@ package fs
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // threadGroup is the process that a thread belongs to; 0 when it cannot be seen from here.
@@ -25,7 +25,7 @@ func threadGroup(thread uint32) uint32 {
 
 // statusIDs are the numbers in a line of /proc/PID/status.
 func statusIDs(thread uint32, field string) (ids []uint32) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	status, err := readStatus(thread)
 	if err != nil {
 		return nil
 	}
@@ -43,6 +43,29 @@ func statusIDs(thread uint32, field string) (ids []uint32) {
 		}
 	}
 	return ids
+}
+
+// statusSize is more than /proc/PID/status has, as a rule.
+const statusSize = 4096
+
+// readStatus reads /proc/PID/status by four system calls: a file of package os would be a dozen, for its size and its place in the poller, and this is done for each file that is written.
+func readStatus(thread uint32) ([]byte, error) {
+	fd, err := unix.Open(fmt.Sprintf("/proc/%d/status", thread), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }() // read only
+	status := make([]byte, 0, statusSize)
+	for {
+		n, err := unix.Read(fd, status[len(status):cap(status)])
+		if err != nil || n == 0 {
+			return status, err
+		}
+		if status = status[:len(status)+n]; len(status) < cap(status) {
+			continue // the kernel says by nothing that this was all
+		}
+		status = slices.Grow(status, len(status))
+	}
 }
 
 // Bits of a mode for one of owner, group and others.

@@ -20,10 +20,17 @@ func (w *writers) note(thread uint32, cut uint64) {
 	if w.last == nil {
 		w.last = make(map[uint32]uint64)
 	}
-	if thread == 0 || thread != w.thread {
-		w.thread, w.group = thread, threadGroup(thread)
+	group := w.groupOf(thread)
+	w.thread, w.group = thread, group
+	w.last[group] = max(w.last[group], cut)
+}
+
+// groupOf is the process of a thread. The caller holds mu.
+func (w *writers) groupOf(thread uint32) uint32 {
+	if thread != 0 && thread == w.thread {
+		return w.group
 	}
-	w.last[w.group] = max(w.last[w.group], cut)
+	return threadGroup(thread)
 }
 
 // unstored tells whether the process of a thread has written by way of the handle after the cut that is stored. One that cannot be seen may have.
@@ -33,7 +40,7 @@ func (w *writers) unstored(thread uint32, stored uint64) bool {
 	if w.last[0] > stored {
 		return true
 	}
-	group := threadGroup(thread)
+	group := w.groupOf(thread)
 	if group == 0 {
 		for _, cut := range w.last {
 			if cut > stored {

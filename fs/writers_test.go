@@ -1,7 +1,11 @@
 package fs
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -75,5 +79,29 @@ func TestThreadGroup(t *testing.T) {
 	}
 	if got := threadGroup(1 << 30); got != 0 {
 		t.Errorf("a thread that is not there belongs to %d", got)
+	}
+}
+
+// What the kernel says of a process is read to its end, however many groups it has.
+func TestGroupsOfAProcess(t *testing.T) {
+	groups := make([]uint32, 2000)
+	for i := range groups {
+		groups[i] = uint32(100_000 + i)
+	}
+	child := exec.Command("cat")
+	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}}
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil { // needs root
+		t.Fatal(err)
+	}
+	got := statusIDs(uint32(child.Process.Pid), "Groups:")
+	if err := errors.Join(in.Close(), child.Wait()); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(got, groups) {
+		t.Errorf("%d groups of %d", len(got), len(groups))
 	}
 }

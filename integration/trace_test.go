@@ -27,7 +27,7 @@ func TestTraceManyFiles(t *testing.T) {
 	b := newBucket(t)
 	b.put("dir/there", 1, 5)
 	p := newProxy(t, b.server.Endpoint())
-	m := mountThrough(t, b, p, "--metadata-ttl", "1m")
+	m := mountThrough(t, b, p, "--metadata-ttl", "10m")
 	m.write("first", "dir", "first")
 	p.take(t)
 	for n := range 100 {
