@@ -13,7 +13,9 @@ import (
 	"time"
 )
 
-// `headrace mount` returns when the mount answers, and not before; the process in the background keeps it, and has ended when `headrace umount` returns.
+// `headrace mount` returns when the mount answers, and not before; the process in the background keeps it.
+//
+// The process of a mount that can be written to has ended when `headrace umount` returns.
 func TestBackground(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
