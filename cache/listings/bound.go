@@ -99,8 +99,8 @@ func (s *Store) purge() error {
 	}
 	dirs := make(map[string]bool)
 	for _, f := range all {
-		if isSaving(f.path) {
-			continue // somebody writes it, or has been killed
+		if isSaving(f.path) && s.cfg.Now().Sub(f.used) <= leftAfter {
+			continue // somebody may be writing it
 		}
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

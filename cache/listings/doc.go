@@ -6,10 +6,10 @@
 //
 // INVARIANT: a listing that is found is as it was written, or is not found.
 // INVARIANT: a listing that is found was asked for after the last change of its directory that any process on this machine has made through here (see [Shelf.Changing]). One that
-// was asked for before, and comes to its end only afterwards, is refused: each change leaves its time in the file STATE, and what is put in place is compared with that under the file's lock.
+// was asked for before, or in the minute after, and comes to its end only afterwards, is refused: each change leaves its time in the file STATE, and what is put in place is compared with that under the file's lock.
 // Where a change cannot be noted, because the disk fails, nothing is found until all listings were removed.
 //
-// Nothing here makes a reader wait: what is to be kept goes through a bounded queue to one goroutine, and is given up where that is full. What changes a directory waits for its listing's removal.
+// Nothing that is kept makes a reader wait: what is to be kept goes through a bounded queue to one goroutine, and is given up where that is full. What changes a directory waits for its listing's removal.
 //
 // Its parts, from the bottom:
 //

@@ -108,6 +108,8 @@ func TestDiskFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.pass(rest)
+	save(t, h, "d/", "a") // which has what may be there be removed
+	settle(s)
 	save(t, h, "d/", "a") // which makes the state
 	save(t, h, "d/", "a")
 	want(t, h, "d/", "a")

@@ -35,7 +35,7 @@ type saving struct {
 // that it is whole, or not to be kept. add and end are for one goroutine, and wait for nothing. Both are nil when nothing is kept.
 func (h *Shelf) Save(dir string) (add func(first, last string, block []byte) bool, end func(whole bool)) {
 	s := h.store
-	if s.mend(); !h.keep || s.void.Load() || !s.works() || !s.writer.begin() {
+	if s.mend(); !h.keep || s.isVoid() || !s.works() || !s.writer.begin() {
 		return nil, nil
 	}
 	v := &saving{shelf: h, foot: footer{owner: h.owner, dir: dir, reader: h.reader, boot: s.cfg.Boot, asked: s.cfg.Now(), uptime: s.cfg.Uptime()}}
@@ -111,7 +111,7 @@ func (v *saving) finish(whole bool) (err error) {
 		return v.err
 	case !whole || v.failed.Load():
 		return errFull
-	case s.void.Load():
+	case s.isVoid():
 		return errChanged
 	}
 	if v.file == nil {
@@ -134,7 +134,11 @@ func (v *saving) finish(whole bool) (err error) {
 			before = onDisk(info.Size())
 		}
 		st.used += size // also if this process ends now: rather too much than too little
-		if err := os.Rename(v.file.Name(), h.file(v.foot.dir)); err != nil {
+		err := os.Rename(v.file.Name(), h.file(v.foot.dir))
+		if errors.Is(err, os.ErrNotExist) { // it took so long that somebody held it for left over
+			st.used -= size
+			return errFull
+		} else if err != nil {
 			return err
 		}
 		st.used = max(st.used-before, 0)

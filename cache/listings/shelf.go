@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// settling is for how long after a change began, and after it was answered, what is being listed of its directory is not kept: who was killed meanwhile does not say when the store has done it.
+const settling = time.Minute
+
 // maxDoubted is of how many directories it is known at a time that their listings are about to be removed. With more, all are.
 const maxDoubted = 4096
 
@@ -32,8 +35,10 @@ func (s *Store) Of(endpoint, bucket string, reader uint64, keep bool) *Shelf {
 	name := sha256.Sum256([]byte(owner))
 	shelf := &Shelf{store: s, owner: owner, dir: filepath.Join(s.dir(), fmt.Sprintf("%x", name[:8])), reader: reader, keep: keep, doubted: make(map[string]int)}
 	if keep {
-		// The state is made before the first listing is asked for, which is refused else.
-		s.done(s.exclusively(true, func(*state) error { return nil }))
+		// The state is made before the first listing is asked for, which is refused else. Where that cannot be, changes may not have been noted either.
+		if err := s.exclusively(true, func(*state) error { return nil }); err != nil {
+			s.unnoted(err)
+		}
 	}
 	return shelf
 }
@@ -78,7 +83,7 @@ func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) 
 // open calls f with a listing's file, if there is one. One that is damaged, which f says with false, is removed.
 func (h *Shelf) open(dir string, f func(*os.File, *footer) bool) {
 	s := h.store
-	if s.mend(); !h.keep || s.void.Load() || !s.works() || h.isDoubted(dir) {
+	if s.mend(); !h.keep || s.isVoid() || !s.works() || h.isDoubted(dir) {
 		return
 	}
 	file, err := os.OpenFile(h.file(dir), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
@@ -129,13 +134,17 @@ func (h *Shelf) isDoubted(dir string) bool {
 // Doubt has what is kept of a directory not be found any more: something in it was seen to be otherwise. It waits for nothing.
 func (h *Shelf) Doubt(dir string) {
 	h.mu.Lock()
+	if h.doubted[dir] > 1 { // one is about to be done, and at most one other has begun
+		h.mu.Unlock()
+		return
+	}
 	h.doubted[dir]++
 	many := len(h.doubted) > maxDoubted
 	h.mu.Unlock()
 	if many {
-		h.store.void.Store(true)
+		h.store.voids.Add(1)
 	}
-	if h.store.mend(); !h.store.writer.enqueue(h.store, job{do: func() { h.remove(dir); h.settled(dir) }}) {
+	if h.store.mend(); !h.store.writer.enqueue(h.store, job{do: func() { h.remove(0, dir); h.settled(dir) }}) {
 		h.settled(dir) // closed
 	}
 }
@@ -150,7 +159,7 @@ func (h *Shelf) settled(dir string) {
 }
 
 // Changing notes that a key is about to be changed, or just was: what is kept of its directory and those above it is gone, durably, when this returns, and what is being listed of them now
-// will not be kept. Who changes a key calls it before and after.
+// or in the next minute will not be kept. Who changes a key calls it before and after.
 func (h *Shelf) Changing(keys ...string) {
 	var dirs []string
 	for _, key := range keys {
@@ -160,21 +169,22 @@ func (h *Shelf) Changing(keys ...string) {
 			}
 		}
 	}
-	h.remove(append(dirs, "")...)
+	h.remove(settling, append(dirs, "")...)
 }
 
-// remove removes the listings of directories.
-func (h *Shelf) remove(dirs ...string) {
+// remove removes the listings of directories, and has those that are asked for within a time not be kept.
+func (h *Shelf) remove(settling time.Duration, dirs ...string) {
 	s := h.store
-	if s.mend(); s.void.Load() {
-		return // all are removed before any is used
+	if s.mend(); s.isVoid() {
+		s.voids.Add(1) // all are removed before any is used, also those that a removal under way does not see
+		return
 	}
 	removed := false
 	err := s.exclusively(h.keep, func(st *state) error {
-		now := s.cfg.Uptime()
+		refused := s.cfg.Uptime() + settling
 		for _, dir := range dirs {
 			slot := slotOf(h.owner, dir)
-			st.changed[slot] = max(st.changed[slot], now)
+			st.changed[slot] = max(st.changed[slot], refused)
 			path := h.file(dir)
 			info, err := os.Lstat(path)
 			if err == nil {

@@ -41,8 +41,8 @@ type Store struct {
 	writer  writer
 	recount atomic.Bool // what the listings take is not known
 
-	void    atomic.Bool // a change could not be noted: nothing is found or kept before all was removed
-	mending atomic.Bool // that is about to be
+	voids   atomic.Int64 // 0, or how often a change could not be noted: nothing is found or kept before all was removed
+	mending atomic.Bool  // that is about to be
 	health  health
 	stats   counters
 }
@@ -82,8 +82,14 @@ func Open(cfg Config) *Store {
 	return &Store{cfg: cfg, turn: make(chan struct{}, 1), writer: writer{wake: make(chan struct{}, 1)}}
 }
 
-// Close keeps what waits to be kept, and ends.
-func (s *Store) Close() { s.writer.close() }
+// Close keeps what waits to be kept, and ends. Where a change could not be noted, it is the last to know of it.
+func (s *Store) Close() {
+	if s.writer.close(); s.isVoid() {
+		s.remedy()
+	}
+}
+
+func (s *Store) isVoid() bool { return s.voids.Load() > 0 }
 
 // Stats is a snapshot.
 func (s *Store) Stats() Stats {
@@ -141,16 +147,16 @@ func (s *Store) done(err error) {
 
 // unnoted is called when a change could not be noted: what is there may be out of date, and is not used before all of it was removed.
 func (s *Store) unnoted(err error) {
-	if errors.Is(err, os.ErrNotExist) && !s.void.Load() {
+	if errors.Is(err, os.ErrNotExist) && !s.isVoid() {
 		s.cfg.Log.Debug("the cache directory is gone", "dir", s.cfg.Dir)
 	}
-	s.void.Store(true)
+	s.voids.Add(1)
 	s.done(err)
 }
 
 // mend removes all listings after a change that could not be noted, once the disk may work again.
 func (s *Store) mend() {
-	if s.void.Load() && s.works() && s.mending.CompareAndSwap(false, true) {
+	if s.isVoid() && s.works() && s.mending.CompareAndSwap(false, true) {
 		s.writer.enqueue(s, job{do: s.remedy})
 	}
 }

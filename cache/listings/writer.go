@@ -142,9 +142,10 @@ func (s *Store) skipped(err error) {
 // remedy removes all listings, where a change could not be noted.
 func (s *Store) remedy() {
 	s.mending.Store(false)
+	before := s.voids.Load()
 	err := s.purge()
 	if err == nil {
-		s.void.Store(false)
+		s.voids.CompareAndSwap(before, 0) // else one more was not noted meanwhile, and all is removed again
 	}
 	s.done(err)
 }

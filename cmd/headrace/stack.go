@@ -162,9 +162,7 @@ func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucke
 	}
 	direct := b
 	b = objstore.NewRetry(b, objstore.RetryPolicy{OnRetry: s.noteRetry})
-	if !s.layout.options.hashed() { // else listings come from an index, which is kept by itself
-		b = s.names.wrap(b)
-	}
+	b = s.names.wrap(b)
 	b = s.spread.wrap(b, direct, s.log)
 	b = s.layout.wrap(b, prefix, s.log)
 	s.router.Add(b)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -110,6 +111,9 @@ func (t *Tree) replay(ctx context.Context, l *listing) bool {
 	}
 	if err != nil {
 		failed = errLost
+	}
+	if errors.Is(failed, errLost) { // or those who begin anew would find the same
+		t.doubt(l.dir)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
