@@ -113,12 +113,13 @@ func (f *fileSystem) makeStored(
 		return failed(err, createErrno(err))
 	}
 	made = f.openNew(n, in.Flags|syscall.O_EXCL)
+	u := n.writing()
+	target := u.Target()
 	if status := f.storeNowBy(f.life, what, n, store); status != fuse.OK {
 		ended, cancel := context.WithCancel(f.life)
 		cancel() // an attempt under way was waited for long enough
-		u := n.writing()
-		if f.detach(ended, n) && u != nil {
-			u.RemoveLate()
+		if f.detach(ended, n) {
+			u.RemoveLate(target)
 		}
 		dir.volume.tree.Forget(dir.key(), name) // it may have come to be
 		f.closeFile(made.handle)

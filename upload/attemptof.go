@@ -82,6 +82,9 @@ func readOnce(ctx context.Context, b objstore.Bucket, v objstore.Version, r objs
 				return err
 			}
 		}
+		if !slices.ContainsFunc(readings, func(r *reading) bool { return !r.other }) {
+			return nil // it is none of them
+		}
 		r.Off, r.Len = r.Off+int64(len(piece)), r.Len-int64(len(piece))
 	}
 	return nil

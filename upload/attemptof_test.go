@@ -2,7 +2,9 @@ package upload
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/headrace/headrace/objstore"
@@ -57,4 +59,47 @@ func TestAttemptsAreTriedByOneReading(t *testing.T) {
 			r.settled()
 		})
 	}
+}
+
+// An object that is none of the attempts is not read on once that is known.
+func TestReadingEndsWithTheLastAttempt(t *testing.T) {
+	const size = 8 * compareUnit
+	own, others := text(size, 1), text(size, 2)
+	r := newRig(t, nil)
+	r.put("key", others)
+	e, err := r.store.Stat(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readings := []*reading{{bytes: ranges{{Len: size}}, data: bytes.NewReader(own)}}
+	seen := &countedBucket{Bucket: r.store}
+	if err := readOnce(t.Context(), seen, objstore.VersionOf(r.store, e), objstore.Range{Len: size}, readings); err != nil || !readings[0].other {
+		t.Errorf("differs: %v, %v", readings[0].other, err)
+	}
+	if seen.read > 2*compareUnit {
+		t.Errorf("%d bytes of %d are read", seen.read, size)
+	}
+	r.settled()
+}
+
+// countedBucket counts what is read of its objects.
+type countedBucket struct {
+	objstore.Bucket
+	read int
+}
+
+func (c *countedBucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
+	body, err := c.Bucket.Open(ctx, v, r)
+	return &countedBody{body, c}, err
+}
+
+type countedBody struct {
+	io.ReadCloser
+	of *countedBucket
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.of.read += n
+	return n, err
 }

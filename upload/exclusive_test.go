@@ -72,6 +72,7 @@ func TestRemoveLate(t *testing.T) {
 			var late objstore.Attributes
 			r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
 			f := r.lock()
+			target := f.Target()
 			if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
 				t.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func TestRemoveLate(t *testing.T) {
 			if !f.Discard(t.Context()) {
 				t.Error("nothing may have appeared")
 			}
-			f.RemoveLate()
+			f.RemoveLate(target)
 			f.Close()
 			time.Sleep(20 * time.Second)
 			if others {
@@ -102,4 +103,63 @@ func TestRemoveLate(t *testing.T) {
 			r.settled()
 		})
 	}
+}
+
+// A late empty file that somebody on this mount has open for writing is theirs: it stays, and what they write replaces it, without the name of who made it.
+func TestRemoveLateOfOneInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
+		f := r.lock()
+		target := f.Target()
+		if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
+			t.Fatal(err)
+		}
+		user := r.open("lock", false)
+		r.write(user, []byte("mine"), 0)
+		if !f.Discard(t.Context()) {
+			t.Error("nothing may have appeared")
+		}
+		f.RemoveLate(target)
+		f.Close()
+		time.Sleep(lateRemoval / 2)
+		if got := r.metadata("lock"); got[objstore.WriterMetadata] == "" {
+			t.Errorf("the metadata of what is to be replaced are %v", got)
+		}
+		r.publish(user)
+		time.Sleep(lateRemoval)
+		if got := string(r.stored("lock")); got != "mine" {
+			t.Errorf("the file has %q", got)
+		}
+		if got := r.metadata("lock"); got[objstore.WriterMetadata] != "" {
+			t.Errorf("it has the metadata %v", got)
+		}
+		user.Close()
+		r.settled()
+	})
+}
+
+// A removal that was done is not looked for any more.
+func TestRemoveLateEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
+		f := r.lock()
+		target := f.Target()
+		if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
+			t.Fatal(err)
+		}
+		f.Discard(t.Context())
+		asked := r.bucket.Count(objstore.OpStat)
+		f.RemoveLate(target)
+		f.Close()
+		time.Sleep(2 * lateRemoval)
+		if n := r.bucket.Count(objstore.OpStat) - asked; n > 2 { // to see it, and once more for a removal without a condition
+			t.Errorf("it is looked for %d times", n)
+		}
+		if _, err := r.store.Stat(t.Context(), "lock"); !errors.Is(err, objstore.ErrNotExist) {
+			t.Errorf("it is there: %v", err)
+		}
+		r.settled()
+	})
 }

@@ -25,7 +25,8 @@ type File struct {
 	content     content
 	staging     *journal.Upload // nil until something changes
 	charged     int64           // bytes of the budget
-	renamed     bool            // the log says what has become of its name, and may not be on the disk with that
+	names       int             // lines of the log that say what has become of its name
+	namesSynced int             // how many of them are on the disk for certain
 	noted       objstore.Range  // local bytes that are in the log or will be with the next line
 	multipart   *multipart      // nil when no parts are sent
 	aborting    int             // multipart uploads that the store is being asked to forget

@@ -80,6 +80,9 @@ func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bo
 // more.
 func (f *File) attributes(ctx context.Context, t Target) (objstore.Attributes, error) {
 	a, err := f.ownAttributes(ctx, t)
+	if _, ok := a.Metadata[objstore.WriterMetadata]; ok { // of the write that this one replaces
+		a.Metadata = layOver(a.Metadata, map[string]string{objstore.WriterMetadata: ""})
+	}
 	a.Metadata = layOver(a.Metadata, t.Metadata)
 	return a, err
 }

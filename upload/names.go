@@ -11,7 +11,9 @@ func (f *File) noteName(s journal.Step) error {
 	err := f.note(s)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.renamed = f.renamed || err == nil && f.staging != nil
+	if err == nil && f.staging != nil {
+		f.names++
+	}
 	return err
 }
 
@@ -29,16 +31,16 @@ func (u *Uploads) SyncNames() error {
 
 func (f *File) syncName() error {
 	f.mu.Lock()
-	due, staging := f.renamed, f.staging
-	f.renamed = false
+	names, staging := f.names, f.staging
+	due := names > f.namesSynced
 	f.mu.Unlock()
 	if !due {
 		return nil
 	}
 	err := ignoreClosed(staging.SyncLog())
-	if err != nil {
+	if err == nil { // not before: who asks meanwhile waits for a sync of its own
 		f.mu.Lock()
-		f.renamed = true
+		f.namesSynced = max(f.namesSynced, names)
 		f.mu.Unlock()
 	}
 	return err

@@ -116,10 +116,10 @@ func (u *Uploads) replacing(v objstore.Version) bool {
 const lateRemoval = 90 * time.Second
 
 // RemoveLate has the object of a new empty file, which was discarded while its being stored had no answer, be removed when it appears, without anybody's waiting for it. It is known by what names its writer, so that one that somebody
-// else makes meanwhile stays.
-func (f *File) RemoveLate() {
+// else makes meanwhile stays, or has open here for writing. Only who makes an empty one of the name in the moment between look and removal is not told from it: all of them have the same ETag. t is the file's target before it was stored.
+func (f *File) RemoveLate(t Target) {
 	f.mu.Lock()
-	t, staging := f.target, f.staging
+	staging := f.staging
 	f.mu.Unlock()
 	if staging == nil || !t.Exclusive {
 		return
@@ -129,13 +129,16 @@ func (f *File) RemoveLate() {
 		ctx, cancel := context.WithTimeout(u.life, lateRemoval)
 		defer cancel()
 		for tries := 1; ; tries++ {
-			err := u.removeOwn(ctx, t, writer(t, 0, staging))
+			removed, err := u.removeOwn(ctx, t, writer(t, 0, staging))
+			if removed {
+				return
+			}
 			select {
 			case <-time.After(delay(tries)):
 				continue
 			case <-ctx.Done():
 			}
-			if err != nil && u.life.Err() == nil {
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				u.cfg.Log.Warn("an empty file that could not be made may be left in the store", "bucket", t.Bucket.Name(), "key", t.Key, "error", err)
 			}
 			return
@@ -144,13 +147,17 @@ func (f *File) RemoveLate() {
 }
 
 // removeOwn removes what a key holds, if that bears some metadata.
-func (u *Uploads) removeOwn(ctx context.Context, t Target, own map[string]string) error {
+func (u *Uploads) removeOwn(ctx context.Context, t Target, own map[string]string) (removed bool, err error) {
 	e, err := t.Bucket.Stat(ctx, t.Key)
-	if errors.Is(err, objstore.ErrNotExist) || err == nil && (e.Size > 0 || !bears(e, own)) {
-		return nil
+	switch v := objstore.VersionOf(t.Bucket, e); {
+	case errors.Is(err, objstore.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case e.Size > 0, !bears(e, own), u.replacing(v):
+		return false, nil
+	default:
+		err = u.RemoveVersion(ctx, t.Bucket, v)
+		return err == nil, err
 	}
-	if err == nil {
-		err = u.RemoveVersion(ctx, t.Bucket, objstore.VersionOf(t.Bucket, e))
-	}
-	return err
 }

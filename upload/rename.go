@@ -10,6 +10,13 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
+// Target is under which key the file will be stored, and in place of what.
+func (f *File) Target() Target {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.target
+}
+
 // Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way, after which there may be
 // nothing left to be stored: then it does nothing, and did is false. Parts that were sent for the old key are given up, since a multipart upload
 // belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and metadata stay as

@@ -24,6 +24,7 @@ func (u *Uploads) resume(b objstore.Bucket, id string) (*File, error) {
 		return nil, errors.Join(err, staging.Close())
 	}
 	f := newFile(u, Target{Bucket: b, Key: r.Key, Replaces: r.Replaces, Exclusive: r.Exclusive, Attributes: r.Attributes, Metadata: r.Metadata}, r.Base)
+	f.names = 1 // what a killed mount wrote last may not be on the disk
 	f.content, f.staging, f.resumed = contentOf(r, info.Size(), journal.Boot()), staging, id
 	f.resumeDoubt(r)
 	f.charged = f.content.local.bytes()
