@@ -22,6 +22,18 @@ func (r *rig) lock() *File {
 	return f
 }
 
+// lockWithoutAnswer is a lock that is in the store, of which nobody has heard that; and its target from before.
+func (r *rig) lockWithoutAnswer() (*File, Target) {
+	r.t.Helper()
+	r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
+	f := r.lock()
+	target := f.Target()
+	if _, err := f.Store(r.t.Context()); !errors.Is(err, objstore.ErrTimeout) {
+		r.t.Fatal(err)
+	}
+	return f, target
+}
+
 // Of two who make an empty file that must be new exactly one has it, also where the first one's answer is lost, whether its write came to be or the other's, and whether it is the same mount that asks again.
 func TestOneHasTheLock(t *testing.T) {
 	for name, mine := range map[string]bool{"mine": true, "theirs": false} {
@@ -70,12 +82,7 @@ func TestRemoveLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
 			var late objstore.Attributes
-			r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
-			f := r.lock()
-			target := f.Target()
-			if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
-				t.Fatal(err)
-			}
+			f, target := r.lockWithoutAnswer()
 			e, err := r.store.Stat(t.Context(), "lock")
 			if err != nil {
 				t.Fatal(err)
@@ -109,12 +116,7 @@ func TestRemoveLate(t *testing.T) {
 func TestRemoveLateOfOneInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
-		f := r.lock()
-		target := f.Target()
-		if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
-			t.Fatal(err)
-		}
+		f, target := r.lockWithoutAnswer()
 		user := r.open("lock", false)
 		r.write(user, []byte("mine"), 0)
 		if !f.Discard(t.Context()) {
@@ -143,12 +145,7 @@ func TestRemoveLateOfOneInUse(t *testing.T) {
 func TestRemoveLateEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})
-		f := r.lock()
-		target := f.Target()
-		if _, err := f.Store(t.Context()); !errors.Is(err, objstore.ErrTimeout) {
-			t.Fatal(err)
-		}
+		f, target := r.lockWithoutAnswer()
 		f.Discard(t.Context())
 		asked := r.bucket.Count(objstore.OpStat)
 		f.RemoveLate(target)
