@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +113,46 @@ func TestNamesAreKept(t *testing.T) {
 	if out := cacheOutput(t, "status", cache); !strings.Contains(out, "by the names of 0 directories") {
 		t.Errorf("purged, and still there: %s", out)
 	}
+}
+
+// What `headrace uploads` stores for a mount that is dead the next mount sees, also where names are believed without end.
+func TestNamesOfWhatIsStoredLater(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	for _, dir := range []string{"retried", "recovered", "still"} {
+		b.put(dir+"/x", 1, 5)
+	}
+	s, cache := newStaged(t, b), filepath.Join(t.TempDir(), "cache")
+	again := func() *mount {
+		return startMount(t, mountSpec{
+			source: b.source(), endpoint: s.endpoint, cacheDir: cache, provoked: slog.LevelError,
+			flags: []string{"--staging-dir", s.dir, "--cache-dir", cache, "--immutable"},
+		})
+	}
+	m := again()
+	for _, dir := range []string{"retried", "recovered", "still"} {
+		m.sizes(dir)
+	}
+	m.awaitNamesKept(3)
+	if _, err := m.openFile(os.O_CREATE|os.O_WRONLY, "retried", "y").WriteString("new"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.openFile(os.O_CREATE|os.O_WRONLY, "still", "z").WriteString("newer"); err != nil {
+		t.Fatal(err)
+	}
+	m.finish(syscall.SIGKILL)
+	for _, one := range s.list() {
+		if one.Key == "retried/y" {
+			s.do("retry", one.ID)
+		} else {
+			s.do("recover", one.ID, "--to", b.source()+"/recovered/z")
+		}
+	}
+	b.put("still/late", 1, 7) // by somebody else
+	m = again()
+	m.same("retried", map[string]int64{"x": 5, "y": 3})
+	m.same("recovered", map[string]int64{"x": 5, "z": 5})
+	m.same("still", map[string]int64{"x": 5})
 }
 
 // same compares what a directory shows.

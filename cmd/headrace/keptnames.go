@@ -47,6 +47,14 @@ func (k *keptNames) open(o mountOptions, reader uint64, log *slog.Logger) {
 	k.store = listings.Open(listings.Config{Dir: o.cache.dir, Limit: limit, MinFree: int64(o.cache.minFree), Log: log})
 }
 
+// note has changes noted for the mounts that keep names in a cache directory, and keeps none.
+func (k *keptNames) note(dir string, log *slog.Logger) {
+	if dir != "" {
+		k.shelves = make(map[string]*listings.Shelf)
+		k.store = listings.Open(listings.Config{Dir: dir, Log: log})
+	}
+}
+
 // shelf has the names of a bucket; nil without a cache directory, and for a bucket whose listings come from an index.
 func (k *keptNames) shelf(b objstore.Bucket) *listings.Shelf {
 	if _, local := b.(objstore.Indexed); local || k.store == nil {

@@ -206,6 +206,7 @@ func (s *stack) acceptWrites(ctx context.Context, dir string, o mountOptions) (e
 	}
 	owner := journal.Owner{
 		Endpoint: o.store.layout.identity(endpoint), Bucket: o.source.bucket, Prefix: o.source.prefix, Mountpoint: dir, PID: os.Getpid(), Started: time.Now(),
+		Cache: o.cache.dir,
 	}
 	var limit int64
 	if s.staging, limit, err = o.write.open(o.cache.dir, owner, s.log); err != nil {

@@ -31,7 +31,7 @@ func (o uploadsOptions) decider(ctx context.Context, where staged) (decider, err
 	if err != nil || mount != nil {
 		return mount, err
 	}
-	return openAtRest(ctx, o.store, where.dir)
+	return openAtRest(ctx, o.store, where.dir, slog.New(slog.NewTextHandler(o.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
 
 func uploadsRetry(ctx context.Context, o uploadsOptions, where staged, id string) error {
@@ -101,13 +101,15 @@ type atRest struct {
 	opened  openedBuckets
 }
 
-func openAtRest(ctx context.Context, o storeOptions, dir *journal.Dir) (*atRest, error) {
+// openAtRest takes the place of the mount that has left dir. What others should know is logged.
+func openAtRest(ctx context.Context, o storeOptions, dir *journal.Dir, log *slog.Logger) (*atRest, error) {
 	if err := dir.Lock(); err != nil {
 		return nil, err
 	}
 	a := &atRest{dir: dir}
 	var err error
 	if a.stack, err = newStoreStack(ctx, o, dir.Owner()); err == nil {
+		a.stack.names.note(dir.Owner().Cache, log)
 		a.uploads, err = upload.New(upload.Config{Journal: dir, Size: math.MaxInt64 / 2, Content: bucketContent{a.buckets}})
 	}
 	if err != nil {

@@ -44,6 +44,7 @@ type Owner struct {
 	Mountpoint string
 	PID        int
 	Started    time.Time
+	Cache      string `json:",omitempty"` // the mount's cache directory, where what is kept of names goes out of date by what is stored for it; empty for none
 }
 
 // SameSource tells whether o and other are mounts of the same thing.

@@ -10,7 +10,7 @@ import (
 )
 
 func ownerOf(bucket string) Owner {
-	return Owner{Endpoint: "e", Bucket: bucket, Prefix: "p\xff/", Mountpoint: "/m", PID: 7, Started: time.Unix(1, 0).UTC()}
+	return Owner{Endpoint: "e", Bucket: bucket, Prefix: "p\xff/", Mountpoint: "/m", PID: 7, Started: time.Unix(1, 0).UTC(), Cache: "/c\xff"}
 }
 
 func create(t *testing.T, root string) *Dir {

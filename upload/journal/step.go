@@ -289,11 +289,11 @@ func (p planned) mapped(f func(string) (string, error)) (Step, error) {
 }
 
 func escapedOwner(o Owner) Owner {
-	o.Prefix, _ = escape(o.Prefix) // never fails
+	_ = mapStrings(escape, &o.Prefix, &o.Cache) // never fails
 	return o
 }
 
 func unescapedOwner(o Owner) (_ Owner, err error) {
-	o.Prefix, err = unescape(o.Prefix)
+	err = mapStrings(unescape, &o.Prefix, &o.Cache)
 	return o, err
 }
