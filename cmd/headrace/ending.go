@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type ending struct {
 	dir   *journal.Dir
 	mount *controlled
 	pidfd int                      // the mount's process; less than zero where it is not known
+	grace time.Duration            // for how long it may take to end once all is stored
 	bar   *progressbar.ProgressBar // nil where nobody looks
 	total int64
 }
@@ -48,7 +50,7 @@ func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *endi
 	if err != nil || mount == nil {
 		return nil
 	}
-	e := &ending{dir: dir, mount: mount, pidfd: -1}
+	e := &ending{dir: dir, mount: mount, pidfd: -1, grace: exitDeadline}
 	if mount.pid > 0 { // while it is sure to be that process
 		if fd, err := unix.PidfdOpen(mount.pid, 0); err == nil {
 			e.pidfd = fd
@@ -96,8 +98,8 @@ func (e *ending) wait(ctx context.Context) error {
 	for {
 		p, err := e.mount.progress(ctx)
 		if err != nil && ctx.Err() == nil {
-			awaitExit(ctx, e.pidfd, exitDeadline)
-			return e.ended(left)
+			ended := e.pidfd < 0 || awaitExit(ctx, e.pidfd, e.grace)
+			return cmp.Or(e.ended(left), e.lasting(ended))
 		}
 		left = p
 		e.show(p)
@@ -120,6 +122,15 @@ func (e *ending) ended(left upload.Progress) error {
 	}
 	return fail(exitUnstored, nil, "unmounted, but %d files are not stored: they are kept in %s; the next mount goes on, and `headrace uploads ls --staging-dir %s` shows them",
 		len(all), e.dir.Path(), filepath.Dir(e.dir.Path()))
+}
+
+// lasting says that the mount's process has not ended: what it has open is not free, which a script may rely on that goes on with the disk.
+func (e *ending) lasting(ended bool) error {
+	if ended {
+		return nil
+	}
+	return fail(exitBusy, nil, "unmounted, and everything is stored, but the mount's process %d has not ended: what it uses, as its cache directory, is not free yet. `tail --pid=%d -f /dev/null` waits for it; `kill -9 %d` ends it, and loses nothing that was written",
+		e.mount.pid, e.mount.pid, e.mount.pid)
 }
 
 func (e *ending) finish() {
