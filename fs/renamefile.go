@@ -10,9 +10,25 @@ import (
 )
 
 // moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store. What has the name is given up
-// only when that is done: until then it may have been acknowledged, and be nowhere else. ctx ends it only before the store is asked.
-func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
-	replaces, restore, err := f.clearFor(ctx, m)
+// only when that is done: until then it may have been acknowledged, and be nowhere else. Where the file was never closed, and would be kept for its owner after a crash, that is stored first, as often as
+// somebody goes on to write to it. ctx ends it only before the store is asked.
+func (f *fileSystem) moveFile(ctx context.Context, m move) error {
+	for {
+		err := f.moveOver(ctx, m)
+		if !errors.Is(err, upload.ErrStoreFirst) {
+			return err
+		}
+		if over := m.replaced.writing(); over != nil {
+			if err := f.publishBy(ctx, m.replaced, over.Store); err != nil && !isLost(err) { // what is lost is kept
+				return err
+			}
+		}
+	}
+}
+
+// moveOver is moveFile, unless what has the name is to be stored first.
+func (f *fileSystem) moveOver(ctx context.Context, m move) (err error) {
+	replaces, restore, err := f.clear(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -31,35 +47,6 @@ func (f *fileSystem) moveFile(ctx context.Context, m move) (err error) {
 		}
 	}
 	return err
-}
-
-// clearFor is clear for a file that is to have the name, once the store has what that is to replace: see [move.replacesOnly]. That may be written to, and acknowledged again, until nothing of it is stored any more.
-func (f *fileSystem) clearFor(ctx context.Context, m move) (v objstore.Version, restore func(failed bool), err error) {
-	for {
-		if over := m.replacesOnly(); over != nil {
-			if err := f.publishBy(ctx, m.replaced, over.Store); err != nil && !isLost(err) { // what is lost is kept
-				return v, nil, err
-			}
-		}
-		v, restore, err = f.clear(ctx, m)
-		if err != nil || m.replacesOnly() == nil {
-			return v, restore, err
-		}
-		restore(true)
-	}
-}
-
-// replacesOnly is what a file is to replace, where that was acknowledged by the local disk alone and nothing of the file itself was: what nobody has closed is kept for its owner after a crash, and then nothing at all would
-// have the name. nil where that is not so.
-func (m move) replacesOnly() *upload.File {
-	if m.replaced == nil {
-		return nil
-	}
-	u, over := m.node.writing(), m.replaced.writing()
-	if u == nil || over == nil || !u.Changed() || u.Acknowledged() || !over.Acknowledged() {
-		return nil
-	}
-	return over
 }
 
 // clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for nothing. restore must be called once the

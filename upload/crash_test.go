@@ -100,7 +100,7 @@ func crashAt(t *testing.T, when string, back bool, step int, done bool) bool {
 	c := crashed{acknowledged: map[string][]byte{}, attempted: map[string][]byte{}}
 	err := c.changeAndCreate(r, old)
 	if err == nil && back { // what is in the background goes on until it dies
-		ctx, cancel := context.WithTimeout(r.life, 10*time.Second)
+		ctx, cancel := context.WithTimeout(r.life, testPatience)
 		r.Flush(ctx, nil)
 		cancel()
 	}
@@ -142,7 +142,7 @@ func (r *rig) kill(change func(*Config), key string, content []byte) Recovery {
 	r.t.Helper()
 	f := r.open(key, true)
 	r.write(f, content, 0)
-	for deadline := time.Now().Add(5 * time.Second); len(content) > 64<<10; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testPatience); len(content) > 64<<10; time.Sleep(time.Millisecond) {
 		if s, _ := f.live(); s.Sent > 0 || time.Now().After(deadline) {
 			break
 		}

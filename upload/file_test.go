@@ -46,7 +46,7 @@ func TestPartsAreSentEarly(t *testing.T) {
 	for off := 0; off < len(content); off += 10_000 {
 		r.write(f, content[off:min(off+10_000, len(content))], int64(off))
 	}
-	for deadline := time.Now().Add(10 * time.Second); r.Stats().Parts < 16; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testPatience); r.Stats().Parts < 16; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("before it is closed %d parts are sent", r.Stats().Parts)
 		}
@@ -68,7 +68,7 @@ func TestPartIsSentAgain(t *testing.T) {
 	content := text(512<<10, 1)
 	f := r.open("large", true)
 	r.write(f, content, 0)
-	for deadline := time.Now().Add(10 * time.Second); r.Stats().Parts < 7; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testPatience); r.Stats().Parts < 7; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d parts are sent", r.Stats().Parts)
 		}

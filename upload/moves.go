@@ -37,10 +37,11 @@ type mover struct {
 	ctx  context.Context // ends the moving
 	stop context.CancelFunc
 
-	mu      sync.Mutex // guards what follows, and that nothing begins after closed
-	closed  bool
-	active  map[string]struct{} // the logs that are being worked on
-	running sync.WaitGroup
+	mu       sync.Mutex // guards what follows, and that nothing begins after closed
+	closed   bool
+	active   map[string]struct{}         // the logs that are being worked on
+	unsynced map[*journal.Moves]struct{} // of these, those of removals of which a loss of power may leave nothing
+	running  sync.WaitGroup
 
 	underWay atomic.Int64 // of running, those that somebody asked for
 	moved    atomic.Int64 // when an object, or a part of one, last was, Unix nanoseconds
@@ -50,7 +51,7 @@ type mover struct {
 }
 
 func newMover(cfg Config) *mover {
-	m := &mover{journal: cfg.Journal, renamed: cfg.Renamed, log: cfg.Log, now: cfg.Now, maxCopy: objstore.MaxCopy, copyPart: copyPart, active: make(map[string]struct{})}
+	m := &mover{journal: cfg.Journal, renamed: cfg.Renamed, log: cfg.Log, now: cfg.Now, maxCopy: objstore.MaxCopy, copyPart: copyPart, active: make(map[string]struct{}), unsynced: make(map[*journal.Moves]struct{})}
 	m.ctx, m.stop = context.WithCancel(objstore.WithTicket(context.Background(), objstore.NewTicket(objstore.ClassUpload)))
 	return m
 }

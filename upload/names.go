@@ -17,14 +17,16 @@ func (f *File) noteName(s journal.Step) error {
 	return err
 }
 
-// SyncNames has all that was renamed and removed be so after a loss of power too: with [Config.WriteBack], when it returns. What the store has, it has.
+// SyncNames has all that was renamed and removed be so after a loss of power too, when it returns: with [Config.WriteBack], and what is to be removed later in any case. What the store has, it has.
 func (u *Uploads) SyncNames() error {
-	if !u.cfg.WriteBack {
-		return nil
-	}
-	var failures []error
-	for _, f := range u.all() {
-		failures = append(failures, f.syncName())
+	synced, err := u.mover.syncRemovals()
+	failures := []error{err}
+	if u.cfg.WriteBack {
+		for _, f := range u.all() {
+			failures = append(failures, f.syncName())
+		}
+	} else if !synced {
+		return err
 	}
 	return errors.Join(append(failures, u.cfg.Journal.SyncNames())...) // last: a log that is removed meanwhile is closed after that
 }

@@ -27,6 +27,8 @@ type lossyDisk struct {
 	synced  map[string][]byte // by the files' names
 	may     [][]byte          // what the written file has held since that was last acknowledged, and then
 	moments []moment
+
+	also func() // notes what else there is at a moment; nil for nothing
 }
 
 // moment is one at which the power may go.
@@ -72,6 +74,9 @@ func (d *lossyDisk) moment(when string) {
 		}
 	}
 	d.moments = append(d.moments, m)
+	if d.also != nil {
+		d.also()
+	}
 }
 
 // outcomes are what a disk may have of a file.

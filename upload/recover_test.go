@@ -52,7 +52,7 @@ func (r *rig) buckets(context.Context, string) (objstore.Bucket, error) { return
 // status is what is not stored, once nothing is under way.
 func (r *rig) status() []Status {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
 	defer cancel()
 	if p := r.Flush(ctx, nil); p.Files+p.Renames > 0 {
 		r.t.Fatalf("%+v is left", p)
@@ -265,8 +265,12 @@ func TestRenameOverCrashes(t *testing.T) {
 			r.publish(f)
 		}
 		over.Withdraw(t.Context())
-		if left, did, err := f.Rename(t.Context(), t.Context(), Target{Bucket: r.bucket, Key: "g"}, over); left.ETag != "" || !did || err != nil {
-			t.Fatal(left, did, err)
+		left, did, err := f.Rename(t.Context(), t.Context(), Target{Bucket: r.bucket, Key: "g"}, over)
+		if !closed && !did && errors.Is(err, ErrStoreFirst) {
+			did, err = true, f.note(journal.Retarget{Key: "g", Over: over.logged()}) // as an earlier version's log may say
+		}
+		if left.ETag != "" || !did || err != nil {
+			t.Fatal(closed, left, did, err)
 		}
 		shown, err := StatusAt(r.cfg.Journal) // as who finds it at rest
 		if err != nil || len(shown) != map[bool]int{true: 1, false: 2}[closed] {
@@ -274,12 +278,12 @@ func TestRenameOverCrashes(t *testing.T) {
 		}
 		r.remount(back)
 		want := map[bool]string{true: "new", false: "old"}[closed]
-		left := r.status()
+		kept := r.status()
 		if got := r.stored("g"); string(got) != want {
 			t.Errorf("closed %v: %q is stored", closed, got)
 		}
-		if closed && len(left) > 0 || !closed && (len(left) != 1 || left[0].State != StateKept) {
-			t.Errorf("closed %v: %+v are left", closed, left)
+		if closed && len(kept) > 0 || !closed && (len(kept) != 1 || kept[0].State != StateKept) {
+			t.Errorf("closed %v: %+v are left", closed, kept)
 		}
 		if _, err := r.store.Stat(t.Context(), "f"); !errors.Is(err, objstore.ErrNotExist) {
 			t.Errorf("under the old name: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
 		release()
 		return errors.Join(err, log.Remove())
 	}
+	m.relied(log)
 	hold, _ := u.Hold(u.life, b, v.Key) // or what is stored there takes its place, which is looked at
 	u.moving.Add(1)
 	end := func() {
@@ -62,7 +64,36 @@ func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
 		return nil
 	}
 	end()
+	m.ended(log)
 	return log.Close() // for the next mount
+}
+
+// relied has the log of a removal be one that syncRemovals syncs, until it ended.
+func (m *mover) relied(log *journal.Moves) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unsynced[log] = struct{}{}
+}
+
+func (m *mover) ended(log *journal.Moves) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.unsynced, log)
+}
+
+// syncRemovals has the logs of what is to be removed later be on the disk, but for their names; did tells whether there was one.
+func (m *mover) syncRemovals() (did bool, err error) {
+	m.mu.Lock()
+	logs := slices.Collect(maps.Keys(m.unsynced))
+	m.mu.Unlock()
+	for _, log := range logs {
+		failure := ignoreClosed(log.Sync())
+		if failure == nil { // not before: who asks meanwhile waits for a sync of its own
+			m.ended(log)
+		}
+		err = errors.Join(err, failure)
+	}
+	return len(logs) > 0, err
 }
 
 // Refused tells that the store will never do what was asked of it, however often. It is the one rule of which removals are tried again.
@@ -72,6 +103,7 @@ func Refused(err error) bool {
 
 // finishRemoval removes what a log says; once: the first failure is the answer. It closes the log.
 func (m *mover) finishRemoval(ctx context.Context, b objstore.Bucket, log *journal.Moves, one journal.Move, once bool) error {
+	defer m.ended(log)
 	v := objstore.Version{Endpoint: b.Endpoint(), Bucket: b.Name(), Key: one.From, ETag: one.ETag, Size: one.Size}
 	for tries := 1; ; tries++ {
 		var err error
@@ -96,9 +128,11 @@ func (m *mover) finishRemoval(ctx context.Context, b objstore.Bucket, log *journ
 
 // resumeRemoval goes on with a removal that a dead mount has left; asked: by somebody who waits for it.
 func (m *mover) resumeRemoval(ctx context.Context, b objstore.Bucket, log *journal.Moves, asked bool) error {
+	m.relied(log)
 	for _, one := range log.Pending() { // it is one
 		return m.finishRemoval(ctx, b, log, one, asked)
 	}
+	m.ended(log)
 	return log.Remove()
 }
 

@@ -130,3 +130,42 @@ func TestRetryWaitsForTheStore(t *testing.T) {
 	}
 	r.settled()
 }
+
+// What is to be removed later is so after a loss of power, once the names are synced: with write-back and without.
+func TestRemoveLaterIsSynced(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		disk := lossyDisk{t: t}
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.WriteBack = back })
+			disk.start(r.cfg.Journal)
+			e := r.put("key", []byte("old"))
+			r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Err: objstore.ErrTimeout})
+			if err := r.RemoveLater(r.bucket, objstore.VersionOf(r.store, e)); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.SyncNames(); err != nil {
+				t.Fatal(err)
+			}
+			syncs := len(disk.moments)
+			if err := r.SyncNames(); err != nil || len(disk.moments) != syncs {
+				t.Errorf("%d more are synced: %v", len(disk.moments)-syncs, err)
+			}
+			disk.moment("after the sync")
+		})
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.put("key", []byte("old"))
+			last := disk.moments[len(disk.moments)-1]
+			last.synced["owner.json"] = last.now["owner.json"]
+			r.leave(last.synced)
+			r.remount(nil)
+			if left := r.status(); len(left) > 0 {
+				t.Errorf("write-back %v: %+v are left", back, left)
+			}
+			if _, err := r.store.Stat(t.Context(), "key"); !errors.Is(err, objstore.ErrNotExist) {
+				t.Errorf("write-back %v: it is not removed: %v", back, err)
+			}
+			r.settled()
+		})
+	}
+}

@@ -10,6 +10,9 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
+// ErrStoreFirst is a rename of a file that nobody has closed, over one that was acknowledged by the local disk alone: a crash would leave neither, so that what is to be replaced is to be stored first, and then withdrawn anew.
+var ErrStoreFirst = errors.New("what is to be replaced is to be stored first")
+
 // Target is under which key the file will be stored, and in place of what.
 func (f *File) Target() Target {
 	f.mu.Lock()
@@ -46,6 +49,9 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 		return was, false, fmt.Errorf("upload: parts are stored and were let go from the disk: %w", syscall.EBUSY)
 	}
 	f.mu.Unlock()
+	if f.leavesNothing(over) {
+		return was, false, ErrStoreFirst
+	}
 	id := over.logged()
 	if err := f.readyToReplace(id, t); err != nil {
 		return was, false, err
@@ -69,6 +75,17 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 		err = f.staging.SyncLog()
 	}
 	return was, true, err
+}
+
+// leavesNothing tells whether a crash would leave neither the file, of which nobody was told that it is kept and which is not stored before its rename is done, nor what it replaces, which somebody was told of and only the local disk has. The
+// caller holds the turnstile, and over was withdrawn: neither changes.
+func (f *File) leavesNothing(over *File) bool {
+	if over == nil || !over.Acknowledged() {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.resting.acknowledged && f.target.Replaces.ETag == ""
 }
 
 // readyToReplace has the file be one that may take the place of the upload of a log, or of what the store has. With write-back, one that was acknowledged is stored after a loss of power, as it was synced last, but for what was cut off since: it is
@@ -121,7 +138,8 @@ func (f *File) retargetStep() journal.Retarget {
 // Rename has what is not stored yet be stored under another key, in place of a file that was withdrawn, or nil. Where the old key has an object, of which the
 // content may be a change, it is stored before this returns, and left is that object, or what an attempt of which nobody heard the answer has put there: it is for the caller to remove. When that fails, or ctx ends, all is as it was;
 // did may be true even so, when it could not be undone. did is false, and nothing was done, when there is nothing to be stored. While it is under way, it is not final that the
-// new key holds something else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as Retarget and Publish.
+// new key holds something else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as Retarget and Publish, and
+// ErrStoreFirst: nothing was done.
 func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left objstore.Version, did bool, err error) {
 	defer f.settleRefusal()
 	stray, err := f.stray(ctx)

@@ -99,7 +99,7 @@ func TestDescribe(t *testing.T) {
 		f.Describe(func() map[string]string { return maps.Clone(described) })
 		r.write(f, text(size, 5), 0)
 		if size > 64<<10 { // some of it is sent by now
-			for deadline := time.Now().Add(10 * time.Second); r.Stats().BytesSent == 0; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(testPatience); r.Stats().BytesSent == 0; time.Sleep(time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("nothing is sent early")
 				}
@@ -142,7 +142,7 @@ func TestDescribedRecovers(t *testing.T) {
 		f.Describe(func() map[string]string { return map[string]string{"mode": "33188"} })
 		r.write(f, text(size, 5), 0)
 		_, _ = f.Publish(context.Background()) // safe on the disk, whatever became of the request by now
-		for deadline := time.Now().Add(10 * time.Second); !hit(); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(testPatience); !hit(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the store was never asked")
 			}

@@ -18,6 +18,9 @@ import (
 // smallSizes make uploads of many parts of little.
 var smallSizes = newSizes(sizes{part: 64 << 10, largest: 1 << 20, unit: 4 << 10, least: 5 << 10, copied: 256 << 10})
 
+// testPatience is for how long a test waits for what comes without its doing: long enough for a machine that is slow, busy, and looks for races.
+const testPatience = 2 * time.Minute
+
 // rig is uploads over a store that can be broken.
 type rig struct {
 	*Uploads
@@ -136,12 +139,12 @@ func (r *rig) put(key string, content []byte) objstore.Entry {
 // settled waits until nothing is to be stored, and makes sure that nothing is left: no staging file, no multipart upload, no byte of the budget.
 func (r *rig) settled() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
 	defer cancel()
 	if p := r.Flush(ctx, nil); p.Files > 0 {
 		r.t.Fatalf("%+v is left", p)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testPatience); ; time.Sleep(time.Millisecond) {
 		s := r.Stats()
 		records, err := r.cfg.Journal.Uploads()
 		if err != nil {

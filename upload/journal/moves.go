@@ -118,6 +118,14 @@ func (m *Moves) plan() iter.Seq2[int64, Move] {
 	}
 }
 
+// Sync has the log be on the disk. Its name is, once [Dir.SyncNames] has returned.
+func (m *Moves) Sync() error {
+	if err := m.dir.fdatasync(m.log.file); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
 // Remove removes the log: all is done, or given up.
 func (m *Moves) Remove() error {
 	return errors.Join(os.Remove(m.dir.file(m.id+movesSuffix)), m.Close())
