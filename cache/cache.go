@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/headrace/headrace/cache/disk"
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -60,6 +61,9 @@ type Cache struct {
 	bytesRead atomic.Int64
 
 	stored storedContents
+	stall  stall // of disk
+
+	lastDisk atomic.Pointer[disk.Stats] // nil before the first
 
 	// starving is how many readers wait for memory; changed under mu, read by those who let go of a pin.
 	starving atomic.Int32
@@ -75,6 +79,7 @@ type Cache struct {
 	clock       clock
 	handover    handover
 	keeper      keeper
+	asides      map[*chunk]struct{}             // set aside, see stall
 	unkept      map[*chunk]struct{}             // the disk had no time for some of their blocks; see keep
 	predictions map[<-chan struct{}]*prediction // by the channel that their context closes
 	coming      int64                           // bytes under way for FetchSpare
@@ -103,6 +108,8 @@ func newCache(cfg Config, b backing) *Cache {
 		handover:    newHandover(cfg.Memory),
 		keeper:      newKeeper(cfg.Policy, cfg.Near),
 		stored:      newStoredContents(),
+		stall:       stall{log: cfg.Log},
+		asides:      make(map[*chunk]struct{}),
 		unkept:      make(map[*chunk]struct{}),
 		predictions: make(map[<-chan struct{}]*prediction),
 	}
@@ -113,7 +120,8 @@ func newCache(cfg Config, b backing) *Cache {
 }
 
 // Close ends all fills, fails the reads that wait with os.ErrClosed, and gives the memory back once all have ended. Bytes
-// must not be in use any more: where a read was not released, its memory is left alone and the error says so. A second Close does nothing.
+// must not be in use any more: where a read was not released, its memory is left alone and the error says so, and so are disk and memory
+// where the disk has not answered yet. A second Close does nothing.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -131,6 +139,9 @@ func (c *Cache) Close() error {
 	c.serveNext() // who leaves the queue serves the next
 	c.mu.Unlock()
 	c.goroutines.Wait()
+	if n := c.Stats().Fills; n > 0 { // their memory and the disk are still in use
+		return fmt.Errorf("cache: closed while the disk has not answered for %d chunks", n)
+	}
 	var err error
 	if c.disk != nil {
 		err = c.disk.Close() // no fill uses it any more; what waits to be written is let go
@@ -138,7 +149,7 @@ func (c *Cache) Close() error {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pinned := 0
+	pinned := len(c.asides)
 	for _, o := range c.index.objects {
 		for _, k := range o.all() {
 			if k.pins.Load() > 0 {

@@ -19,6 +19,9 @@ func (c *Cache) check(t *testing.T) {
 			ck.chunk(k)
 		}
 	}
+	for k := range c.asides {
+		ck.aside(k)
+	}
 	if ck.chunks != c.index.chunks {
 		t.Errorf("the index counts %d chunks and has %d", c.index.chunks, ck.chunks)
 	}
@@ -56,9 +59,32 @@ type checker struct {
 	frames map[*frame]int // cells that chunks own
 }
 
+// chunk checks one that is in the index.
 func (ck *checker) chunk(k *chunk) {
-	t := ck.t
 	ck.chunks++
+	all := ck.contents(k)
+	if k.aside.Load() {
+		ck.t.Error("a chunk that was set aside is in the index")
+	}
+	if !k.small() && k.slot.blocks() != all.blocks() {
+		ck.t.Errorf("slot holds %016b, its chunk has %016b", k.slot.blocks(), all.blocks())
+	}
+	if k.weight != k.weightNow() || k.ring == nil || k.place.Value.(*chunk) != k {
+		ck.t.Errorf("weight %d booked, %d real", k.weight, k.weightNow())
+	}
+}
+
+// aside checks one that was set aside.
+func (ck *checker) aside(k *chunk) {
+	ck.contents(k)
+	if !k.aside.Load() || k.ring != nil || k.spentAt != nil || len(k.claims) > 0 || ck.c.index.find(k.object.version, k.index) == k {
+		ck.t.Error("a chunk that was set aside can be found")
+	}
+}
+
+// contents checks what a chunk holds, and returns what of it is here or comes.
+func (ck *checker) contents(k *chunk) spans {
+	t := ck.t
 	ck.cost += k.cost
 	ck.held += int64(k.present.bytes())
 	ck.fills += int64(len(k.fills))
@@ -86,7 +112,7 @@ func (ck *checker) chunk(k *chunk) {
 			t.Errorf("a waiter for %v: present %v, coming %v", w.span, k.present, all)
 		}
 	}
-	ck.memory(k, all)
+	ck.memory(k)
 	var claimed blockMask
 	for _, cl := range k.claims {
 		claimed |= cl.asked
@@ -97,9 +123,10 @@ func (ck *checker) chunk(k *chunk) {
 	if unread := blockMask(k.unread.Load()); unread&^claimed != 0 || unread&^all.blocks() != 0 {
 		t.Errorf("unread %016b, claimed %016b, coming %016b", unread, claimed, all.blocks())
 	}
+	return all
 }
 
-func (ck *checker) memory(k *chunk, coming spans) {
+func (ck *checker) memory(k *chunk) {
 	switch {
 	case k.small():
 		if k.frame == nil || k.slot != nil || k.frame.cells[k.cell] != k || len(k.mem) < k.length {
@@ -111,12 +138,9 @@ func (ck *checker) memory(k *chunk, coming spans) {
 		ck.t.Errorf("a chunk's slot is not its own")
 	default:
 		ck.slots[k.slot] = true
-		if k.slot.blocks() != coming.blocks() || !k.slot.owned {
-			ck.t.Errorf("slot holds %016b, its chunk has %016b", k.slot.blocks(), coming.blocks())
+		if !k.slot.owned {
+			ck.t.Error("a chunk's slot is nobody's")
 		}
-	}
-	if k.weight != k.weightNow() || k.ring == nil || k.place.Value.(*chunk) != k {
-		ck.t.Errorf("weight %d booked, %d real", k.weight, k.weightNow())
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // the lock, read under the read lock.
 //
 // INVARIANT: present and what its fills still bring share no byte, and both have memory behind them.
-// INVARIANT: it is in the index and in one of the clock's rings, and has bytes, a fill or a pin.
+// INVARIANT: it is in the index and in one of the clock's rings, or was set aside; and has bytes, a fill or a pin.
 // INVARIANT: a waiter's bytes are neither all present nor partly without a fill, and the waiter has a pin.
 type chunk struct {
 	// Constants.
@@ -40,6 +40,7 @@ type chunk struct {
 
 	unread atomic.Uint32 // blockMask: predicted, and nobody has read it yet; bits are set under the lock only
 	handed atomic.Uint32 // blockMask: with their reader now, see handover; bits are set under the read lock
+	aside  atomic.Bool   // not in the index any more, see stall; set under the lock, once
 	pins   atomic.Int32  // reads under way; rises under the lock or the read lock only, falls without
 }
 

@@ -21,7 +21,7 @@
 //   - read.go, room.go: the hit path; a miss; the queue for memory.
 //
 // Fills read from one source, an objstore.Opener. The tier on disk (package disk) lies in between, where there is one: a fill asks it before
-// the store, and blocks are offered to it once present (kept.go, keep.go).
+// the store, and blocks are offered to it once present (kept.go, keep.go). Where it does not answer, it is done without (stall.go).
 //
 // Concurrency: one lock for everything, taken for reading by hits, which change no more than atomic pins and times. The lock is
 // not held while bytes move, so what it protects is short. The arithmetic of who fills what needs no finer locks, and can be checked as a whole.

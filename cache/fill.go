@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/headrace/headrace/objstore"
 )
@@ -36,6 +37,8 @@ type fill struct {
 	pos       int  // the watermark: the bytes from start up to here have come
 	local     bool // some of them from the disk
 	cancelled bool // nobody waits for it nor predicts it; it ends as soon as the source lets go
+
+	leave func() // Close waits for it until this is called
 }
 
 // rest is what the fill still has to bring.
@@ -60,11 +63,14 @@ func (c *Cache) launch(k *chunk, s span, class objstore.Class) {
 	c.clock.brought(s.len())
 	c.stats.FillsStarted++
 	c.stats.Fills++
-	c.goroutines.Go(func() {
+	c.goroutines.Add(1)
+	f.leave = sync.OnceFunc(c.goroutines.Done)
+	go func() {
+		defer f.leave()
 		err := c.receive(f)
 		f.cancel()
 		c.end(f, err)
-	})
+	}()
 }
 
 // receive brings the bytes, from the disk where they are there. Nobody but the fill writes to its part of the chunk, and no fill is
@@ -165,6 +171,9 @@ func (c *Cache) end(f *fill, err error) {
 		k.fail(f.rest(), errClosed)
 	case f.cancelled:
 		c.stats.FillsCancelled++
+		k.fail(f.rest(), errAgain)
+	case errors.Is(err, errAside):
+		told = 1 // by setAside, or now
 		k.fail(f.rest(), errAgain)
 	case errors.Is(err, objstore.ErrChanged): // nobody gets another byte of this version from the store
 		c.stats.FillsFailed++

@@ -17,12 +17,22 @@ var (
 // receiveBoth brings blocks that are on the disk from there, and the runs between them from the store. What the disk turns out not to have, the
 // store has.
 func (c *Cache) receiveBoth(f *fill) error {
+	if c.stall.lasts() {
+		return c.download(f, f.end)
+	}
 	k := f.chunk
-	hold := c.disk.Hold(k.object.version, k.index)
+	aside := func() { c.setAside(f) }
+	var hold disk.Held
+	inTime := c.stall.await(func() { hold = c.disk.Hold(k.object.version, k.index) }, aside)
+	if hold != nil {
+		defer hold.Release()
+	}
+	if !inTime {
+		return errAside
+	}
 	if hold == nil {
 		return c.download(f, f.end)
 	}
-	defer hold.Release()
 	if err := c.admit(f); err != nil {
 		return err
 	}
@@ -31,7 +41,11 @@ func (c *Cache) receiveBoth(f *fill) error {
 		block := f.pos / blockSize
 		end := min((block+1)*blockSize, f.end)
 		if here.Has(block) {
-			if hold.Read(k.mem[f.pos:end], f.pos) {
+			var read bool
+			if !c.stall.await(func() { read = hold.Read(k.mem[f.pos:end], f.pos) }, aside) {
+				return errAside
+			}
+			if read {
 				c.local(f, end)
 				continue
 			}
@@ -79,7 +93,7 @@ func (c *Cache) local(f *fill, pos int) {
 // keep offers the disk those blocks of k that are whole and that it does not have. They are pinned until they are written, so the disk
 // bounds how many it takes; what it has no time for is offered again while it is still here.
 func (c *Cache) keep(k *chunk) {
-	if c.disk == nil || c.closed || k.length == 0 {
+	if c.disk == nil || c.closed || k.length == 0 || k.aside.Load() || c.stall.lasts() {
 		return
 	}
 	var whole blockMask
@@ -155,7 +169,16 @@ func (c *Cache) keptOne(k *chunk) {
 }
 
 // Local tells whether some of v is on the disk, so that bytes of it may come without the store's being asked.
-func (c *Cache) Local(v objstore.Version) bool { return c.disk != nil && c.disk.Cached(v) > 0 }
+func (c *Cache) Local(v objstore.Version) bool { return c.onDisk(v) > 0 }
+
+// onDisk is how many bytes of v the disk has and can be asked for.
+func (c *Cache) onDisk(v objstore.Version) int64 {
+	if c.disk == nil {
+		return 0
+	}
+	n, _ := ask(&c.stall, func() int64 { return c.disk.Cached(v) }, func(int64) {})
+	return n
+}
 
 // CameLocal tells whether the byte of v at an offset, which a Read has pinned, came from the disk, where it may have been brought since Local was asked: other mounts write there too.
 func (c *Cache) CameLocal(v objstore.Version, off int64) bool {
@@ -172,10 +195,16 @@ func (c *Cache) Lease(v objstore.Version) (file *os.File, release func(), ok boo
 	if c.disk == nil {
 		return nil, nil, false
 	}
-	if !c.disk.Admits(v, c.reader) { // a read will ask for it
-		return nil, nil, false
-	}
-	lease := c.disk.Lease(v)
+	lease, _ := ask(&c.stall, func() *disk.Lease {
+		if !c.disk.Admits(v, c.reader) { // a read will ask for it
+			return nil
+		}
+		return c.disk.Lease(v)
+	}, func(late *disk.Lease) {
+		if late != nil {
+			late.Release()
+		}
+	})
 	if lease == nil {
 		return nil, nil, false
 	}

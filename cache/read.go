@@ -93,13 +93,18 @@ func (rd *reading) release() {
 	if rd.released.Swap(true) {
 		panic("cache: a read was released twice")
 	}
-	last := false
+	last, aside := false, false
 	for i := range rd.count {
-		last = rd.chunks[i].pins.Add(-1) == 0 || last
+		k := rd.chunks[i]
+		last = k.pins.Add(-1) == 0 || last
+		aside = k.aside.Load() || aside // after the pin: what is set aside later has a fill, whose end frees it
 	}
 	c := rd.cache
-	if last && c.starving.Load() > 0 { // in this order: a reader raises starving before it looks at the pins
+	if last && (aside || c.starving.Load() > 0) { // in this order: a reader raises starving before it looks at the pins
 		c.mu.Lock()
+		for i := range rd.count {
+			c.bury(rd.chunks[i])
+		}
 		c.serveNext()
 		c.mu.Unlock()
 	}

@@ -120,6 +120,10 @@ func (o *chunk) goesWith(k *chunk) []*chunk {
 // settle brings k in line with what it holds: blocks that nothing fills any more are free again, predictions of bytes that will
 // not come are void, and a chunk of which nothing is left is forgotten.
 func (c *Cache) settle(k *chunk) {
+	if k.aside.Load() {
+		c.bury(k)
+		return
+	}
 	if len(k.present) == 0 && len(k.fills) == 0 && k.pins.Load() == 0 {
 		c.discard(k)
 		return
@@ -139,7 +143,16 @@ func (c *Cache) settle(k *chunk) {
 
 // discard forgets k, which is evictable, and frees its memory.
 func (c *Cache) discard(k *chunk) {
-	c.stats.BytesHeld -= int64(k.present.bytes())
+	if k.aside.Load() {
+		c.bury(k)
+		return
+	}
+	c.forget(k)
+	c.free(k)
+}
+
+// forget has nobody find k any more.
+func (c *Cache) forget(k *chunk) {
 	for _, cl := range k.claims {
 		delete(cl.prediction.chunks, k)
 	}
@@ -151,6 +164,11 @@ func (c *Cache) discard(k *chunk) {
 	if c.disk != nil && k.touched.Load() > 0 { // it was read here and not there, and is worth as much
 		c.disk.Used(k.object.version, k.index)
 	}
+}
+
+// free gives back the memory of a chunk that is forgotten.
+func (c *Cache) free(k *chunk) {
+	c.stats.BytesHeld -= int64(k.present.bytes())
 	if k.frame != nil {
 		c.slab.put(k)
 	} else {

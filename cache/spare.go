@@ -36,10 +36,14 @@ func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full
 	waiters := []*waiter{w}
 	err = await(ctx, waiters)
 	c.leave(rd, waiters)
+	asked = !c.endSpare(f)
+	if err == errAgain { // the disk does not answer, and has it perhaps
+		return false, false, nil
+	}
 	if err != nil {
 		c.unwanted(v, rd)
 	}
-	return !c.endSpare(f), false, err
+	return asked, false, err
 }
 
 // endSpare ends what bringSpare began. local tells that bytes were found on the disk, where they can have come since one looked: other mounts write there too.

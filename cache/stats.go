@@ -25,6 +25,7 @@ type Stats struct {
 	FillsCancelled int64             // nobody wanted the bytes any more
 	BytesFetched   int64             // bytes that came from the store
 	BytesLocal     int64             // bytes that came from the disk
+	DiskStalls     int64             // calls that the disk did not answer in time
 	Decided        [NumReasons]int64 // bytes of chunks, by what was decided about keeping them on the disk
 	Raised         int64             // fills that a reader caught up with: prefetch became demand
 
@@ -41,17 +42,23 @@ func (c *Cache) Stats() Stats {
 	defer c.mu.RUnlock()
 	s := c.stats
 	s.MemoryLimit, s.MemoryUsed, s.MemoryPeak = c.ledger.limit, c.ledger.used, c.ledger.peak
-	s.Chunks = int64(c.index.chunks)
+	s.Chunks, s.DiskStalls = int64(c.index.chunks), c.stall.count()
 	s.Hits, s.BytesRead = c.hits.Load(), c.bytesRead.Load()
 	return s
 }
 
-// Disk is a snapshot of the disk tier's counters; ok is false when there is none.
+// Disk is a snapshot of the disk tier's counters, the last one where the disk does not answer; ok is false when there is none.
 func (c *Cache) Disk() (s disk.Stats, ok bool) {
 	if c.disk == nil {
 		return s, false
 	}
-	return c.disk.Stats(), true
+	if now, answered := ask(&c.stall, c.disk.Stats, func(disk.Stats) {}); answered {
+		c.lastDisk.Store(&now)
+	}
+	if last := c.lastDisk.Load(); last != nil {
+		s = *last
+	}
+	return s, true
 }
 
 // Cached is how many bytes of v can be had without the store: here, or on the disk.
@@ -65,10 +72,11 @@ func (c *Cache) Cached(v objstore.Version) int64 {
 		}
 	}
 	c.mu.RUnlock()
-	if c.disk == nil {
+	local := c.onDisk(v)
+	if local == 0 {
 		return n
 	}
-	n = c.disk.Cached(v)
+	n = local
 	for index, present := range here {
 		there := c.disk.Present(v, index)
 		for _, s := range present {

@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// diskPatience is how long one call to the disk may take. One that works answers in milliseconds, in a queue of its own writes
+	// in a second or two; the store is asked instead long before a training job notices.
+	diskPatience = 5 * time.Second
+	// diskRest is for how long the disk is left alone after it answers again: one that is slow for each call would cost its
+	// patience each time.
+	diskRest = 15 * time.Second
+)
+
+var errAside = errors.New("cache: the disk did not answer in time") // never leaves the package
+
+// stall knows whether calls to the disk are without an answer: its controller resets, or the server of a network disk is gone. A
+// thread that the kernel has wait for such a disk cannot be called back, by no signal, and may write to the memory it was given at
+// any time. So who waits for it is sent elsewhere, and the memory is set aside until the call returns.
+type stall struct {
+	log *slog.Logger
+
+	mu    sync.Mutex // guards what is below
+	left  int        // calls that were not answered in time, and are not yet
+	total int64      // of these so far
+	until time.Time  // when the disk is asked again, once none is left
+}
+
+// lasts tells whether the disk is to be left alone.
+func (s *stall) lasts() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left > 0 || !s.until.IsZero() && time.Now().Before(s.until)
+}
+
+// unanswered is how many calls are out.
+func (s *stall) unanswered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
+}
+
+func (s *stall) count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+func (s *stall) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total++
+	if s.left++; s.left == 1 && s.until.IsZero() {
+		s.log.Warn("the cache disk does not answer; reads go on from the store", "after", diskPatience)
+	}
+	s.until = time.Now().Add(diskRest)
+}
+
+func (s *stall) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Now().Add(diskRest)
+	if s.left--; s.left == 0 {
+		s.log.Info("the cache disk has answered all calls; it is asked again", "after", diskRest)
+	}
+}
+
+// await makes a call to the disk. When it takes longer than diskPatience, late is called, once; then inTime is false whenever the call
+// returns, and what it gave is to be given up.
+func (s *stall) await(call, late func()) (inTime bool) {
+	var decided atomic.Bool
+	timer := time.AfterFunc(diskPatience, func() {
+		if !decided.Swap(true) {
+			s.begin()
+			late()
+		}
+	})
+	call()
+	timer.Stop()
+	if decided.Swap(true) {
+		s.end()
+		return false
+	}
+	return true
+}
+
+// ask is await for who has nothing else to do meanwhile: ok is false when there was no answer in time, and the one that comes late is given to drop.
+func ask[T any](s *stall, call func() T, drop func(T)) (answer T, ok bool) {
+	if s.lasts() {
+		return answer, false
+	}
+	type answered struct {
+		answer T
+		ok     bool
+	}
+	out := make(chan answered, 1)
+	go func() {
+		var a T
+		if s.await(func() { a = call() }, func() { out <- answered{} }) {
+			out <- answered{a, true}
+		} else {
+			drop(a)
+		}
+	}()
+	in := <-out
+	return in.answer, in.ok
+}
+
+// setAside takes a chunk out of reach whose fill waits for the disk: its readers start anew, with other memory, and its own is freed when the
+// last fill and the last reader have let go of it.
+func (c *Cache) setAside(f *fill) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := f.chunk
+	if !slices.Contains(k.fills, f) { // the call has returned just now
+		return
+	}
+	if !k.aside.Swap(true) {
+		c.forget(k)
+		c.asides[k] = struct{}{}
+	}
+	k.fail(f.rest(), errAgain)
+	c.cancelUnwanted(k)
+	f.leave()
+}
+
+// bury frees what was set aside, once nobody uses it.
+func (c *Cache) bury(k *chunk) {
+	if _, here := c.asides[k]; here && len(k.fills) == 0 && k.pins.Load() == 0 {
+		delete(c.asides, k)
+		c.free(k)
+	}
+}
