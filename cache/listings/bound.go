@@ -48,8 +48,12 @@ func (s *Store) files() (all []kept, err error) {
 	return all, err
 }
 
-// shrink counts the listings, and removes those that were used longest ago, where they take more than they may, until a quarter is free; and what those have left who were killed.
-func (s *Store) shrink() error {
+// shrink counts the listings, and removes those that were used longest ago, where they would take more than they may with n bytes more, until a quarter is free; and what those have left who were killed.
+func (s *Store) shrink(n int64) error {
+	before := int64(0)
+	if err := s.exclusively(false, func(st *state) error { before = st.used; return nil }); err != nil {
+		return err
+	}
 	all, err := s.files()
 	if err != nil {
 		return err
@@ -59,20 +63,24 @@ func (s *Store) shrink() error {
 	for _, f := range all {
 		total += f.size
 	}
-	over := total > s.cfg.Limit
+	over := total+n > s.cfg.Limit
 	for _, f := range all {
-		left := isSaving(f.path) && s.cfg.Now().Sub(f.used) > leftAfter
-		if !left && !(over && total > s.cfg.Limit/4*3 && !isSaving(f.path)) {
-			continue
+		gone, err := false, error(nil)
+		if isSaving(f.path) {
+			gone, err = removeLeft(f.path)
+		} else if over && total+n > s.cfg.Limit/4*3 {
+			gone, err = true, os.Remove(f.path)
 		}
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		total -= f.size
+		if gone {
+			total -= f.size
+		}
 	}
 	s.recount.Store(false)
 	return s.exclusively(false, func(st *state) error {
-		st.used = total
+		st.used = max(total+st.used-before, 0) // with what others have kept and removed meanwhile
 		return nil
 	})
 }
@@ -97,10 +105,17 @@ func (s *Store) purge() error {
 	if err != nil {
 		return err
 	}
-	dirs := make(map[string]bool)
+	dirs, saving := make(map[string]bool), int64(0)
 	for _, f := range all {
-		if isSaving(f.path) && s.cfg.Now().Sub(f.used) <= leftAfter {
-			continue // somebody may be writing it
+		if isSaving(f.path) {
+			left, err := removeLeft(f.path)
+			if err != nil {
+				return err
+			}
+			if !left { // somebody is writing it, to be refused
+				saving += f.size
+			}
+			continue
 		}
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -112,7 +127,10 @@ func (s *Store) purge() error {
 			return err
 		}
 	}
-	return nil
+	return s.exclusively(false, func(st *state) error {
+		st.used += saving
+		return nil
+	})
 }
 
 // Usage is how many listings a cache directory has, and the bytes of the disk that they take.

@@ -10,12 +10,14 @@
 // Where a change cannot be noted, because the disk fails, nothing is found until all listings were removed.
 //
 // Nothing that is kept makes a reader wait: what is to be kept goes through a bounded queue to one goroutine, and is given up where that is full. What changes a directory waits for its listing's removal.
+// Neither waits for long: a disk that hangs is asked nothing more until it answers, and what could not be removed counts as a change that could not be noted.
 //
 // Its parts, from the bottom:
 //
 //   - state.go: what the processes that use the directory have to know of each other.
 //   - listingfile.go: a listing as a file.
 //   - store.go: what a process does with a cache directory, and whether its disk works.
+//   - patience.go: how long anybody waits for the disk.
 //   - shelf.go: the listings of one bucket: finding them, and removing those that have changed.
 //   - saving.go: a listing that is being kept. writer.go: the goroutine that does it, behind those who list.
 //   - bound.go: how much of the disk they may take.

@@ -67,6 +67,7 @@ func TestStateLost(t *testing.T) {
 		save(t, h, "d/", "a")
 		add, end := h.Save("e/")
 		add("x", "x", []byte("x"))
+		settle(h.store)
 		if err := lose(); err != nil {
 			t.Fatal(err)
 		}

@@ -36,9 +36,10 @@ func (s *Store) Of(endpoint, bucket string, reader uint64, keep bool) *Shelf {
 	shelf := &Shelf{store: s, owner: owner, dir: filepath.Join(s.dir(), fmt.Sprintf("%x", name[:8])), reader: reader, keep: keep, doubted: make(map[string]int)}
 	if keep {
 		// The state is made before the first listing is asked for, which is refused else. Where that cannot be, changes may not have been noted either.
-		if err := s.exclusively(true, func(*state) error { return nil }); err != nil {
+		if err := s.doWithin(func() error { return s.exclusively(true, func(*state) error { return nil }) }); err != nil {
 			s.unnoted(err)
 		}
+		s.tidied.Do(func() { s.writer.enqueue(s, job{do: func() { s.done(s.tidy()) }}) })
 	}
 	return shelf
 }
@@ -51,10 +52,10 @@ func (h *Shelf) file(dir string) string {
 // Load finds what is kept of a directory, and has use take its blocks, in their order, until it is false: all of them, or those that may have a name. may is asked first, with the moment
 // at which the store was asked, and whether that was with other credentials. found is false when there is nothing, or may says no, and then use was not called. The error is that it is damaged from some block on.
 func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) bool, use func(block []byte) bool) (found bool, err error) {
-	if h.open(dir, func(file *os.File, f *footer) bool {
+	if h.open(dir, func(file *os.File, f *footer) error {
 		asked, ok := h.askedAt(f)
 		if !ok || !may(asked, f.reader != h.reader) {
-			return true
+			return nil
 		}
 		found = true
 		used := false
@@ -62,16 +63,16 @@ func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) 
 			if !place.has(name) {
 				continue
 			}
-			block, failed := place.read(file)
+			block, failed := within(h.store, h.store.cfg.Patience, func() ([]byte, error) { return place.read(file) }, func([]byte) {})
 			if failed != nil {
 				found, err = used, failed
-				return false
+				return failed
 			}
 			if used = true; !use(block) {
 				break
 			}
 		}
-		return true
+		return nil
 	}); found {
 		h.store.stats.hits.Add(1)
 		return true, err
@@ -80,34 +81,70 @@ func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) 
 	return false, nil
 }
 
-// open calls f with a listing's file, if there is one. One that is damaged, which f says with false, is removed.
-func (h *Shelf) open(dir string, f func(*os.File, *footer) bool) {
+// openListing is a listing's file that was opened to be read.
+type openListing struct {
+	file *os.File
+	foot *footer
+}
+
+func (o openListing) close() {
+	if o.file != nil {
+		_ = o.file.Close() // read only
+	}
+}
+
+// openFile opens a directory's listing. What is there is damaged where that fails with a file.
+func (h *Shelf) openFile(dir string) (openListing, error) {
+	file, err := os.OpenFile(h.file(dir), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return openListing{}, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = checkWritable(file)
+	}
+	if err != nil {
+		return openListing{}, errors.Join(err, file.Close())
+	}
+	foot, err := readFooter(file, info.Size())
+	if err != nil { // nil is what is damaged
+		foot = nil
+	}
+	return openListing{file, foot}, nil
+}
+
+// open calls f with a listing's file, if there is one. One that is damaged, which f says with an error, is removed.
+func (h *Shelf) open(dir string, f func(*os.File, *footer) error) {
 	s := h.store
 	if s.mend(); !h.keep || s.isVoid() || !s.works() || h.isDoubted(dir) {
 		return
 	}
-	file, err := os.OpenFile(h.file(dir), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			s.done(err)
-		}
+	o, err := within(s, s.cfg.Patience, func() (openListing, error) { return h.openFile(dir) }, openListing.close)
+	switch {
+	case errors.Is(err, syscall.EROFS): // changes cannot be noted any more, by nobody who has the directory
+		s.unnoted(err)
 		return
-	}
-	defer func() { _ = file.Close() }() // read only
-	info, err := file.Stat()
-	if err != nil {
+	case errors.Is(err, os.ErrNotExist):
+		return
+	case err != nil:
 		s.done(err)
 		return
 	}
-	foot, err := readFooter(file, info.Size())
-	switch {
-	case err == nil && (foot.owner != h.owner || foot.dir != dir):
-		return // another directory of the same hash
-	case err == nil && f(file, foot):
-		return
+	defer o.close()
+	if o.foot != nil {
+		if o.foot.owner != h.owner || o.foot.dir != dir {
+			return // another directory of the same hash
+		}
+		if err = f(o.file, o.foot); err == nil {
+			return
+		}
+		if errors.Is(err, errHung) {
+			s.done(err)
+			return
+		}
 	}
 	s.stats.corrupt.Add(1)
-	s.cfg.Log.Warn("a kept list of names is damaged, and is asked from the store again", "file", file.Name())
+	s.cfg.Log.Warn("a kept list of names is damaged, and is asked from the store again", "file", o.file.Name())
 	h.Doubt(dir)
 }
 
@@ -179,33 +216,52 @@ func (h *Shelf) remove(settling time.Duration, dirs ...string) {
 		s.voids.Add(1) // all are removed before any is used, also those that a removal under way does not see
 		return
 	}
+	err := s.doWithin(func() error { return h.removeNow(settling, dirs) })
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !h.keep: // nobody keeps anything here
+	case err != nil:
+		s.unnoted(err)
+	}
+}
+
+func (h *Shelf) removeNow(settling time.Duration, dirs []string) error {
+	s := h.store
 	removed := false
 	err := s.exclusively(h.keep, func(st *state) error {
 		refused := s.cfg.Uptime() + settling
 		for _, dir := range dirs {
 			slot := slotOf(h.owner, dir)
 			st.changed[slot] = max(st.changed[slot], refused)
-			path := h.file(dir)
-			info, err := os.Lstat(path)
-			if err == nil {
-				err = os.Remove(path)
-			}
-			if err == nil {
-				removed, st.used = true, max(st.used-onDisk(info.Size()), 0)
-			} else if !errors.Is(err, os.ErrNotExist) {
+			size, err := h.unlink(dir)
+			if err != nil {
 				return err
 			}
+			removed, st.used = removed || size > 0, max(st.used-size, 0)
 		}
 		return nil
 	})
-	if err == nil && removed {
-		err = syncDirectory(h.dir) // or it were there again after a loss of power
+	if errors.Is(err, errBusy) { // what others find goes all the same; what they are about to keep does not
+		for _, dir := range dirs {
+			size, failed := h.unlink(dir)
+			removed, err = removed || size > 0, errors.Join(err, failed)
+		}
 	}
-	switch {
-	case errors.Is(err, os.ErrNotExist) && !h.keep: // nobody keeps anything here
-	case err != nil:
-		s.unnoted(err)
+	if removed { // or it were there again after a loss of power
+		err = errors.Join(err, syncDirectory(h.dir))
 	}
+	return err
+}
+
+// unlink removes a directory's listing, if there is one, and says how much of the disk it took.
+func (h *Shelf) unlink(dir string) (size int64, err error) {
+	info, err := os.Lstat(h.file(dir))
+	if err == nil {
+		size, err = onDisk(info.Size()), os.Remove(h.file(dir))
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	return size, err
 }
 
 func syncDirectory(path string) error {

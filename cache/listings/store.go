@@ -27,7 +27,10 @@ type Config struct {
 	Limit   int64  // bytes; 0 is DefaultLimit
 	MinFree int64  // bytes of the file system below which nothing is kept; 0 is a twentieth of it
 	Queue   int64  // bytes that may wait to be written; 0 is 8 MiB
-	Log     *slog.Logger
+
+	Patience time.Duration // for how long who asks for names waits for the disk; 0 is 2 s
+
+	Log *slog.Logger
 
 	Now    func() time.Time     // nil is time.Now
 	Uptime func() time.Duration // since the machine started; nil is the kernel's
@@ -43,6 +46,8 @@ type Store struct {
 
 	voids   atomic.Int64 // 0, or how often a change could not be noted: nothing is found or kept before all was removed
 	mending atomic.Bool  // that is about to be
+	hanging atomic.Int64 // what the disk was asked for and has not answered in time
+	tidied  sync.Once
 	health  health
 	stats   counters
 }
@@ -67,6 +72,9 @@ func Open(cfg Config) *Store {
 	if cfg.Queue <= 0 {
 		cfg.Queue = defaultQueue
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -82,10 +90,10 @@ func Open(cfg Config) *Store {
 	return &Store{cfg: cfg, turn: make(chan struct{}, 1), writer: writer{wake: make(chan struct{}, 1)}}
 }
 
-// Close keeps what waits to be kept, and ends. Where a change could not be noted, it is the last to know of it.
+// Close keeps what waits to be kept, and ends. Where a change could not be noted, it is the last to know of it. A disk that hangs is not waited for.
 func (s *Store) Close() {
-	if s.writer.close(); s.isVoid() {
-		s.remedy()
+	if s.writer.close(changePatience * s.cfg.Patience); s.isVoid() {
+		s.done(s.doWithin(s.remedy))
 	}
 }
 
@@ -124,6 +132,9 @@ type health struct {
 
 // works tells whether it is.
 func (s *Store) works() bool {
+	if s.hanging.Load() > 0 {
+		return false
+	}
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	return !s.cfg.Now().Before(s.health.until)
@@ -152,11 +163,12 @@ func (s *Store) unnoted(err error) {
 	}
 	s.voids.Add(1)
 	s.done(err)
+	s.writer.enqueue(s, job{do: func() {}}) // who looks at this from time to time
 }
 
 // mend removes all listings after a change that could not be noted, once the disk may work again.
 func (s *Store) mend() {
 	if s.isVoid() && s.works() && s.mending.CompareAndSwap(false, true) {
-		s.writer.enqueue(s, job{do: s.remedy})
+		s.writer.enqueue(s, job{do: func() { s.done(s.remedy()) }})
 	}
 }

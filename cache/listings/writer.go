@@ -3,6 +3,7 @@ package listings
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // maxSavings is how many listings may be being kept at once, each with a file.
@@ -60,8 +61,8 @@ func (w *writer) enqueue(s *Store, j job) bool {
 	return true
 }
 
-// next waits for jobs; none when the writer is closed and all is done.
-func (w *writer) next() []job {
+// next waits for jobs; none when the writer is closed and all is done. While a change is not noted, removing what is there is one of them from time to time.
+func (w *writer) next(s *Store) []job {
 	for {
 		w.mu.Lock()
 		jobs, closed := w.queue, w.closed
@@ -70,12 +71,20 @@ func (w *writer) next() []job {
 		if len(jobs) > 0 || closed {
 			return jobs
 		}
-		<-w.wake
+		if !s.isVoid() {
+			<-w.wake
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-time.After(rest):
+			s.mend()
+		}
 	}
 }
 
-// close has what is queued be done, and waits for that.
-func (w *writer) close() {
+// close has what is queued be done, and waits for that, but not for ever.
+func (w *writer) close(patience time.Duration) {
 	w.mu.Lock()
 	w.closed = true
 	done := w.done
@@ -87,13 +96,16 @@ func (w *writer) close() {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	<-done
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
 }
 
 // write does what is queued until the store is closed. Listings that were never ended go then.
 func (s *Store) write(done chan struct{}) {
 	defer close(done)
-	for jobs := s.writer.next(); len(jobs) > 0; jobs = s.writer.next() {
+	for jobs := s.writer.next(s); len(jobs) > 0; jobs = s.writer.next(s) {
 		for _, j := range jobs {
 			j.do()
 			s.writer.mu.Lock()
@@ -140,12 +152,12 @@ func (s *Store) skipped(err error) {
 }
 
 // remedy removes all listings, where a change could not be noted.
-func (s *Store) remedy() {
+func (s *Store) remedy() error {
 	s.mending.Store(false)
 	before := s.voids.Load()
 	err := s.purge()
 	if err == nil {
 		s.voids.CompareAndSwap(before, 0) // else one more was not noted meanwhile, and all is removed again
 	}
-	s.done(err)
+	return err
 }
