@@ -75,6 +75,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 			o.BaseEndpoint = aws.String(config.Endpoint)
 		}
 		o.UsePathStyle = pathStyle(config.PathStyle, aws.ToString(o.BaseEndpoint))
+		o.EndpointResolverV2 = anyRegion{o.EndpointResolverV2}
 		o.DisableLogOutputChecksumValidationSkipped = true
 		o.APIOptions = append(o.APIOptions, c.requestHeaders, c.resend, checkListings)
 	})
