@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -48,6 +49,20 @@ func TestDoctor(t *testing.T) {
 	l.Down(cwsim.OriginHost, true)
 	if out := l.run(14, "", "doctor", "--endpoint", "http://cwlota.com"); !strings.Contains(out, "cannot be reached") {
 		t.Errorf("no store: %s", out)
+	}
+}
+
+// Credentials that the store does not know, or not any more, are told to be refused, also where no bucket is named; those that may not list buckets are not.
+func TestDoctorOfCredentials(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, newBucket(t).server.Endpoint())
+	for code, says := range map[string]string{"InvalidAccessKeyId": "error    credentials", "AccessDenied": "ok       credentials"} {
+		p.heal()
+		p.inject(&fault{act: answer(http.StatusForbidden, code)})
+		out, _ := exec.Command(must[string](t)(shared.raced()), "doctor", "--endpoint", p.endpoint()).CombinedOutput()
+		if !strings.Contains(string(out), says) {
+			t.Errorf("%s: %s", code, out)
+		}
 	}
 }
 

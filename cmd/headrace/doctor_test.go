@@ -103,13 +103,19 @@ func TestJudgeStore(t *testing.T) {
 		severity      severity
 		found, advice string
 	}{
-		"down":            {func(f *storeFacts) { f.reachErr = errors.New("connection refused") }, "endpoint", mistaken, "connection refused", "--endpoint"},
-		"outside":         {func(f *storeFacts) { f.endpoint, f.lota = s3store.Origin, false }, "endpoint", noted, "answers", "--endpoint auto"},
-		"a wrong clock":   {func(f *storeFacts) { f.reached.Clock = -time.Hour }, "clock", mistaken, "1h0m0s apart", "timedatectl"},
-		"a bad clock":     {func(f *storeFacts) { f.reached.Clock = 6 * time.Minute }, "clock", warned, "6m0s apart", "15 minutes"},
-		"no credentials":  {func(f *storeFacts) { f.credentialErr = objstore.ErrCredentials }, "credentials", mistaken, "there are none", "--profile"},
-		"expired":         {func(f *storeFacts) { f.credential.Expires = now.Add(-time.Minute) }, "credentials", mistaken, "has expired", "renew"},
-		"expiring":        {func(f *storeFacts) { f.credential.Expires = now.Add(time.Hour) }, "credentials", fine, "until 2026-01-02 04:04:05", ""},
+		"down":           {func(f *storeFacts) { f.reachErr = errors.New("connection refused") }, "endpoint", mistaken, "connection refused", "--endpoint"},
+		"outside":        {func(f *storeFacts) { f.endpoint, f.lota = s3store.Origin, false }, "endpoint", noted, "answers", "--endpoint auto"},
+		"a wrong clock":  {func(f *storeFacts) { f.reached.Clock = -time.Hour }, "clock", mistaken, "1h0m0s apart", "timedatectl"},
+		"a bad clock":    {func(f *storeFacts) { f.reached.Clock = 6 * time.Minute }, "clock", warned, "6m0s apart", "15 minutes"},
+		"no credentials": {func(f *storeFacts) { f.credentialErr = objstore.ErrCredentials }, "credentials", mistaken, "there are none", "--profile"},
+		"expired":        {func(f *storeFacts) { f.credential.Expires = now.Add(-time.Minute) }, "credentials", mistaken, "has expired", "renew"},
+		"expiring":       {func(f *storeFacts) { f.credential.Expires = now.Add(time.Hour) }, "credentials", fine, "until 2026-01-02 04:04:05", ""},
+		"refused": {
+			func(f *storeFacts) {
+				f.refused = &objstore.Error{Op: "ListBuckets", Status: 403, Code: "InvalidAccessKeyId", Err: objstore.ErrCredentials}
+			},
+			"credentials", mistaken, "is refused by the store (InvalidAccessKeyId)", "revoked",
+		},
 		"of a role":       {func(f *storeFacts) { f.credential.Whose = "role arn:r" }, "credentials", fine, "EnvConfigCredentials (role arn:r), which does not expire", ""},
 		"anonymous":       {func(f *storeFacts) { f.credential = s3store.CredentialFacts{} }, "credentials", fine, "not signed", ""},
 		"no time is told": {func(f *storeFacts) { f.reached.HasDate = false }, "clock", noted, "does not tell", ""},

@@ -21,6 +21,7 @@ type storeFacts struct {
 	reachErr      error
 	credential    s3store.CredentialFacts
 	credentialErr error
+	refused       error // the store does not know the credential, or not any more
 }
 
 // bucketFacts are what matters of a bucket.
@@ -49,6 +50,12 @@ func lookAtStore(ctx context.Context, s *stack) (f storeFacts) {
 	f.lota = s.client.UsesLota()
 	f.reached, f.reachErr = s.client.Reach(ctx)
 	f.credential, f.credentialErr = s.client.Credential(ctx)
+	if f.reachErr == nil && f.credential.KeyID != "" {
+		_, err := s.client.Buckets(ctx) // who may not list them is known all the same
+		if errors.Is(err, objstore.ErrCredentials) && answered(err) {
+			f.refused = err
+		}
+	}
 	return f
 }
 
@@ -157,6 +164,8 @@ func judgeCredential(f storeFacts, now time.Time) finding {
 		return finding{"credentials", mistaken, "there are none: " + storeReason(f.credentialErr), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a --profile"}
 	case c.KeyID == "":
 		return finding{"credentials", fine, "requests are not signed (--no-sign-request)", ""}
+	case f.refused != nil:
+		return finding{"credentials", mistaken, fmt.Sprintf("%s is refused by the store (%s)", accessKeyOf(c), storeReason(f.refused)), "check the access key and its secret, and whether they were revoked or have expired"}
 	case c.Expires.IsZero():
 		return finding{"credentials", fine, fmt.Sprintf("%s, which does not expire", accessKeyOf(c)), ""}
 	case c.Expires.Before(now):

@@ -9,6 +9,7 @@ import (
 	"github.com/headrace/headrace/cache"
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/s3store"
 )
 
 // explainStore turns the store's refusal into what the user can do about it. what is the bucket or URL that was asked for.
@@ -20,8 +21,11 @@ func explainStore(err error, what string, o storeOptions) error {
 		return f
 	}
 	where := o.endpoint
-	if where == "" {
+	switch where {
+	case "":
 		where = "the store"
+	case s3store.AutoEndpoint: // either of two
+		where = "CoreWeave"
 	}
 	reason := storeReason(err)
 	switch {
@@ -41,6 +45,8 @@ func explainStore(err error, what string, o storeOptions) error {
 		return fail(exitNoBucket, err, "%s does not take %s for the name of a bucket (%s): check it", where, what, reason)
 	case errors.Is(err, objstore.ErrPermission):
 		return fail(exitDenied, err, "%s denies access to %s (%s): the credentials need s3:ListBucket and s3:GetObject; for a public bucket try --no-sign-request", where, what, reason)
+	case errors.Is(err, objstore.ErrThrottled) && answered(err):
+		return fail(exitUnreachable, err, "%s has too much to do (%s): try again, and with less at a time where all of it is yours", where, reason)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, objstore.ErrTimeout):
 		return fail(exitUnreachable, err, "%s did not answer in time: check --endpoint and the network", where)
 	case !answered(err):

@@ -42,13 +42,18 @@ func TestStoreRefusalsSayWhatToDo(t *testing.T) {
 		{answer(400, "InvalidRegion", objstore.ErrConflict), exitUnreachable, "takes a minute"},
 		{answer(0, "", objstore.ErrTimeout), exitUnreachable, "in time"},
 		{answer(0, "", syscall.ECONNREFUSED), exitUnreachable, "connection refused"},
-		{answer(503, "SlowDown", objstore.ErrThrottled), exitUnreachable, "SlowDown"},
+		{answer(503, "SlowDown", objstore.ErrThrottled), exitUnreachable, "too much to do (SlowDown)"},
 		{context.DeadlineExceeded, exitUnreachable, "in time"},
 		{context.Canceled, exitFailure, "interrupted"},
 	} {
 		got := explainStore(c.err, "b", storeOptions{endpoint: "http://h"})
 		if exitCode(got) != c.code || !strings.Contains(got.Error(), c.says) || !errors.Is(got, c.err) {
 			t.Errorf("%v: %d %v; want %d and %q", c.err, exitCode(got), got, c.code, c.says)
+		}
+	}
+	for endpoint, where := range map[string]string{"": "the store", "auto": "CoreWeave", "http://h": "http://h"} {
+		if got := explainStore(syscall.ECONNREFUSED, "b", storeOptions{endpoint: endpoint}); !strings.HasPrefix(got.Error(), where+" cannot be reached") {
+			t.Errorf("--endpoint %q: %v", endpoint, got)
 		}
 	}
 	if explainStore(nil, "b", storeOptions{}) != nil || explainMount(nil, "/d", false) != nil {
