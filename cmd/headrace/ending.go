@@ -68,6 +68,9 @@ type stagingAnswer struct {
 	err  error
 }
 
+// errSilent is a mount that hangs.
+var errSilent = errors.New("it does not answer")
+
 // askStaging asks a mount for that.
 func askStaging(mountpoint string) stagingAnswer {
 	answer := make(chan stagingAnswer, 1)
@@ -80,7 +83,7 @@ func askStaging(mountpoint string) stagingAnswer {
 	case a := <-answer:
 		return a
 	case <-time.After(attributeDeadline):
-		return stagingAnswer{err: fmt.Errorf("it has not answered within %v", attributeDeadline)}
+		return stagingAnswer{err: fmt.Errorf("%w within %v", errSilent, attributeDeadline)}
 	}
 }
 

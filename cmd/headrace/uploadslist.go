@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -62,8 +63,11 @@ func statusIn(ctx context.Context, d *journal.Dir) (all []upload.Status, mounted
 	defer mount.close()
 	ctx, cancel := context.WithTimeout(ctx, statusDeadline)
 	defer cancel()
-	all, err = mount.status(ctx)
-	return all, true, err
+	if all, err = mount.status(ctx); err != nil { // its logs are there all the same
+		left, failure := upload.StatusAt(d)
+		return left, true, errors.Join(fmt.Errorf("the mount at %s: %w", d.Owner().Mountpoint, err), failure)
+	}
+	return all, true, nil
 }
 
 // line is a row of the table: id, state, how far, what, why.

@@ -19,8 +19,9 @@ import (
 
 // places are where things may be that are not stored.
 type places struct {
-	roots []string // the first is the one that was said, or the default
-	notes []string // what could not be looked at, and why
+	roots  []string // the first is the one that was said, or the default
+	notes  []string // what could not be looked at, and why
+	silent []string // the mounts that do not answer
 }
 
 // places are the directory that was said or, where none was, the default one and those of the mounts that live: each of these is asked.
@@ -46,6 +47,8 @@ func (o uploadsOptions) places() (p places, err error) {
 	for i, a := range answers {
 		switch {
 		case errors.Is(a.err, unix.ENODATA): // it is read-only
+		case errors.Is(a.err, errSilent):
+			p.silent = append(p.silent, mounts[i].Mountpoint)
 		case a.err != nil:
 			p.note(fmt.Sprintf("the mount at %s does not say where it keeps what is not stored", mounts[i].Mountpoint), a.err)
 		default:
@@ -119,9 +122,13 @@ func (p *places) find(id string) (found staged, err error) {
 	case err != nil:
 		return found, err
 	}
+	unseen := p.notes
+	if err := p.unanswered(); err != nil {
+		unseen = append(slices.Clone(unseen), err.Error())
+	}
 	silent := ""
-	if len(p.notes) > 0 {
-		silent = " (but " + oneLine(errors.New(strings.Join(p.notes, "; "))) + ")"
+	if len(unseen) > 0 {
+		silent = " (but " + oneLine(errors.New(strings.Join(unseen, "; "))) + ")"
 	}
 	return found, fail(exitFailure, os.ErrNotExist, "nothing with the id %s is in %s%s: `headrace uploads ls` shows what is; --staging-dir says where to look",
 		id, strings.Join(p.roots, " or "), silent)
@@ -136,5 +143,18 @@ func (p *places) status(ctx context.Context) (all []unstored, err error) {
 		}
 		return err
 	})
+	if silent := p.unanswered(); err == nil {
+		err = silent
+	} else if silent != nil {
+		err = fail(exitStaging, err, "%s; %s", oneLine(err), oneLine(silent))
+	}
 	return all, err
+}
+
+// unanswered says which mounts do not answer; nil for none.
+func (p *places) unanswered() error {
+	if len(p.silent) == 0 {
+		return nil
+	}
+	return fail(exitStaging, errSilent, "the mount at %s does not answer: what it has not stored is not known (is its process stopped?)", strings.Join(p.silent, " and the one at "))
 }

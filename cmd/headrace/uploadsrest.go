@@ -28,8 +28,17 @@ type decider interface {
 
 func (o uploadsOptions) decider(ctx context.Context, where staged) (decider, error) {
 	mount, err := dialControl(ctx, where.dir)
-	if err != nil || mount != nil {
-		return mount, err
+	if err != nil {
+		return nil, err
+	}
+	if mount != nil { // what it is told to do may take long; whether it is there does not
+		asked, cancel := context.WithTimeout(ctx, statusDeadline)
+		defer cancel()
+		if _, err := mount.progress(asked); err != nil {
+			mount.close()
+			return nil, err
+		}
+		return mount, nil
 	}
 	return openAtRest(ctx, o.store, where.dir, slog.New(slog.NewTextHandler(o.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
