@@ -77,7 +77,7 @@ func TestPassthroughBesideCached(t *testing.T) {
 	m := cachedMount(t, b, p, dir, "--metadata-ttl", "0s")
 	cached := openElsewhere(t, m.path("object"))
 	cached.reads("before it is whole", old)
-	m.awaitWritten(2 * chunk)
+	m.awaitKept(onDisk(size), "object")
 	const passed = "headrace_fs_passthrough_opens_total"
 	eventually(t, patience, "the kernel to read by itself", func() bool {
 		got, err := hashFile("read", m.path("object"))

@@ -109,8 +109,11 @@ func (t *Tier) adopt(v objstore.Version, file *os.File, records []chunkRecord, r
 		}
 	}
 	t.fitPopularity(int(t.catalog.totals.chunks))
+	if !t.commit(nil) { // it is not leased before that
+		return false, nil
+	}
 	t.stats.adopted.Add(1)
-	return t.commit(nil), nil
+	return true, nil
 }
 
 // makeRoom evicts until a file of so many bytes may be counted, which are on the disk already. It gives up no more for it than the file has, and nothing where that could
