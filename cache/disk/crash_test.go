@@ -36,7 +36,7 @@ const crashLimit = 9 * mib
 
 // crashSteps are all that a crash may come after. Each must be come upon.
 var crashSteps = []string{
-	"before commit", "after commit", "before data", "file", "block", "after data", "remove", "punch", "leftover", "before adoption", "adopted", "undone", "recovered",
+	"before commit", "after commit", "before data", "file", "block", "after data", "remove", "punch", "leftover", "before adoption", "adopted", "undone", "recovered", "sweep",
 }
 
 // crashVersions are what the cache is worked on with: some of one chunk, some of two, of which the end is kept and the beginning.
@@ -67,7 +67,7 @@ func workUntilCrash(dir string, seed uint64, step string, n int) {
 		}
 	}
 	var err error
-	if tier, err = Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib, crash: crash}); err == nil {
+	if tier, err = Open(Config{Dir: dir, Size: crashLimit + indexSetAside, MinFree: 1, Queue: 64 * mib, crash: crash}); err == nil {
 		for range 60 {
 			err = errors.Join(err, workOnce(tier, rnd))
 		}
@@ -149,6 +149,12 @@ func TestCrashPoints(t *testing.T) {
 				if step == "undone" || step == "recovered" { // there must be something to recover from
 					crashAt(t, dir, seed+uint64(n), "after data", n)
 				}
+				if step == "sweep" {
+					crashAt(t, dir, seed, "after data", 9)
+					if err := os.Remove(filepath.Join(dir, indexFile)); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if crashAt(t, dir, seed, step, n) {
 					delete(missing, step)
 				}
@@ -179,10 +185,11 @@ func crashAt(t *testing.T, dir string, seed uint64, step string, n int) bool {
 
 func checkAfterCrash(t *testing.T, dir, when string) {
 	t.Helper()
-	tier, err := Open(Config{Dir: dir, Size: crashLimit, MinFree: 1, Queue: 64 * mib})
+	tier, err := Open(Config{Dir: dir, Size: crashLimit + indexSetAside, MinFree: 1, Queue: 64 * mib})
 	if err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
+	eventually(t, when+": swept", func() bool { return !tier.sweeping.Load() })
 	if used, sums := diskUsage(t, dir), tier.catalog.sums(); used > sums.space || used > crashLimit {
 		t.Errorf("%s: %d bytes on disk, %d in the index", when, used, sums.space)
 	}

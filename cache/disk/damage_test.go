@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -89,6 +90,14 @@ func TestLostIndex(t *testing.T) {
 			}
 			if err := damage(filepath.Join(dir, indexFile)); err != nil {
 				t.Fatal(err)
+			}
+			if name == "garbage" || name == "cut" { // who only looks leaves it to the next owner
+				if tier, err := OpenExisting(Config{Dir: dir}); !errors.Is(err, ErrDamaged) {
+					t.Fatalf("%v, %v", tier, err)
+				}
+				if used := diskUsage(t, dir); used < v.Size {
+					t.Fatalf("looking has left %d bytes", used)
+				}
 			}
 			tier = openTier(t, Config{Dir: dir})
 			found(t, tier, v, 0)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ var (
 	ErrTooOpen  = errors.New("other users can get into the cache directory")
 	ErrNotEmpty = errors.New("the directory has files in it, and is not a cache directory")
 	ErrNoHoles  = errors.New("the file system cannot give back a part of a file")
+	ErrDamaged  = errIndex // told by OpenExisting alone
 )
 
 // A cache directory:
@@ -42,7 +44,8 @@ const (
 type directory struct {
 	path   string
 	lock   *os.File
-	direct bool // the file system does direct I/O
+	direct bool         // the file system does direct I/O
+	trash  atomic.Int64 // bytes of the disk that what is to be removed has
 }
 
 // openDirectory makes path a cache directory if it is empty or missing and need not be one already, and takes it. Only the user who runs this may have access to it: it
@@ -149,6 +152,31 @@ func (d *directory) take() error {
 	return d.triesHoles()
 }
 
+// weighTrash finds out how much is to be removed: something only after the index was lost.
+func (d *directory) weighTrash() error {
+	var bytes int64
+	err := filepath.WalkDir(d.file(trashDirectory), func(_ string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			bytes += takes(info)
+		}
+		return err
+	})
+	d.trash.Store(bytes)
+	return err
+}
+
+// takes is how many bytes of the disk a file has.
+func takes(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
+}
+
 // triesDirect finds out whether files here can be opened for direct I/O.
 func (d *directory) triesDirect() bool {
 	fd, err := unix.Open(d.path, unix.O_TMPFILE|unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0o600)
@@ -225,19 +253,38 @@ func (d *directory) discardData() error {
 	}
 }
 
-// sweep removes what is in the trash, file by file, until that is done or stop is closed.
-func (d *directory) sweep(stop <-chan struct{}) error {
-	return filepath.WalkDir(d.file(trashDirectory), func(path string, e os.DirEntry, err error) error {
+// sweep removes what is in the trash, file by file and then the directories, until that is done or stop is closed.
+func (d *directory) sweep(stop <-chan struct{}, crash func(step string)) error {
+	trash, stopped := d.file(trashDirectory), false
+	err := filepath.WalkDir(trash, func(path string, e os.DirEntry, err error) error {
 		select {
 		case <-stop:
+			stopped = true
 			return filepath.SkipAll
 		default:
 		}
 		if err != nil || e.IsDir() {
 			return err
 		}
-		return os.Remove(path)
+		crash("sweep")
+		info, err := e.Info()
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if err == nil {
+			d.trash.Add(-takes(info))
+		}
+		return err
 	})
+	if err != nil || stopped {
+		return err
+	}
+	d.trash.Store(0)
+	left, err := os.ReadDir(trash)
+	for _, e := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(trash, e.Name())))
+	}
+	return err
 }
 
 // close gives the directory up.

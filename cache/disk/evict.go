@@ -139,7 +139,7 @@ func (t *Tier) remove(k chunkKey) (v victim, ok bool, err error) {
 
 // shrink evicts what the limit, which may be lower than it was, or the disk, which others fill, asks for; for the disk no more than it then has more free.
 func (t *Tier) shrink() {
-	if t.cfg.idle {
+	if t.cfg.idle || t.sweeping.Load() { // what is in the trash goes anyhow, and first
 		return
 	}
 	for {
@@ -149,7 +149,7 @@ func (t *Tier) shrink() {
 			return
 		}
 		short := -t.left(0, fs)
-		forDisk := t.catalog.totals.space <= t.space.limit
+		forDisk := t.used() <= t.space.limit
 		if short <= 0 || t.catalog.totals.chunks == 0 {
 			t.helpless = 0
 			return

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -58,7 +60,8 @@ func parseTotals(b []byte) (t totals, ok bool) {
 // index is the file that says what is in the data files. It is mapped into memory by its library, so a disk that cannot be read shows as a
 // fault; view and update make errors of these.
 type index struct {
-	db *bbolt.DB
+	db    *bbolt.DB
+	space atomic.Int64 // bytes that it takes of the disk
 }
 
 // errIndex is what a broken index is: one that has to be made anew.
@@ -72,14 +75,7 @@ func openIndex(path string) (_ *index, t totals, fresh bool, err error) {
 			err = errors.Join(err, x.close())
 		}
 	}()
-	err = guard(func() error {
-		var err error
-		x.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:      time.Second, // nobody else should have it: the directory is locked
-			FreelistType: bbolt.FreelistMapType,
-		})
-		return err
-	})
+	err = x.open(path)
 	switch {
 	case errors.Is(err, os.ErrPermission), errors.Is(err, os.ErrNotExist), isDiskError(err):
 		return nil, t, false, fmt.Errorf("disk: index: %w", err)
@@ -104,10 +100,71 @@ func openIndex(path string) (_ *index, t totals, fresh bool, err error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = x.makeSmaller(path)
+	}
 	if err != nil {
 		return nil, t, false, fmt.Errorf("disk: index: %w", err)
 	}
 	return x, t, fresh, nil
+}
+
+func (x *index) open(path string) error {
+	return guard(func() (err error) {
+		x.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:      time.Second, // nobody else should have it: the directory is locked
+			FreelistType: bbolt.FreelistMapType,
+		})
+		return err
+	})
+}
+
+// muchUnused is how many bytes of the index must be of no use, and more than half, for it to be made smaller: its file never shrinks by itself.
+const muchUnused = 16 << 20
+
+// makeSmaller writes the index anew if most of it is left over from a time when there was more in the cache. A crash leaves the one or the other, which say the same, and where there is no room the old one
+// stays.
+func (x *index) makeSmaller(path string) error {
+	smaller := path + ".new"
+	if err := os.Remove(smaller); err != nil && !errors.Is(err, os.ErrNotExist) && !isDiskError(err) {
+		return err
+	}
+	if unused := int64(x.db.Stats().FreePageN) * int64(x.db.Info().PageSize); unused < muchUnused || unused < x.space.Load()/2 {
+		return nil
+	}
+	err := guard(func() error {
+		to, err := bbolt.Open(smaller, 0o600, &bbolt.Options{Timeout: time.Second})
+		if err != nil {
+			return err
+		}
+		return errors.Join(bbolt.Compact(to, x.db, 1<<20), to.Close())
+	})
+	if err == nil {
+		err = os.Rename(smaller, path)
+	}
+	if err != nil {
+		_ = os.Remove(smaller) // the next one does
+		if isDiskError(err) {
+			return nil
+		}
+		return err
+	}
+	if err := x.close(); err != nil {
+		return err
+	}
+	if err := x.open(path); err != nil {
+		return err
+	}
+	x.measure()
+	return nil
+}
+
+// measure finds out how much of the disk the index takes.
+func (x *index) measure() {
+	var st syscall.Stat_t
+	if err := syscall.Stat(x.db.Path(), &st); err == nil { // else it is as it was
+		x.space.Store(st.Blocks * 512)
+	}
 }
 
 // view and update are errClosed once it is closed.
@@ -116,7 +173,9 @@ func (x *index) view(f func(*bbolt.Tx) error) error {
 }
 
 func (x *index) update(f func(*bbolt.Tx) error) error {
-	return orClosed(guard(func() error { return x.db.Update(f) }))
+	err := orClosed(guard(func() error { return x.db.Update(f) }))
+	x.measure()
+	return err
 }
 
 func orClosed(err error) error {

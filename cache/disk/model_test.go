@@ -69,7 +69,7 @@ func modelChunk(v objstore.Version, n uint64) int64 {
 func (m *modelRun) open(limit int64) {
 	m.limit = limit
 	var err error
-	if m.tier, err = Open(Config{Dir: m.dir, Size: limit, MinFree: 1, Queue: 64 * mib}); err != nil {
+	if m.tier, err = Open(Config{Dir: m.dir, Size: limit + indexSetAside, MinFree: 1, Queue: 64 * mib}); err != nil {
 		m.tb.Fatalf("open: %v", err)
 	}
 }
@@ -249,6 +249,9 @@ func (m *modelRun) check() {
 		}
 	}
 	m.checkLeases()
+	if m.tier.catalog.index.space.Load() > indexSetAside {
+		m.tb.Fatalf("the index has %d bytes", m.tier.catalog.index.space.Load())
+	}
 	if sums.space > m.limit && !anyPinned && len(m.leases) == 0 || used > sums.space {
 		m.tb.Fatalf("limit %d, index %d, on disk %d", m.limit, sums.space, used)
 	}

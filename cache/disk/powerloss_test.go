@@ -103,7 +103,7 @@ func (p powerLoss) workUntil(t *testing.T, seed uint64, step int) {
 			failed = shutDown(dir)
 		}
 	}
-	tier, err := Open(Config{Dir: filepath.Join(dir, "c"), Size: p.limit, MinFree: 1, Queue: 64 * mib, boot: fmt.Sprint(seed), crash: crash})
+	tier, err := Open(Config{Dir: filepath.Join(dir, "c"), Size: p.limit + indexSetAside, MinFree: 1, Queue: 64 * mib, boot: fmt.Sprint(seed), crash: crash})
 	if err != nil {
 		if steps.Load() < int64(step) {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -139,7 +139,7 @@ func (p powerLoss) check(t *testing.T, seed uint64) (kept int) {
 	t.Helper()
 	dir, unmount := mounted(t, p.image)
 	defer unmount()
-	tier, err := Open(Config{Dir: filepath.Join(dir, "c"), Size: p.limit, MinFree: 1, Queue: 64 * mib, boot: fmt.Sprint(seed, " again")})
+	tier, err := Open(Config{Dir: filepath.Join(dir, "c"), Size: p.limit + indexSetAside, MinFree: 1, Queue: 64 * mib, boot: fmt.Sprint(seed, " again")})
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}

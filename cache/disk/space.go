@@ -13,6 +13,12 @@ const (
 	DefaultMinFreePercent = 5
 	// indexReserve is what the index may grow by while one batch is written.
 	indexReserve = 16 << 20
+	// indexSetAside is what the index has of the limit at least, and indexGrowth what it may grow by in one commit, which rewrites a page for each of some two
+	// thousand chunks that come or go; twice as large is as much as it gets by that.
+	indexSetAside = 4 << 20
+	indexGrowth   = 8 << 20
+	// indexShare is the part of the limit that the index has at most: half. One that was made for a larger cache is made smaller at the next start: see openIndex.
+	indexShare = 2
 )
 
 // freeSpace is what a file system has for us, and its size, in bytes.
@@ -30,7 +36,7 @@ func statfs(path string) (freeSpace, error) {
 
 // space is how much the chunks may take. It is a value.
 type space struct {
-	limit   int64 // bytes that all chunks together may take
+	limit   int64 // bytes that the chunks and the index may take
 	minFree int64 // bytes that the file system must have free
 }
 
@@ -52,15 +58,25 @@ func newSpace(cfg Config, last totals, fs freeSpace) space {
 	return s
 }
 
-// left is how many bytes more may be written while the chunks take used; negative when some must go.
+// ofIndex is how many bytes of the limit are not for chunks, as the index takes so many of the disk.
+func (s space) ofIndex(takes int64) int64 {
+	return max(indexSetAside, min(takes+min(takes, indexGrowth), s.limit/indexShare))
+}
+
+// left is how many bytes more may be written while used are taken of the limit; negative when some must go.
 func (s space) left(used int64, fs freeSpace) int64 { return min(s.limit-used, s.spare(fs)) }
 
 // spare is how many bytes more the file system has for us; negative when it should have some back.
 func (s space) spare(fs freeSpace) int64 { return fs.free - s.minFree - indexReserve }
 
+// used is how many bytes of the limit are taken, beside what is still to be given back.
+func (t *Tier) used() int64 {
+	return t.catalog.totals.space + t.space.ofIndex(t.catalog.index.space.Load())
+}
+
 // left is how many bytes more may be written once what was evicted is given back, beside those that are reserved.
 func (t *Tier) left(reserved int64, fs freeSpace) int64 {
-	used := t.catalog.totals.space + reserved
+	used := t.used() + t.dir.trash.Load() + reserved
 	for _, l := range t.leftovers {
 		used += l.space
 	}

@@ -171,7 +171,7 @@ func TestSpaceAtRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := tier.Stats(); s.Limit != 77*mib || s.MinFree != 33*mib {
+		if s := tier.Stats(); s.Limit != 77*mib+indexSetAside || s.MinFree != 33*mib {
 			t.Errorf("limit %d MiB, free %d MiB", s.Limit/mib, s.MinFree/mib)
 		}
 		if err := tier.Close(); err != nil {

@@ -9,9 +9,10 @@ import (
 // Stats is a snapshot: what is on disk now, and what the tier has done since it was opened.
 type Stats struct {
 	Owner    bool  // this process owns the directory
-	Limit    int64 // bytes that chunks may take
+	Limit    int64 // bytes that chunks and the index may take
 	MinFree  int64 // bytes that the file system keeps free
 	Used     int64 // bytes that chunks take
+	Index    int64 // bytes that the index takes
 	Free     int64 // bytes that the file system has free
 	Chunks   int64
 	Versions int64
@@ -58,7 +59,7 @@ func (t *Tier) Stats() Stats {
 	sums := t.catalog.sums()
 	fs, _ := statfs(t.dir.path) // 0 free is what a disk has that does not even say
 	return Stats{
-		Owner: true, Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Free: fs.free,
+		Owner: true, Limit: t.space.limit, MinFree: t.space.minFree, Used: sums.space, Index: t.catalog.index.space.Load(), Free: fs.free,
 		Chunks: sums.chunks, Versions: sums.versions, Queued: t.queue.waits.Load(), Leased: int64(t.uses.leased()),
 		Uncommitted: t.catalog.waiting(), // after Queued: what is not queued any more has been noted before
 		Hits:        t.stats.hits.Load(), Misses: t.stats.misses.Load(),

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -16,7 +17,7 @@ import (
 // Config says where the tier is and how much it may take.
 type Config struct {
 	Dir     string // made if missing; see Open
-	Size    int64  // bytes of the disk that chunks may take; 0 for what it was before, at first 80% of what is free
+	Size    int64  // bytes of the disk that chunks and the index may take; 0 for what it was before, at first 80% of what is free
 	MinFree int64  // bytes of the file system that stay free; 0 for 5% of it
 	Queue   int64  // bytes of memory that may wait to be written
 	Log     *slog.Logger
@@ -50,6 +51,7 @@ type Tier struct {
 	underWay *underWay
 	orders   chan func()
 	checks   chan objstore.Version // to be compared with their checksums
+	sweeping atomic.Bool           // the trash is being emptied
 
 	// The writer's own.
 	beingWritten map[chunkKey]bool
@@ -82,14 +84,18 @@ func Open(cfg Config) (*Tier, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, sums, err := openOrReplaceIndex(dir, cfg.Log)
+	x, sums, err := openOrReplaceIndex(dir, cfg)
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
 	fs, err := statfs(dir.path)
+	if err == nil {
+		err = dir.weighTrash()
+	}
 	if err != nil {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
+	fs.free += dir.trash.Load()
 	readers, _ := lru.New[admission, struct{}](maxAdmissions) // fails for a size that is not positive
 	t := &Tier{
 		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
@@ -105,12 +111,14 @@ func Open(cfg Config) (*Tier, error) {
 	if err := t.recover(); err != nil {
 		return nil, errors.Join(err, x.close(), dir.close())
 	}
+	t.sweeping.Store(dir.trash.Load() > 0)
 	t.goroutines.Go(t.run)
 	t.goroutines.Go(t.runChecks)
 	t.goroutines.Go(func() {
-		if err := dir.sweep(t.stop); err != nil {
+		if err := dir.sweep(t.stop, t.crash); err != nil {
 			t.fail("sweep", err)
 		}
+		t.sweeping.Store(false)
 		if cfg.idle { // for a moment only
 			return
 		}
@@ -122,7 +130,7 @@ func Open(cfg Config) (*Tier, error) {
 }
 
 // OpenExisting is Open for a directory that is a cache already, to look at it: nothing is evicted for the sake of limits, which are those of the
-// last owner.
+// last owner, and a damaged index, with which all would go, is left for the next owner: ErrDamaged.
 func OpenExisting(cfg Config) (*Tier, error) {
 	cfg.Existing, cfg.idle = true, true
 	return Open(cfg)
@@ -132,11 +140,11 @@ func OpenExisting(cfg Config) (*Tier, error) {
 const maxOrders = 64
 
 // openOrReplaceIndex makes a new index where there is none that can be used; the data files that only it knew go.
-func openOrReplaceIndex(dir *directory, log *slog.Logger) (*index, totals, error) {
+func openOrReplaceIndex(dir *directory, cfg Config) (*index, totals, error) {
 	path := dir.file(indexFile)
 	x, sums, fresh, err := openIndex(path)
-	if errors.Is(err, errIndex) {
-		log.Warn("the index of the cache is damaged; the cache starts empty", "dir", dir.path, "error", err)
+	if errors.Is(err, errIndex) && !cfg.idle {
+		cfg.Log.Warn("the index of the cache is damaged; the cache starts empty", "dir", dir.path, "error", err)
 		if err := os.Remove(path); err != nil {
 			return nil, sums, fmt.Errorf("disk: %w", err)
 		}

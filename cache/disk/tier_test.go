@@ -57,8 +57,12 @@ func alignedBytes(n int) []byte {
 
 func freeBytes(b []byte) { _ = unix.Munmap(b[:max(len(b), 1)]) }
 
+// openTier opens a tier whose size, if cfg has one, is that of the chunks.
 func openTier(t *testing.T, cfg Config) *Tier {
 	t.Helper()
+	if cfg.Size != 0 {
+		cfg.Size += indexSetAside
+	}
 	if cfg.Queue == 0 {
 		cfg.Queue = 256 * mib
 	}
@@ -234,6 +238,9 @@ func diskUsage(tb testing.TB, dir string) (n int64) {
 	tb.Helper()
 	for _, sub := range []string{dataDirectory, trashDirectory} {
 		err := filepath.WalkDir(filepath.Join(dir, sub), func(path string, e os.DirEntry, err error) error {
+			if errors.Is(err, unix.ENOENT) { // swept meanwhile
+				return nil
+			}
 			if err != nil || e.IsDir() {
 				return err
 			}

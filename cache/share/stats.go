@@ -30,7 +30,7 @@ func (m *Member) Stats() disk.Stats {
 		s = t.Stats()
 	} else if a, _, ok := m.ask(p, request{Op: opStats}); ok {
 		o := a.Stats
-		s = disk.Stats{Limit: o.Limit, MinFree: o.MinFree, Used: o.Used, Free: o.Free, Chunks: o.Chunks, Versions: o.Versions, Queued: o.Queued, Uncommitted: o.Uncommitted}
+		s = disk.Stats{Limit: o.Limit, MinFree: o.MinFree, Used: o.Used, Index: o.Index, Free: o.Free, Chunks: o.Chunks, Versions: o.Versions, Queued: o.Queued, Uncommitted: o.Uncommitted}
 	}
 	m.stats.mu.Lock()
 	s = s.Plus(m.stats.past)

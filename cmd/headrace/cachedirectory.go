@@ -59,6 +59,7 @@ func cacheStatus(_ context.Context, d cacheDirectory, o cacheCommandOptions) err
 	}
 	result := struct {
 		Used     int64       `json:"used_bytes"`
+		Index    int64       `json:"index_bytes"`
 		Limit    int64       `json:"limit_bytes"`
 		Free     int64       `json:"disk_free_bytes"`
 		MinFree  int64       `json:"min_free_bytes"`
@@ -68,7 +69,7 @@ func cacheStatus(_ context.Context, d cacheDirectory, o cacheCommandOptions) err
 		Listings int         `json:"listings"`
 		Owner    *cacheUser  `json:"owner"` // null while nobody uses it
 		Sharers  []cacheUser `json:"sharers"`
-	}{s.Used, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks, 0, 0, nil, []cacheUser{}}
+	}{s.Used, s.Index, s.Limit, s.Free, s.MinFree, s.Versions, s.Chunks, 0, 0, nil, []cacheUser{}}
 	result.Listings, result.Names = namesUsage(o.dir)
 	users, err := d.Users()
 	if err != nil {
@@ -85,6 +86,6 @@ func cacheStatus(_ context.Context, d cacheDirectory, o cacheCommandOptions) err
 			fmt.Fprintf(&text, "\nshared by process %d, which mounts %s", u.PID, u.Name)
 		}
 	}
-	return o.say(result, "%s of %s used, by %d objects in %d chunks; %s besides, by the names of %d directories; %s of the disk are free, of which %s stay free%s",
-		sizeText(s.Used), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(result.Names), result.Listings, sizeText(s.Free), sizeText(s.MinFree), text.String())
+	return o.say(result, "%s and an index of %s used of %s, by %d objects in %d chunks; %s besides, by the names of %d directories; %s of the disk are free, of which %s stay free%s",
+		sizeText(s.Used), sizeText(s.Index), sizeText(s.Limit), s.Versions, s.Chunks, sizeText(result.Names), result.Listings, sizeText(s.Free), sizeText(s.MinFree), text.String())
 }

@@ -95,6 +95,8 @@ func explainCache(err error, dir string) error {
 		return fail(exitCache, err, "--cache-dir %s has files in it that are not a cache's: choose an empty or a missing directory", dir)
 	case errors.Is(err, disk.ErrNoHoles):
 		return fail(exitCache, err, "--cache-dir %s is on a file system that cannot give back a part of a file, as a cache must: use one on ext4, XFS, Btrfs or tmpfs", dir)
+	case errors.Is(err, disk.ErrDamaged):
+		return fail(exitCache, err, "the index of %s is damaged: the next mount that uses it has it start empty: %v", dir, err)
 	case errors.Is(err, os.ErrNotExist):
 		return fail(exitCache, err, "%s is not a cache directory: name the one given to --cache-dir", dir)
 	case errors.Is(err, os.ErrPermission):

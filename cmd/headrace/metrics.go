@@ -197,6 +197,7 @@ func diskMetrics() []metric {
 		{"disk_owner", "1 where this mount owns the cache directory, 0 where it shares another's, or has none.", gauge, func(s *snapshot) int64 { return number(s.disk.Owner) }},
 		{"disk_limit_bytes", "The limit given by --cache-size; 0 without --cache-dir.", gauge, func(s *snapshot) int64 { return s.disk.Limit }},
 		{"disk_used_bytes", "Bytes that chunks take on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Used }},
+		{"disk_index_bytes", "Bytes that the index takes on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Index }},
 		{"disk_free_bytes", "Bytes that the disk has free.", gauge, func(s *snapshot) int64 { return s.disk.Free }},
 		{"disk_chunks", "Chunks on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Chunks }},
 		{"disk_versions", "Object versions of which something is on the disk.", gauge, func(s *snapshot) int64 { return s.disk.Versions }},
