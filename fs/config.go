@@ -70,8 +70,8 @@ type Config struct {
 	// when there is none, and release, called exactly once, ends its use. nil means that there never is.
 	Lease func(objstore.Version) (file *os.File, release func(), ok bool)
 
-	// Keep has a version be kept on the local disk when it is read next, for the attribute user.headrace.keep; nil for no such attribute. It must not block.
-	Keep func(objstore.Version)
+	// Keep has a version be kept on the local disk, and tells how that goes, for the attribute user.headrace.keep; nil for no such attribute. It must not block.
+	Keep func(objstore.Version) Keeping
 
 	// Store is how a program reaches what is mounted without the mount, for the attribute user.headrace.store. "" for no such attribute.
 	Store string

@@ -17,8 +17,8 @@ const (
 	attrClass  = "user.s3.storage_class"
 	attrCached = "user.headrace.cached" // bytes of the version that are held locally, in decimal
 
-	// KeepAttribute, of a file, has its version be kept on the local disk when it is read next: asking for it is what does it, since a read-only mount lets no attribute be
-	// set. It is not among the names, so no program asks without meaning it.
+	// KeepAttribute, of a file, has its version be kept on the local disk, what is in memory now and the rest when it is read next: asking for it is what does it, since a
+	// read-only mount lets no attribute be set. Its value is a Keeping. It is not among the names, so no program asks without meaning it.
 	KeepAttribute = "user.headrace.keep"
 
 	// StagingAttribute, of the directory that is mounted, is where what was written to it waits to be stored. There is none where nothing can be written.
@@ -95,7 +95,7 @@ func (f *fileSystem) attrValue(n *node, name string) (string, bool) {
 	case name == attrCached && f.cfg.Cached != nil:
 		return strconv.FormatInt(f.cfg.Cached(n.version()), 10), true
 	case name == KeepAttribute && f.cfg.Keep != nil:
-		return "1", true
+		return "", true // see GetXAttr
 	}
 	return "", false
 }
@@ -122,7 +122,7 @@ func (f *fileSystem) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, nam
 	}
 	value, _ := f.attrValue(n, name)
 	if name == KeepAttribute {
-		f.cfg.Keep(n.version())
+		value = f.cfg.Keep(n.version()).String()
 	}
 	return copyAttr(dest, value)
 }

@@ -72,3 +72,38 @@ func TestWarm(t *testing.T) {
 	}
 	p.heal()
 }
+
+// What `headrace warm` has read is on the disk when it ends, also where the network is faster than the disk and memory is short; what could not be kept is a failure of its file.
+func TestWarmKeepsWhatItReads(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	p := newProxy(t, b.server.Endpoint())
+	want := map[string]string{}
+	for i := range 4 {
+		name := fmt.Sprint("set/", i)
+		want[name] = b.put(name, pattern(i), 2*chunk+int64(i)).sha256()
+	}
+	dir := filepath.Join(t.TempDir(), "cache")
+	warm := func(m *mount) (int, string) { return headrace(t, "warm", m.path("set")) }
+	m := cachedMount(t, b, p, dir)
+	if code, said := warm(m); code != 0 {
+		t.Errorf("warm: %d, %s", code, said)
+	}
+	m.finish(syscall.SIGTERM)
+	p.take(t)
+	m = cachedMount(t, b, p, dir)
+	for name, sum := range want {
+		if got, err := hashFile("read", m.path(name)); err != nil || got != sum {
+			t.Errorf("%s reads as %s, %v", name, got, err)
+		}
+	}
+	if got := downloads(p.take(t)); len(got) > 0 {
+		t.Errorf("what was warmed was asked for again: %q", got)
+	}
+	m.finish(syscall.SIGTERM)
+
+	m = cachedMount(t, b, p, filepath.Join(t.TempDir(), "small"), "--cache-size", "64MiB")
+	if code, said := warm(m); code != 10 || !strings.Contains(said, "are not kept") {
+		t.Errorf("warm into a cache that is too small: %d, %s", code, said)
+	}
+}

@@ -19,6 +19,8 @@ const (
 	errandRunners = 2
 	// restAfterRefusal is for how long nothing is offered after the owner had no room: its queue is as long as its disk needs seconds, at least.
 	restAfterRefusal = 200 * time.Millisecond
+	// offerAttempts bounds how long one offer is made, so that a disk which takes nothing costs little memory.
+	offerAttempts = 25
 )
 
 // errand is what the owner is told behind the reader's back: an offer, or a request whose answer nobody waits for.
@@ -125,11 +127,29 @@ func (m *Member) runErrand(one errand) {
 		if p.tier.Offer(&own) {
 			return
 		}
-	case p != nil && !m.sendOffer(p.owner, one.offer):
-		m.errands.resume.Store(time.Now().Add(restAfterRefusal).UnixNano())
+	case p != nil && !m.offerPatiently(p.owner, one.offer):
 		m.stats.skipped.Add(n)
 	}
 	m.errands.done(one)
+}
+
+// offerPatiently offers again what the owner has no room for now. Meanwhile nothing else is taken, as if the queue were ours. false when there was none for long.
+func (m *Member) offerPatiently(owner *client, o *disk.Offer) bool {
+	for range offerAttempts {
+		if m.sendOffer(owner, o) {
+			m.errands.resume.Store(0)
+			return true
+		}
+		m.errands.resume.Store(time.Now().Add(restAfterRefusal).UnixNano())
+		select {
+		case <-time.After(restAfterRefusal):
+		case <-owner.lost:
+			return false
+		case <-m.stop:
+			return false
+		}
+	}
+	return false
 }
 
 // sendOffer hands a copy of an offer to the owner: false when that has no room for it.

@@ -139,6 +139,38 @@ func TestSharing(t *testing.T) {
 	}
 }
 
+// TestOfferedAgain: what the owner has no room for is offered again until it has.
+func TestOfferedAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	owner, err := Open(Config{Disk: disk.Config{Dir: dir, Size: 256 * mib, MinFree: 1, Queue: 1}}) // room for one offer at a time
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := owner.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	sharer := join(t, dir, "sharer", 0)
+	busy, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	offer := func(m *Member, name string, whenDone func()) objstore.Version {
+		t.Helper()
+		v := versionOf(name, mib)
+		if !m.Offer(&disk.Offer{Version: v, Data: contentOf(v, 0), Blocks: 1, Done: whenDone}) {
+			t.Fatalf("%s was refused", name)
+		}
+		return v
+	}
+	offer(owner, "being written", func() { close(busy); <-goOn })
+	<-busy
+	offer(owner, "waiting", func() {})
+	v := offer(sharer, "refused", func() { close(done) })
+	eventually(t, "the offer to be refused", func() bool { return sharer.errands.resume.Load() > 0 })
+	close(goOn)
+	<-done
+	eventually(t, "kept", func() bool { return right(t, sharer, v, 0) })
+}
+
 // TestVisit: a directory in use is looked at and changed by way of its owner.
 func TestVisit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")

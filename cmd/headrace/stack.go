@@ -247,7 +247,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 		config.Spare = s.cache
 	}
 	if o.cache.dir != "" {
-		config.Keep = s.cache.Keep
+		config.Keep = s.keep
 		s.log.Info("disk cache", "dir", o.cache.dir, "policy", o.cache.policy.String(), "behind LOTA", s.client.UsesLota(), "small up to", cache.SmallObject,
 			"names kept", o.keepsNames())
 		config.Shelf = s.names.forMount
@@ -280,6 +280,13 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	}
 	s.mount = mount
 	return nil
+}
+
+// keep has a version be kept on the disk, and tells how that goes.
+func (s *stack) keep(v objstore.Version) (k fs.Keeping) {
+	s.cache.Keep(v)
+	k.OnDisk, k.Refused, k.Queued = s.cache.OnDisk(v)
+	return k
 }
 
 // close ends the layers from the top down. The mount must be gone, by Unmount or Abort.

@@ -14,8 +14,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-
-	headracefs "github.com/headrace/headrace/fs"
 )
 
 // cold is a file that is to be read.
@@ -23,18 +21,24 @@ type cold struct {
 	path    string
 	size    int64 // bytes
 	missing int64 // bytes of it that are not in the cache
+	failed  bool  // it could not be read
+}
+
+// missing is how many bytes of files are not in the cache.
+func missing(files []*cold) (bytes int64) {
+	for _, f := range files {
+		bytes += f.missing
+	}
+	return bytes
 }
 
 // fillCache reads files of mounts, so that their daemons keep them.
 func (o warmOptions) fillCache(ctx context.Context, result *warmResult, failures *failures) error {
-	todo, err := o.plan(ctx, result, failures)
+	todo, all, err := o.plan(ctx, result, failures)
 	if err != nil {
 		return err
 	}
-	var total int64
-	for _, f := range todo {
-		total += f.missing
-	}
+	total := missing(todo)
 	if o.dryRun {
 		for _, f := range todo {
 			o.say("%q %s of %s", f.path, sizeText(f.missing), sizeText(f.size))
@@ -43,8 +47,27 @@ func (o warmOptions) fillCache(ctx context.Context, result *warmResult, failures
 		result.Files, result.Bytes = len(todo), total
 		return nil
 	}
-	bar := o.newBar(total)
-	var done sync.Mutex // guards result
+	for _, f := range o.read(ctx, todo, failures) {
+		result.Files++
+		result.Bytes += f.missing
+	}
+	left := settle(ctx, all)
+	for before := total; len(left) > 0 && 2*missing(left) <= before; { // what the disk had no time for; a cache that is too small has less use of it
+		before = missing(left)
+		o.read(ctx, left, failures)
+		left = settle(ctx, left)
+	}
+	for _, f := range left {
+		failures.add(f.notKept())
+	}
+	o.say("read %d files, %s; %d were in the cache", result.Files, sizeText(result.Bytes), result.Present)
+	return nil
+}
+
+// read reads files, and tells which could be.
+func (o warmOptions) read(ctx context.Context, todo []*cold, failures *failures) (done []*cold) {
+	bar := o.newBar(missing(todo))
+	var mu sync.Mutex // guards done
 	var g errgroup.Group
 	g.SetLimit(o.jobs)
 	for _, f := range todo {
@@ -53,38 +76,39 @@ func (o warmOptions) fillCache(ctx context.Context, result *warmResult, failures
 		}
 		g.Go(func() error {
 			if err := warmFile(ctx, f, bar); err != nil {
+				f.failed = true
 				if ctx.Err() == nil {
 					failures.add(err)
 				}
 				return nil // the others go on
 			}
-			done.Lock()
-			defer done.Unlock()
-			result.Files++
-			result.Bytes += f.missing
-			bar.Describe(fmt.Sprintf("%d/%d files", result.Files, len(todo)))
+			mu.Lock()
+			defer mu.Unlock()
+			done = append(done, f)
+			bar.Describe(fmt.Sprintf("%d/%d files", len(done), len(todo)))
 			return nil
 		})
 	}
 	_ = g.Wait() // what failed is in failures
 	_ = bar.Finish()
-	o.say("read %d files, %s; %d were in the cache", result.Files, sizeText(result.Bytes), result.Present)
-	return nil
+	return done
 }
 
-// plan finds the files that are not wholly in the cache.
-func (o warmOptions) plan(ctx context.Context, result *warmResult, failures *failures) (todo []cold, err error) {
+// plan finds the files, and those of them that are not wholly in the cache.
+func (o warmOptions) plan(ctx context.Context, result *warmResult, failures *failures) (todo, all []*cold, err error) {
 	add := func(path string) {
 		if !o.dryRun {
 			keepWhole(path)
 		}
 		f, err := lookAt(path)
-		switch {
-		case err != nil:
+		if err != nil {
 			failures.add(err)
-		case f.missing == 0:
+			return
+		}
+		all = append(all, f)
+		if f.missing == 0 {
 			result.Present++
-		default:
+		} else {
 			todo = append(todo, f)
 		}
 	}
@@ -95,7 +119,7 @@ func (o warmOptions) plan(ctx context.Context, result *warmResult, failures *fai
 		walk(ctx, arg, failures, add)
 		return nil // also when it was told to end: the names of standard input are at their end then
 	})
-	return todo, err
+	return todo, all, err
 }
 
 func walk(ctx context.Context, path string, failures *failures, add func(string)) {
@@ -112,34 +136,29 @@ func walk(ctx context.Context, path string, failures *failures, add func(string)
 	})
 }
 
-// keepWhole has a file be kept when it is read next, whatever the mount's --cache-policy. That there is no such attribute is for lookAt to tell.
-func keepWhole(path string) {
-	_, _ = unix.Getxattr(path, headracefs.KeepAttribute, make([]byte, 8))
-}
-
 // lookAt asks how much of a file is in the cache.
-func lookAt(path string) (cold, error) {
+func lookAt(path string) (*cold, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return cold{}, err
+		return nil, err
 	}
 	value := make([]byte, 32)
 	n, err := unix.Getxattr(path, "user.headrace.cached", value)
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-		return cold{}, fmt.Errorf("%s is not on a mount of headrace", path)
+		return nil, fmt.Errorf("%s is not on a mount of headrace", path)
 	}
 	if err != nil {
-		return cold{}, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	present, err := strconv.ParseInt(string(value[:n]), 10, 64)
 	if err != nil {
-		return cold{}, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return cold{path: path, size: info.Size(), missing: max(0, info.Size()-present)}, nil
+	return &cold{path: path, size: info.Size(), missing: max(0, info.Size()-present)}, nil
 }
 
 // warmFile reads a file, so that the daemon keeps it. The kernel need not keep it as well.
-func warmFile(ctx context.Context, f cold, bar io.Writer) error {
+func warmFile(ctx context.Context, f *cold, bar io.Writer) error {
 	file, err := os.Open(f.path)
 	if err != nil {
 		return err
@@ -147,7 +166,7 @@ func warmFile(ctx context.Context, f cold, bar io.Writer) error {
 	defer func() { _ = file.Close() }() // read only
 	buffer := make([]byte, 1<<20)
 	skip := f.size - f.missing // the bar counts what was missing
-	for ctx.Err() == nil {
+	for read, rest := int64(0), int64(warmStep); ctx.Err() == nil; {
 		n, err := file.Read(buffer)
 		over := min(int64(n), skip)
 		skip -= over
@@ -158,6 +177,10 @@ func warmFile(ctx context.Context, f cold, bar io.Writer) error {
 		}
 		if err != nil {
 			return err
+		}
+		if read += int64(n); read >= rest {
+			giveTime(ctx, f.path)
+			rest = read + warmStep
 		}
 	}
 	return ctx.Err()
