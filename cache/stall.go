@@ -39,13 +39,6 @@ func (s *stall) lasts() bool {
 	return s.left > 0 || !s.until.IsZero() && time.Now().Before(s.until)
 }
 
-// unanswered is how many calls are out.
-func (s *stall) unanswered() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.left
-}
-
 func (s *stall) count() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
