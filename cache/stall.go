@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// diskPatience is how long one call to the disk may take. One that works answers in milliseconds, in a queue of its own writes
-	// in a second or two; the store is asked instead long before a training job notices.
-	diskPatience = 5 * time.Second
+	// diskPatience is how long one call to the disk may take. One that works answers in milliseconds, one that is busy with what
+	// others sync in some seconds; and no training job notices ten that pass once.
+	diskPatience = 10 * time.Second
 	// diskRest is for how long the disk is left alone after it answers again: one that is slow for each call would cost its
 	// patience each time.
 	diskRest = 15 * time.Second

@@ -181,7 +181,7 @@ func memoryMetrics() []metric {
 		{"cache_fills_cancelled_total", "GETs ended because nobody wanted them any more.", counter, func(s *snapshot) int64 { return s.cache.FillsCancelled }},
 		{"cache_fetched_bytes_total", "Bytes that came from the store.", counter, func(s *snapshot) int64 { return s.cache.BytesFetched }},
 		{"cache_local_bytes_total", "Bytes that came from the disk.", counter, func(s *snapshot) int64 { return s.cache.BytesLocal }},
-		{"cache_disk_stalls_total", "Calls that the cache disk did not answer in 5 s; the store is asked instead.", counter, func(s *snapshot) int64 { return s.cache.DiskStalls }},
+		{"cache_disk_stalls_total", "Calls that the cache disk did not answer in 10 s; the store is asked instead.", counter, func(s *snapshot) int64 { return s.cache.DiskStalls }},
 		{"cache_raised_total", "Fills made ahead that a reader caught up with.", counter, func(s *snapshot) int64 { return s.cache.Raised }},
 		{"cache_evictions_total", "Chunks evicted.", counter, func(s *snapshot) int64 { return s.cache.Evictions }},
 		{"cache_evicted_unread_total", "Of these, chunks nobody had read.", counter, func(s *snapshot) int64 { return s.cache.EvictedUnread }},
