@@ -73,8 +73,9 @@ const (
 	// system call or a page fault that waits for the daemon ends in no other way. It is twice what the mount waits for a
 	// store that sends nothing, before it asks again.
 	defaultStallGrace = 30 * time.Second
-	// cleanDeadline bounds the removal of what the run has made.
-	cleanDeadline = 2 * time.Minute
+	// cleanDeadline bounds the removal of what the run has made, and hurriedDeadline that after Ctrl-C: somebody waits for it. What is left then is told.
+	cleanDeadline   = 2 * time.Minute
+	hurriedDeadline = 15 * time.Second
 )
 
 var (
@@ -142,7 +143,7 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 		return nil, err
 	}
 	t.disk = localDisk{dir: filepath.Join(dir, "disk")}
-	defer func() { err = errors.Join(err, t.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, t.close(ctx)) }()
 	fmt.Fprintln(opts.Progress, "preparing objects")
 	if err := t.prepare(ctx, opts, chosen); err != nil {
 		return nil, err

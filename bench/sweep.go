@@ -91,7 +91,7 @@ func Sweep(ctx context.Context, opts Options, what SweepOptions) (report *SweepR
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, t.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, t.close(ctx)) }()
 	report = &SweepReport{Endpoint: t.endpoint, CPUs: runtime.NumCPU(), Started: time.Now()}
 	for _, op := range what.Operations {
 		sizes := what.Sizes

@@ -41,7 +41,7 @@ func openTarget(ctx context.Context, opts Options, dir string) (t *target, err e
 	t = &target{endpoint: opts.Endpoint, bucket: opts.Bucket, prefix: "", shape: shape{opts.FirstByte, opts.Rate}, check: noCheck}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, t.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, t.close(ctx))
 			t = nil
 		}
 	}()
@@ -167,9 +167,13 @@ func (t *target) mountArgs(opts Options) []string {
 	return args
 }
 
-// close removes the objects, unless they go with the server, and takes down what was started.
+// close removes the objects, unless they go with the server, and takes down what was started; also when ctx has ended, and then sooner.
 func (t *target) close(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, cleanDeadline)
+	deadline := cleanDeadline
+	if ctx.Err() != nil {
+		deadline = hurriedDeadline
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	if t.maker != nil && t.server == nil {
 		err = t.maker.remove(ctx)

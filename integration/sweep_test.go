@@ -112,6 +112,36 @@ func TestSweepInterrupted(t *testing.T) {
 	l.checkEmpty()
 }
 
+// Whoever does not want to wait for a command to clean up after Ctrl-C ends it by a second one.
+func TestSecondInterrupt(t *testing.T) {
+	l := newLota(t, cwsim.Options{})
+	release := l.Hold(func(r cwsim.Request) bool { return r.Method == "DELETE" })
+	defer release()
+	cmd := exec.Command(must[string](t)(shared.plain()), "bench", "sweep", "s3://"+lotaBucket, "--endpoint=http://cwlota.com",
+		"--operation=put", "--size=64KiB", "--concurrency=2", "--duration=5m")
+	cmd.Env = append(os.Environ(), l.environment...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	sent := func(method string) bool {
+		return len(l.keys(0, func(r cwsim.Request) bool { return r.Method == method })) > 0
+	}
+	interrupt := func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	eventually(t, patience, "an object to be written", func() bool { return sent("PUT") })
+	if err := interrupt(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, "it to clean up", func() bool { return sent("DELETE") })
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	eventually(t, patience, "its end", func() bool { return interrupt() != nil })
+	<-ended
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		t.Errorf("it has cleaned up first: %v", cmd.ProcessState)
+	}
+}
+
 // With --key a sweep reads what it was given, and writes nothing.
 func TestSweepReadsOnly(t *testing.T) {
 	l := newLota(t, cwsim.Options{})
