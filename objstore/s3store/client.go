@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -30,6 +31,7 @@ type Client struct {
 	checksums   checksums  // what the store can do
 	route       *route     // nil where there is one endpoint
 	userAgent   []string   // the header of requests that do not go through the SDK
+	withoutETag sync.Once  // see noteTag
 }
 
 // New reads the SDK's configuration and makes a client. It sends nothing to the store; it may ask for a web identity or

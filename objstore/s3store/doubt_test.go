@@ -1,11 +1,13 @@
 package s3store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -175,10 +177,11 @@ func TestWithoutETag(t *testing.T) {
 	}
 }
 
-// TestModifiedForETag: where a store gives no ETags, the time of modification tells contents apart.
+// TestModifiedForETag: where a store gives no ETags, the time of modification tells contents apart, and that is said once.
 func TestModifiedForETag(t *testing.T) {
 	modified := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	b := bucketOver(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+	var said bytes.Buffer
+	b := bucketOver(t, Config{Log: slog.New(slog.NewTextHandler(&said, nil))}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("list-type") {
 			fmt.Fprintf(w, `<ListBucketResult><Contents><Key>k</Key><Size>5</Size><LastModified>%s</LastModified></Contents></ListBucketResult>`, modified.Format(time.RFC3339))
 			return
@@ -210,6 +213,9 @@ func TestModifiedForETag(t *testing.T) {
 	modified = modified.Add(time.Second)
 	if _, err := b.Open(t.Context(), v, objstore.Range{Len: 5}); !errors.Is(err, objstore.ErrChanged) {
 		t.Errorf("after it was replaced: %v", err)
+	}
+	if text := said.String(); strings.Count(text, "gives no ETag") != 1 || !strings.Contains(text, "key=k") {
+		t.Errorf("it is not said once, and of which object: %q", text)
 	}
 }
 

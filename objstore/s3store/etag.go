@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 // datePrefix is in front of what stands for an ETag where a store gives none, as gateways do for files that came into their
@@ -24,6 +26,17 @@ func versionTag(etag string, modified time.Time) string {
 		return tag
 	}
 	return datePrefix + modified.UTC().Format(time.RFC3339)
+}
+
+// noteTag says once that what a store tells of an object is less than is needed to change it. Nothing would say so before somebody else's ESTALE.
+func (b *Bucket) noteTag(e objstore.Entry) {
+	if !strings.HasPrefix(e.ETag, datePrefix) {
+		return
+	}
+	b.client.withoutETag.Do(func() {
+		b.client.config.Log.Warn("the store gives no ETag of an object: it is read by its time of modification, in seconds, and can be removed, but changing, replacing or renaming it is ESTALE. "+
+			"Have the store keep ETags (versitygw: without --nometa, on a file system with extended attributes or with --sidecar), and store again what has none", "bucket", b.name, "key", e.Key)
+	})
 }
 
 // condition has a request answered only if the object is the one that tag stands for. By a time alone it is not asked: stores have it finer than they

@@ -62,6 +62,7 @@ func (b *Bucket) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[
 func (b *Bucket) completeEntries(ctx context.Context, page *objstore.Page) error {
 	kept := page.Entries[:0]
 	for _, e := range page.Entries {
+		b.noteTag(e)
 		if e.ETag == "" {
 			full, err := b.Stat(ctx, e.Key)
 			if errors.Is(err, objstore.ErrNotExist) { // gone since

@@ -33,6 +33,7 @@ func (b *Bucket) Stat(ctx context.Context, key string) (objstore.Entry, error) {
 				Op: t.op, Bucket: t.bucket, Key: t.key, Status: resp.StatusCode, RequestID: requestID(resp.Header), Err: err,
 			}
 		}
+		b.noteTag(e)
 		return e, nil
 	}
 	return objstore.Entry{}, b.client.refusal(t, answer{status: resp.StatusCode, requestID: requestID(resp.Header), header: resp.Header})
