@@ -30,7 +30,7 @@ func TestCredentialRenewed(t *testing.T) {
 				must[objstore.Entry](t)(bucket.Put(t.Context(), key, bytes.NewReader(make([]byte, mib)), mib, objstore.Condition{}, objstore.Attributes{}))
 			}
 			server := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{bucket}}))
-			t.Cleanup(server.Close)
+			atEnd(t, server.Close)
 			p := newProxy(t, server.URL)
 			file := filepath.Join(t.TempDir(), "credentials")
 			give := func(token string) {
@@ -77,7 +77,7 @@ func TestCredentialOfContainer(t *testing.T) {
 		must[objstore.Entry](t)(bucket.Put(t.Context(), key, bytes.NewReader(make([]byte, mib)), mib, objstore.Condition{}, objstore.Attributes{}))
 	}
 	store := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{bucket}}))
-	t.Cleanup(store.Close)
+	atEnd(t, store.Close)
 	token := filepath.Join(t.TempDir(), "token")
 	issue := func(text string) {
 		t.Helper()

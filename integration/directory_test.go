@@ -56,7 +56,7 @@ func TestMemoryOfLargeDirectory(t *testing.T) {
 		requests.Add(1)
 		return false
 	}}))
-	t.Cleanup(front.Close)
+	atEnd(t, front.Close)
 	m := startMount(t, mountSpec{source: "s3://large", endpoint: front.URL, binary: shared.plain, flags: []string{"--memory", "32MiB"}})
 	for _, list := range []string{`ls -f "$MNT"`, `find "$MNT" -mindepth 1`, `ls -l "$MNT" | tail -n +2`} {
 		began, before := time.Now(), requests.Load()

@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/cwsim"
@@ -31,7 +33,7 @@ func newLota(t *testing.T, options cwsim.Options) *lota {
 	}
 	store := cwsim.New(options)
 	server := must[*cwsim.Server](t)(cwsim.Serve(store))
-	t.Cleanup(server.Close)
+	atEnd(t, server.Close)
 	home := t.TempDir()
 	authority := filepath.Join(home, "authority.pem")
 	if err := os.WriteFile(authority, server.Authority(), 0o600); err != nil {
@@ -85,4 +87,21 @@ func prestages(r cwsim.Request) bool { return r.Method == "HEAD" && r.Range == "
 
 func reads(r cwsim.Request) bool {
 	return r.Method == "GET" && r.Key != "" && !strings.HasPrefix(r.Query, "tagging")
+}
+
+// What a test had in the memory of this process goes when the test is over, though package testing keeps the test itself: together they would be gigabytes.
+func TestStoresAreLetGo(t *testing.T) {
+	var over *testing.T // as the one above keeps it
+	var store weak.Pointer[cwsim.Store]
+	t.Run("test", func(t *testing.T) {
+		l := newLota(t, cwsim.Options{})
+		l.put("key", mib)
+		newProxy(t, "http://"+cwsim.LotaHost)
+		over, store = t, weak.Make(l.Store)
+	})
+	eventually(t, patience, "the store to be let go", func() bool {
+		runtime.GC()
+		return store.Value() == nil
+	})
+	runtime.KeepAlive(over)
 }

@@ -77,7 +77,7 @@ func mountKeys(t *testing.T, keys ...string) *mount {
 		}
 	}
 	front := httptest.NewServer(s3front.New(s3front.Options{Buckets: []objstore.Bucket{store}}))
-	t.Cleanup(front.Close)
+	atEnd(t, front.Close)
 	m := startMount(t, mountSpec{source: "s3://odd", endpoint: front.URL})
 	if shown := keysShown(t, m); !slices.Equal(slices.Sorted(maps.Values(shown)), slices.Sorted(slices.Values(keys))) {
 		t.Errorf("the mount shows %q, should show %q", shown, keys)

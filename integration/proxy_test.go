@@ -76,7 +76,7 @@ func newProxy(t *testing.T, endpoint string) *proxy {
 	}
 	p.server.Config.ErrorLog = log.New(discard{}, "", 0)
 	p.server.Start()
-	t.Cleanup(func() {
+	atEnd(t, func() {
 		p.heal()
 		p.server.CloseClientConnections()
 		p.server.Close()

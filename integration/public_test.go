@@ -51,7 +51,7 @@ func TestPublicBucket(t *testing.T) {
 					return false
 				},
 			}))
-			t.Cleanup(server.Close)
+			atEnd(t, server.Close)
 			m := startMount(t, mountSpec{source: "s3://public", endpoint: server.URL, flags: c.flags, environment: c.environment})
 			checkNames(t, m.names("dir"), "file")
 			if content, err := os.ReadFile(m.path("dir", "file")); err != nil || string(content) != "content" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,9 @@ const (
 	secretKey = "integration-secret"
 	// parallelTests is how many tests run at once. Most wait for a deadline or a server, so more than one a core.
 	parallelTests = "8"
+	// garbage is what may be in memory beside what is in use, in percent of it: that is objects of simulated stores, and the race detector takes three times
+	// their memory, which it never gives back.
+	garbage = 25
 )
 
 func TestMain(m *testing.M) {
@@ -47,6 +51,7 @@ func TestMain(m *testing.M) {
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's; a broken connection is no news here
 	flag.Parse()
+	debug.SetGCPercent(garbage)
 	os.Exit(run(m))
 }
 
@@ -190,6 +195,16 @@ func holdsWithin(within time.Duration, cond func() bool) bool {
 		<-poll.C
 	}
 	return true
+}
+
+// atEnd is t.Cleanup for what has objects in memory: package testing keeps what is given to Cleanup until the test above has ended, which for a test that runs
+// beside others is the whole run, and with it all that it refers to.
+func atEnd(t testing.TB, end func()) {
+	t.Cleanup(func() {
+		once := end
+		end = nil
+		once()
+	})
 }
 
 // must returns v, and fails the test when there is an error.

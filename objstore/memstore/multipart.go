@@ -119,21 +119,21 @@ func (s *Store) CompleteUpload(ctx context.Context, key, uploadID string, parts 
 
 func (s *Store) assemble(u *upload, parts []objstore.Part) (*object, error) {
 	invalid := s.fail(objstore.OpCompleteUpload, u.key, objstore.ErrInvalid)
-	var data []byte
+	var data [][]byte
 	sums := md5.New()
 	for i, p := range parts {
 		stored, ok := u.parts[p.Number]
 		if !ok || sum(stored) != p.ETag || i > 0 && p.Number <= parts[i-1].Number {
 			return nil, invalid
 		}
-		data = append(data, stored...)
+		data = append(data, stored)
 		digest := md5.Sum(stored)
 		sums.Write(digest[:])
 	}
 	if len(parts) == 0 {
 		return nil, invalid
 	}
-	o := newObject(data, u.attrs)
+	o := newObject(slices.Concat(data...), u.attrs)
 	o.etag = fmt.Sprintf("%s-%d", hex.EncodeToString(sums.Sum(nil)), len(parts))
 	return o, nil
 }

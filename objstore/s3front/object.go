@@ -141,8 +141,8 @@ func (q *request) attributes() objstore.Attributes {
 
 // content is the request's body as it was meant to be, or false after answering.
 func (q *request) content() (*bytes.Reader, int64, bool) {
-	data, err := io.ReadAll(q.r.Body)
-	if err != nil || int64(len(data)) != q.r.ContentLength {
+	data := make([]byte, max(q.r.ContentLength, 0))
+	if _, err := io.ReadFull(q.r.Body, data); err != nil || q.r.ContentLength < 0 {
 		q.refuse(http.StatusBadRequest, "IncompleteBody")
 		return nil, 0, false
 	}
