@@ -51,6 +51,7 @@
 //   - listing.go, block.go: one pass over a directory, under way or complete, shared by all who read that directory at
 //     the time. It is at most one page ahead of its fastest reader.
 //   - stream.go: one reader's place in a directory.
+//   - renew.go: names that are asked for in order, when their listing is too old, by listing on from there.
 //   - walk.go, foresee.go: when, and how, directories are listed ahead of those who walk through a tree.
 //   - lookup.go, flight.go: the two requests a name costs, and one such pair for all who ask for it at once.
 //   - own.go, ownstream.go: what this mount has made of names itself, and the store may not say yet.

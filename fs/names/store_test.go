@@ -99,7 +99,7 @@ func (f *fake) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2[ob
 		if opts.PageSize == 1 {
 			name, size = name+" (1)", 1
 		}
-		for after := ""; ; {
+		for after := opts.StartAfter; ; {
 			if err := f.request(ctx, name); err != nil {
 				yield(objstore.Page{}, err)
 				return

@@ -54,13 +54,14 @@ type Tree struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // their goroutines
 
-	mu      sync.Mutex // guards what follows, and the listings and flights reached from it
-	memory  memory
-	bursts  bursts
-	own     own
-	flights map[address]*flight
-	closed  bool
-	keeping keeping
+	mu       sync.Mutex // guards what follows, and the listings and flights reached from it
+	memory   memory
+	bursts   bursts
+	renewals renewals
+	own      own
+	flights  map[address]*flight
+	closed   bool
+	keeping  keeping
 
 	foresight *foresight
 }
@@ -78,13 +79,14 @@ func New(store Store, cfg Config) *Tree {
 	}
 	cfg.MaxCached = max(cfg.MaxCached, 2)
 	t := &Tree{
-		store:   store,
-		longest: objstore.MaxKey,
-		memory:  newMemory(cfg),
-		bursts:  newBursts(cfg.TTL),
-		own:     newOwn(),
-		flights: make(map[address]*flight),
-		keeping: newKeeping(cfg.Shelf, store),
+		store:    store,
+		longest:  objstore.MaxKey,
+		memory:   newMemory(cfg),
+		bursts:   newBursts(cfg.TTL),
+		renewals: newRenewals(),
+		own:      newOwn(),
+		flights:  make(map[address]*flight),
+		keeping:  newKeeping(cfg.Shelf, store),
 
 		foresight: newForesight(cfg, store),
 	}
@@ -136,7 +138,7 @@ func (t *Tree) Lookup(ctx context.Context, dir, name string) (Item, error) {
 }
 
 // Stat asks the store for the item now, whatever is remembered, and remembers the answer: a file costs one HEAD, a
-// directory one LIST of one key. objstore.ErrNotExist when it is gone; what its name stands for then is for Lookup.
+// directory one LIST of one key. Files that are asked for in the order of their directory's listing cost a page of it for all that it tells of. objstore.ErrNotExist when it is gone; what its name stands for then is for Lookup.
 func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 	a, ok := item.address()
 	if !ok {
@@ -152,6 +154,8 @@ func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 	var err error
 	if item.Dir {
 		err = t.askDirectory(ctx, item)
+	} else if listed, ok := t.renew(ctx, a); ok && listed.item.Key == item.Key {
+		item.Entry, asked = listed.item.Entry, listed.asked
 	} else {
 		item.Entry, err = t.entry(ctx, item.Key)
 		if err == nil && item.Entry.Size == 0 && item.Key == a.dir {
