@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -47,6 +48,23 @@ func findFlag(flags []cli.Flag, name string) cli.Flag {
 	for _, f := range flags {
 		if slices.Contains(f.Names(), name) {
 			return f
+		}
+	}
+	return nil
+}
+
+// checkSwitches refuses what the environment says of flags that are on or off and that means neither: the library's own message does not tell what would.
+func checkSwitches(flags []cli.Flag, lookup func(name string) (string, bool)) error {
+	for _, f := range flags {
+		b, ok := f.(*cli.BoolFlag)
+		if !ok {
+			continue
+		}
+		for _, name := range b.EnvVars {
+			text, _ := lookup(name)
+			if _, err := strconv.ParseBool(text); text != "" && err != nil {
+				return usage("%s=%s: write true or false", name, text)
+			}
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ func demoCommand() *cli.Command {
 				read:   read,
 				cache:  cacheOptions{policy: oneOf("all")},
 				write:  writeOptions{closeTimeout: defaultCloseTimeout, keepRemoved: defaultKeepRemoved, exclusiveCreate: oneOf("close", "open")},
-				files:  fileOptions{uid: uint(os.Getuid()), gid: uint(os.Getgid()), fileMode: defaultFileMode, dirMode: defaultDirMode},
+				files:  fileOptions{uid: ownerID(os.Getuid()), gid: ownerID(os.Getgid()), fileMode: defaultFileMode, dirMode: defaultDirMode},
 				daemon: daemon,
 			}
 			return demo(c.Context, c.Args().First(), o, c.App.Writer, c.App.ErrWriter)

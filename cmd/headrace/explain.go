@@ -28,6 +28,9 @@ func explainStore(err error, what string, o storeOptions) error {
 		where = "CoreWeave"
 	}
 	reason := storeReason(err)
+	if missing, ok := errors.AsType[*s3store.NoProfileError](err); ok {
+		return fail(exitDenied, err, "there is no profile %q in the files for AWS or CoreWeave: check --profile and AWS_PROFILE; `aws configure list-profiles` shows those that are there", missing.Profile)
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return fail(exitFailure, err, "interrupted before %s answered", where)

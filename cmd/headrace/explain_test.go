@@ -12,6 +12,7 @@ import (
 
 	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/objstore"
+	"github.com/headrace/headrace/objstore/s3store"
 )
 
 func TestExplainMemory(t *testing.T) {
@@ -37,6 +38,7 @@ func TestStoreRefusalsSayWhatToDo(t *testing.T) {
 		{answer(403, "AccessDenied", objstore.ErrPermission), exitDenied, "s3:ListBucket"},
 		{answer(403, "InvalidAccessKeyId", objstore.ErrCredentials), exitDenied, "InvalidAccessKeyId"},
 		{answer(0, "", objstore.ErrCredentials), exitDenied, "AWS_ACCESS_KEY_ID"},
+		{fmt.Errorf("wrapped: %w", &s3store.NoProfileError{Profile: "trainig"}), exitDenied, `no profile "trainig"`},
 		{answer(403, "RequestTimeTooSkewed", objstore.ErrClockSkew), exitDenied, "set the clock"},
 		{answer(400, "InvalidBucketName", objstore.ErrInvalid), exitNoBucket, "name of a bucket"},
 		{answer(400, "InvalidRegion", objstore.ErrConflict), exitUnreachable, "takes a minute"},

@@ -11,7 +11,7 @@ import (
 type fileOptions struct {
 	buckets    cli.StringSlice
 	readOnly   bool
-	uid, gid   uint
+	uid, gid   ownerID
 	fileMode   permissions
 	dirMode    permissions
 	posix      bool
@@ -29,6 +29,7 @@ const (
 
 func (o *fileOptions) flags() []cli.Flag {
 	o.fileMode, o.dirMode = defaultFileMode, defaultDirMode
+	o.uid, o.gid = ownerID(os.Getuid()), ownerID(os.Getgid())
 	return []cli.Flag{
 		&cli.StringSliceFlag{
 			Name: "bucket", Category: fileGroup, EnvVars: environment("bucket"), Destination: &o.buckets,
@@ -38,12 +39,12 @@ func (o *fileOptions) flags() []cli.Flag {
 			Name: "read-only", Category: fileGroup, EnvVars: environment("read-only"), Destination: &o.readOnly,
 			Usage: "refuse every change with EROFS; without credentials this is so in any case",
 		},
-		&cli.UintFlag{
-			Name: "uid", Category: fileGroup, EnvVars: environment("uid"), Destination: &o.uid, Value: uint(os.Getuid()), DefaultText: "who mounts",
+		&cli.GenericFlag{
+			Name: "uid", Category: fileGroup, EnvVars: environment("uid"), Value: &o.uid, DefaultText: "who mounts",
 			Usage: "owner of all files, a numeric `ID`",
 		},
-		&cli.UintFlag{
-			Name: "gid", Category: fileGroup, EnvVars: environment("gid"), Destination: &o.gid, Value: uint(os.Getgid()), DefaultText: "of who mounts",
+		&cli.GenericFlag{
+			Name: "gid", Category: fileGroup, EnvVars: environment("gid"), Value: &o.gid, DefaultText: "of who mounts",
 			Usage: "group of all files, a numeric `ID`",
 		},
 		&cli.GenericFlag{
@@ -66,10 +67,6 @@ func (o *fileOptions) flags() []cli.Flag {
 }
 
 func (o *fileOptions) resolve(src source) error {
-	const largestID = 1<<32 - 2 // the kernel's ids have 32 bits, and the largest means "none"
-	if o.uid > largestID || o.gid > largestID {
-		return usage("--uid and --gid are at most %d", uint(largestID))
-	}
 	for _, given := range o.buckets.Value() {
 		o.names = append(o.names, strings.Split(given, ",")...) // the environment has one variable for all
 	}

@@ -111,6 +111,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			return nil, usage("unknown command %q: `headrace --help` lists the commands", name)
 		}
 		rest, err := flagsFirst(name, args[2:], command.Flags)
+		if err == nil {
+			err = checkSwitches(command.Flags, os.LookupEnv)
+		}
 		return append([]string{args[0], name}, rest...), err
 	}
 }

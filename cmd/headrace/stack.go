@@ -259,8 +259,8 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	if o.source.all() {
 		buckets = func(ctx context.Context, name string) (objstore.Bucket, error) { return s.bucket(ctx, name, "") }
 		v := &volumes{named: o.files.names, list: s.buckets, open: buckets}
-		if _, err := v.List(ctx); err != nil {
-			return explainStore(err, "the list of buckets", o.store)
+		if err := v.check(ctx, o.store); err != nil {
+			return err
 		}
 		config.Volumes = v
 	} else {

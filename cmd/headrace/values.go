@@ -24,6 +24,21 @@ func (p *permissions) Set(text string) error {
 
 func (p *permissions) String() string { return fmt.Sprintf("%04o", uint32(*p)) }
 
+// ownerID is a user's or a group's number on the command line.
+type ownerID uint32
+
+// Set implements flag.Value.
+func (id *ownerID) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 1<<32-1 { // the kernel's ids have 32 bits, and the largest means "none"
+		return fmt.Errorf("%q is not a number of a user or group: `id` shows yours", text)
+	}
+	*id = ownerID(n)
+	return nil
+}
+
+func (id *ownerID) String() string { return strconv.FormatUint(uint64(*id), 10) }
+
 // interval is a span of time on the command line, zero or more.
 type interval time.Duration
 

@@ -52,6 +52,15 @@ func TestOtherValues(t *testing.T) {
 			t.Errorf("mode %q was taken", bad)
 		}
 	}
+	var id ownerID
+	if err := id.Set("4294967294"); err != nil || id.String() != "4294967294" {
+		t.Errorf("the largest id: %v, %v", id.String(), err)
+	}
+	for _, bad := range []string{"4294967295", "-1", "nobody", ""} {
+		if id.Set(bad) == nil {
+			t.Errorf("id %q was taken", bad)
+		}
+	}
 	var i interval
 	for _, bad := range []string{"1", "-1s", "soon"} {
 		if i.Set(bad) == nil {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/headrace/headrace/objstore"
 )
 
@@ -26,6 +28,27 @@ func (v *volumes) List(ctx context.Context) ([]string, error) {
 	}
 	return v.list(ctx)
 }
+
+// check makes sure, before anything is mounted, that there is something to show: that the buckets named are there and may be listed, as for one bucket, or that there is a
+// list of them.
+func (v *volumes) check(ctx context.Context, o storeOptions) error {
+	if len(v.named) == 0 {
+		_, err := v.List(ctx)
+		return explainStore(err, "the list of buckets", o)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(checkedAtOnce)
+	for _, name := range v.named {
+		group.Go(func() error {
+			_, err := v.Open(ctx, name)
+			return explainStore(err, name, o)
+		})
+	}
+	return group.Wait()
+}
+
+// checkedAtOnce is how many of the buckets named are asked for at the same time: a few, since each takes a connection or two of its own.
+const checkedAtOnce = 8
 
 // Open implements fs.Volumes. Two callers that open one bucket at the same time may both ask the store; the first to be
 // answered wins.

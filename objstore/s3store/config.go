@@ -129,7 +129,7 @@ func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		var noProfile config.SharedConfigProfileNotExistError
 		if errors.As(err, &noProfile) {
-			return aws.Config{}, fmt.Errorf("%w: no profile %q in the AWS configuration files", objstore.ErrCredentials, noProfile.Profile)
+			return aws.Config{}, &NoProfileError{Profile: noProfile.Profile}
 		}
 		return aws.Config{}, fmt.Errorf("read the AWS configuration: %w", err)
 	}

@@ -44,7 +44,8 @@ func TestProfileGivesEndpointRegionAndCredential(t *testing.T) {
 			t.Errorf("%s %s is signed otherwise", r.Method, r.URL)
 		}
 	})
-	if _, err := New(t.Context(), Config{Profile: "nobody"}); !errors.Is(err, objstore.ErrCredentials) {
+	_, err = New(t.Context(), Config{Profile: "nobody"})
+	if missing, ok := errors.AsType[*NoProfileError](err); !ok || missing.Profile != "nobody" || !errors.Is(err, objstore.ErrCredentials) {
 		t.Errorf("a profile that does not exist: %v", err)
 	}
 }
