@@ -48,7 +48,6 @@ func TestMountRefusals(t *testing.T) {
 		{name: "bad size in the environment", args: []string{source, empty}, env: []string{"HEADRACE_MEMORY=lots"}, code: 2, says: "HEADRACE_MEMORY"},
 		{name: "neither on nor off", args: []string{source, empty}, env: []string{"HEADRACE_READ_ONLY=maybe"}, code: 2, says: "true or false"},
 		{name: "no number of a user", args: []string{source, empty, "--uid", "nobody"}, code: 2, says: "number of a user"},
-		{name: "flag without its value", args: []string{source, empty, "--memory"}, code: 2, says: "needs a value"},
 		{name: "unknown flag before", args: []string{"--no-such-flag=1", source, empty}, code: 2, says: "no-such-flag"},
 		{name: "no such profile", args: []string{source, empty, "--profile", "trainig"}, code: 6, says: `no profile "trainig"`},
 		{name: "no such bucket among those named", args: []string{"s3://", empty, "--bucket", b.name, "--bucket", b.name + "-missing"}, code: 5, says: b.name + "-missing"},
