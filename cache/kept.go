@@ -8,7 +8,7 @@ import (
 )
 
 // Disk keeps chunks for longer than memory does: a *disk.Tier, or a *share.Member where several processes have one directory. What it says is here is right; what it
-// cannot say is not here. Offer, Idle and Used never wait, as they are called under the cache's lock.
+// cannot say is not here. Offer, Idle, Used and Wanted never wait, as they are called under the cache's lock.
 type Disk interface {
 	// Hold finds a chunk to read, which the caller releases; nil when nothing of it is here. It counts as a use.
 	Hold(v objstore.Version, chunk int64) disk.Held
@@ -28,6 +28,8 @@ type Disk interface {
 	Renamed(from, to objstore.Version, reader uint64) bool
 	// Used counts a use of a chunk that did not come by Hold.
 	Used(v objstore.Version, chunk int64)
+	// Wanted has what is offered of a version be kept, whatever else is here.
+	Wanted(v objstore.Version)
 
 	// Present, Cached and Stats tell what is here.
 	Present(v objstore.Version, chunk int64) disk.Blocks
@@ -35,4 +37,11 @@ type Disk interface {
 	Stats() disk.Stats
 	// Close is called when no hold is in use any more. Done is called for what was offered and is not written.
 	Close() error
+}
+
+// Want has what the disk is offered of v be kept there, whatever else is.
+func (c *Cache) Want(v objstore.Version) {
+	if c.disk != nil {
+		c.disk.Wanted(v)
+	}
 }

@@ -106,4 +106,8 @@ func TestWarmKeepsWhatItReads(t *testing.T) {
 	if code, said := warm(m); code != 10 || !strings.Contains(said, "are not kept") {
 		t.Errorf("warm into a cache that is too small: %d, %s", code, said)
 	}
+	b.put("next", 9, 2*chunk) // has a place in a cache that is full
+	if code, said := headrace(t, "warm", m.path("next")); code != 0 {
+		t.Errorf("warm into a cache that is full: %d, %s", code, said)
+	}
 }

@@ -20,7 +20,7 @@
 //   - hash.go, record.go, index.go: what is written down, and where.
 //   - catalog.go: the index and what has changed since it was last committed.
 //   - datafile.go: the data files: open ones, direct I/O, holes.
-//   - popularity.go, worth.go, evict.go: which chunks are worth their place.
+//   - popularity.go, worth.go, wanted.go, evict.go: which chunks are worth their place.
 //   - space.go, underway.go: how much may be used: of the limit, and of the disk.
 //   - hold.go, summed.go, checked.go, drop.go: reading a chunk. loan.go: the same in another process (see package share).
 //   - lease.go, lent.go: whole versions for readers who need no daemon.

@@ -22,19 +22,25 @@ type victim struct {
 	last   bool // there is no other chunk of the version: the file goes
 }
 
+// newcomer is a chunk for which others may have to go.
+type newcomer struct {
+	chunk  uint64 // its hash
+	wanted bool   // see wanted.go
+}
+
 // evictOne takes the chunk out of the catalog that is worth least among the next few that may go, if it is to go for a newcomer; any chunk
 // for none.
-func (t *Tier) evictOne(newcomer *uint64) (v victim, ok bool, err error) {
+func (t *Tier) evictOne(n *newcomer) (v victim, ok bool, err error) {
 	for looked := 0; looked < maxSampled; looked += sampled {
 		keys, err := t.atHand()
 		if err != nil || len(keys) == 0 {
 			return v, false, err
 		}
-		key, worth, found, err := t.leastWorth(keys)
+		key, worth, found, err := t.leastWorth(keys, n != nil && n.wanted)
 		if err != nil {
 			return v, false, err
 		}
-		if found && newcomer != nil && !t.admits(*newcomer, worth) {
+		if found && n != nil && !n.wanted && !t.admits(n.chunk, worth) {
 			return v, false, nil
 		}
 		if found {
@@ -85,8 +91,8 @@ func (t *Tier) passOver(id uint64) error {
 	return nil
 }
 
-// leastWorth finds what goes first among chunks of versions that are not pinned.
-func (t *Tier) leastWorth(keys []chunkKey) (least chunkKey, worth int, found bool, err error) {
+// leastWorth finds what goes first among chunks of versions that are not pinned, and where so is asked not wanted.
+func (t *Tier) leastWorth(keys []chunkKey, spareWanted bool) (least chunkKey, worth int, found bool, err error) {
 	for _, k := range keys {
 		h, ok, err := t.catalog.owner(k.id)
 		if err != nil {
@@ -96,7 +102,7 @@ func (t *Tier) leastWorth(keys []chunkKey) (least chunkKey, worth int, found boo
 		if err != nil {
 			return least, 0, false, err
 		}
-		if !ok || !has || r.pinned || t.beingWritten[k] {
+		if !ok || !has || r.pinned || t.beingWritten[k] || spareWanted && t.wanted.has(h) {
 			continue
 		}
 		if _, ok, err := t.catalog.chunk(k); err != nil || !ok {

@@ -33,7 +33,7 @@ func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
 		}
 		_, space := weigh(len(o.Data), j.want)
 		t.beingWritten[j.key] = true
-		ok, err := t.admit(hashOf(j.hash, o.Chunk), space, reserved, fs)
+		ok, err := t.admit(newcomer{hashOf(j.hash, o.Chunk), t.wanted.has(j.hash)}, space, reserved, fs)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
 
 // admit evicts what is worth less than a newcomer until there is room for its bytes beside those reserved; false when the newcomer is not to be kept. Room that is
 // missing for other reasons than the batch's is not made for it: that is shrink's, which does it for everybody and stops when it does not help.
-func (t *Tier) admit(newcomer uint64, need, reserved int64, fs freeSpace) (bool, error) {
+func (t *Tier) admit(n newcomer, need, reserved int64, fs freeSpace) (bool, error) {
 	for {
 		left := t.left(reserved, fs)
 		if left >= need {
@@ -58,7 +58,10 @@ func (t *Tier) admit(newcomer uint64, need, reserved int64, fs freeSpace) (bool,
 		if need-left > batchBytes {
 			return false, nil
 		}
-		v, ok, err := t.evictOne(&newcomer)
+		v, ok, err := t.evictOne(&n)
+		if n.wanted && !ok && err == nil { // there is nothing but what is wanted
+			v, ok, err = t.evictOne(nil)
+		}
 		if err != nil || !ok {
 			return false, err
 		}

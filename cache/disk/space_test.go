@@ -97,7 +97,7 @@ func TestNothingEvictedForNothing(t *testing.T) {
 	for range 5 {
 		tier.Used(versionOf("wanted", 2*mib), 0)
 	}
-	newcomer := hashOf(hashVersion(versionOf("wanted", 2*mib)), 0)
+	chunk := hashOf(hashVersion(versionOf("wanted", 2*mib)), 0)
 	inOrder(t, tier, func() error { // shrink does not come between
 		fillDisk(t, dir, 3*mib)
 		fs, err := statfs(dir)
@@ -105,7 +105,7 @@ func TestNothingEvictedForNothing(t *testing.T) {
 			t.Errorf("adoption evicts %d MiB: %v %v", tier.evictedSpace/mib, ok, failed)
 		}
 		fs.free -= 2 * batchBytes
-		if ok, failed := tier.admit(newcomer, 2*mib, 0, fs); ok || failed != nil || tier.evictedSpace != 0 {
+		if ok, failed := tier.admit(newcomer{chunk: chunk}, 2*mib, 0, fs); ok || failed != nil || tier.evictedSpace != 0 {
 			t.Errorf("an offer evicts %d MiB: %v %v", tier.evictedSpace/mib, ok, failed)
 		}
 		if err := errors.Join(err, os.Remove(filepath.Join(dir, "other"))); err != nil { // here: shrink follows on this

@@ -39,6 +39,7 @@ type Tier struct {
 	catalog *catalog
 	space   space
 	uses    *uses
+	wanted  *wanted
 	checked *checkedBlocks
 	readers *lru.Cache[admission, struct{}] // who may read what, admitted just now: the catalog knows it soon
 	health  health
@@ -100,7 +101,7 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, readers: readers, dir: dir, files: newDataFiles(dir),
 		catalog: newCatalog(x, sums), space: newSpace(cfg, sums, fs),
-		uses: newUses(), checked: newCheckedBlocks(), health: health{log: cfg.Log, lost: make(chan struct{})},
+		uses: newUses(), wanted: newWanted(), checked: newCheckedBlocks(), health: health{log: cfg.Log, lost: make(chan struct{})},
 		underWay: newUnderWay(),
 		queue:    queue{limit: cfg.Queue, offers: make(chan *Offer, maxQueued)},
 		orders:   make(chan func(), maxOrders), checks: make(chan objstore.Version, maxChecks), beingWritten: make(map[chunkKey]bool), stop: make(chan struct{}),

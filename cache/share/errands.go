@@ -210,3 +210,12 @@ func (m *Member) Used(v objstore.Version, chunk int64) {
 		m.errands.add(errand{request: request{Op: opUsed, Version: v, Chunk: chunk}}) // what is not told is not missed
 	}
 }
+
+// Wanted has what is offered of a version be kept. It never waits: see disk.Tier.Wanted.
+func (m *Member) Wanted(v objstore.Version) {
+	if t, p := m.owned(); t != nil {
+		t.Wanted(v)
+	} else if p != nil {
+		m.errands.add(errand{request: request{Op: opWanted, Version: v}})
+	}
+}

@@ -171,6 +171,28 @@ func TestOfferedAgain(t *testing.T) {
 	eventually(t, "kept", func() bool { return right(t, sharer, v, 0) })
 }
 
+// TestWantedBySharer: what one who is not the owner wants is kept, whatever else is here.
+func TestWantedBySharer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	owner, sharer := join(t, dir, "owner", 12*mib), join(t, dir, "sharer", 0)
+	for i := range 4 {
+		v := versionOf(fmt.Sprint("old", i), 2*mib)
+		keep(t, owner, v, 0, 1)
+		for range 15 {
+			owner.Used(v, 0)
+		}
+	}
+	v := versionOf("wanted", 2*mib)
+	sharer.Wanted(v)
+	eventually(t, "kept", func() bool { // once the owner knows
+		done := make(chan struct{})
+		if sharer.Offer(&disk.Offer{Version: v, Data: contentOf(v, 0), Blocks: 0b11, Done: func() { close(done) }}) {
+			<-done
+		}
+		return sharer.Present(v, 0) == 0b11
+	})
+}
+
 // TestVisit: a directory in use is looked at and changed by way of its owner.
 func TestVisit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")

@@ -47,6 +47,7 @@ const (
 	opEntries                      // those after After -> Entries, After
 	opUsers                        // -> Users: the owner first
 	opRenamed                      // To -> Found
+	opWanted                       // one that does not know it keeps what it would keep anyhow
 )
 
 // request is about a version, a chunk of it, and a reader, as far as its operation needs them.

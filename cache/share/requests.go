@@ -32,6 +32,8 @@ func (s *server) handle(q request, file *os.File) (a answer, lent *os.File, rele
 		a.Found = t.Renamed(v, q.To, q.Reader)
 	case opUsed:
 		t.Used(v, q.Chunk)
+	case opWanted:
+		t.Wanted(v)
 	case opAdmits:
 		a.Found = t.Admits(v, q.Reader)
 	case opAdmit:

@@ -284,6 +284,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 
 // keep has a version be kept on the disk, and tells how that goes.
 func (s *stack) keep(v objstore.Version) (k fs.Keeping) {
+	s.cache.Want(v)
 	s.cache.Keep(v)
 	k.OnDisk, k.Refused, k.Queued = s.cache.OnDisk(v)
 	return k

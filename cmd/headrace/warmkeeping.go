@@ -84,6 +84,6 @@ func settle(ctx context.Context, files []*cold) (left []*cold) {
 
 // notKept is that some of a file is not on the disk although it was read.
 func (f *cold) notKept() error {
-	return fmt.Errorf("%s: %s of %s are not kept: the cache is too small, or full of what is asked for more often (see `headrace cache evict`), or its disk was behind or fails",
+	return fmt.Errorf("%s: %s of %s are not kept: the cache is too small, or full of what is pinned or open, or its disk was behind or fails (see `headrace cache status`)",
 		f.path, sizeText(f.missing), sizeText(f.size))
 }
