@@ -19,13 +19,13 @@ const (
 
 // measured is what one side of a workload came to.
 type measured struct {
-	bytes     int64 // that were read
-	reads     int64 // or files, where a workload reads files
-	elapsed   time.Duration
-	cpu       time.Duration   // of the reading threads, or of the whole process for the raw client
-	latencies []time.Duration // to the first byte of each read, sorted
-	cut       bool            // time was up before it was through
-	stolen    time.Duration   // by the host, of all processors
+	bytes      int64 // that were read
+	reads      int64 // or files, where a workload reads files
+	elapsed    time.Duration
+	cpu        time.Duration   // of the reading threads, or of the whole process for the raw client
+	latencies  []time.Duration // to the first byte of each read, sorted
+	cut        bool            // time was up before it was through
+	processors processors      // what they did meanwhile
 }
 
 // percentile is the latency that q of all reads stay below; zero without reads.
@@ -42,7 +42,7 @@ func (m measured) add(other measured) measured {
 	m.reads += other.reads
 	m.elapsed += other.elapsed
 	m.cpu += other.cpu
-	m.stolen += other.stolen
+	m.processors = m.processors.plus(other.processors)
 	m.latencies = slices.Sorted(slices.Values(append(m.latencies, other.latencies...)))
 	m.cut = m.cut || other.cut
 	return m
@@ -72,7 +72,7 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 		cut     atomic.Bool
 		failed  = make(chan error, workers)
 	)
-	start, before, taken := time.Now(), side.cpu(), stolen()
+	start, before, processors := time.Now(), side.cpu(), processorTimes()
 	for i := range workers {
 		wg.Go(func() {
 			cpus[i] = side.thread(func() {
@@ -88,7 +88,7 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 		})
 	}
 	wg.Wait()
-	m = measured{elapsed: time.Since(start), cpu: side.cpu() - before, cut: cut.Load(), stolen: stolen() - taken}
+	m = measured{elapsed: time.Since(start), cpu: side.cpu() - before, cut: cut.Load(), processors: processorTimes().minus(processors)}
 	for i, t := range tallies {
 		m.bytes += t.bytes
 		m.reads += t.reads

@@ -52,7 +52,10 @@ type Row struct {
 
 	PeakRSS int64 `json:"peak_rss"` // the daemon's, bytes
 
-	// The part of the machine's processors that its host took meanwhile, for other guests or for this one's disks: 0 to 1.
+	// The part of the machine's processors that had something to do, 0 to 1, the store's work included where it runs here; and the
+	// part that its host took meanwhile, for other guests or for this one's disks.
+	ReferenceBusy   float64 `json:"reference_busy"`
+	MountBusy       float64 `json:"mount_busy"`
 	ReferenceStolen float64 `json:"reference_stolen"`
 	MountStolen     float64 `json:"mount_stolen"`
 }
@@ -73,6 +76,8 @@ func row(w workload, reference, mount measured, daemon spent) Row {
 		MountP99:     ms(mount.percentile(0.99)),
 		PeakRSS:      daemon.peakRSS,
 
+		ReferenceBusy:   reference.busyShare(runtime.NumCPU()),
+		MountBusy:       mount.busyShare(runtime.NumCPU()),
 		ReferenceStolen: reference.stolenShare(runtime.NumCPU()),
 		MountStolen:     mount.stolenShare(runtime.NumCPU()),
 	}
@@ -128,15 +133,15 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	fmt.Fprint(w, "\n\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\tagainst\treference\tmount\t\tratio\tref. CPU\treader CPU\tdaemon CPU\trequests\tfetched\tfrom disk\tpassed\tref. p50\tref. p99\tmount p50\tmount p99\tpeak RSS\t")
-	fmt.Fprintln(t, "\t\t\t\t\t\ts/GiB\ts/GiB\ts/GiB\t\tper read\t\tthrough\tms\tms\tms\tms\tMiB\t")
+	fmt.Fprintln(t, "workload\tagainst\treference\tmount\t\tratio\tref. CPU\treader CPU\tdaemon CPU\tref. busy\tmount busy\trequests\tfetched\tfrom disk\tpassed\tref. p50\tref. p99\tmount p50\tmount p99\tpeak RSS\t")
+	fmt.Fprint(t, "\t\t\t\t\t\ts/GiB\ts/GiB\ts/GiB\t%\t%\t\tper read\t\tthrough\tms\tms\tms\tms\tMiB\t\n")
 	for _, x := range r.Rows {
 		if x.Skipped != "" {
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n",
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\t%.2f\t%.2f\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n",
 			x.Workload, x.Against, figure(x.Reference)+cutMark(x.ReferenceCut), figure(x.Mount)+cutMark(x.MountCut), x.Unit, x.Ratio,
-			x.ReferenceCPU, x.ReaderCPU, x.DaemonCPU, x.Requests, x.FetchedPerRead, x.FromDisk, x.Passthrough,
+			x.ReferenceCPU, x.ReaderCPU, x.DaemonCPU, 100*x.ReferenceBusy, 100*x.MountBusy, x.Requests, x.FetchedPerRead, x.FromDisk, x.Passthrough,
 			x.ReferenceP50, x.ReferenceP99, x.MountP50, x.MountP99, x.PeakRSS/mib)
 	}
 	if err := t.Flush(); err != nil {
@@ -171,6 +176,7 @@ func (r *Report) writeNotes(w io.Writer) error {
 const tableNotes = `
 ratio: mount to reference; for ms, less is better.
 against: a raw S3 client, or for the disk cache: plain files on the same disk, the same mount without a disk cache, or one that answers from memory.
+busy: the part of this machine's processors that had something to do; near 100 they are what limits.
 from disk: the part of the bytes read; passed through: files opened for the kernel to read by itself.
 cut: not through after ten times the duration; the figures are of what was read by then.
 p50, p99: to the first byte of a range, a stream, or a file; where reads are random, to the last of a read.

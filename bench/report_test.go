@@ -67,7 +67,7 @@ func TestRow(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := &Report{Endpoint: "http://e", CPUs: 2, Size: 2 * gib, FirstByte: 20 * time.Millisecond, Rate: 80 * mib, Rows: []Row{
-		{Workload: "sequential-1", Unit: "MiB/s", Against: "raw client", Reference: 1234.5, Mount: 617.25, Ratio: 0.5, Requests: 128, FetchedPerRead: 1, PeakRSS: 300 * mib, MountStolen: 0.2},
+		{Workload: "sequential-1", Unit: "MiB/s", Against: "raw client", Reference: 1234.5, Mount: 617.25, Ratio: 0.5, Requests: 128, FetchedPerRead: 1, PeakRSS: 300 * mib, MountBusy: 0.97, MountStolen: 0.2},
 		{Workload: "first-byte", Unit: "ms", Reference: 0.5, Mount: 0.75, Ratio: 1.5, MountCut: true},
 		{Workload: "disk-small-files", Skipped: "needs root"},
 	}}
@@ -76,7 +76,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75 cut", "1.50", "raw client", "not measured: disk-small-files: needs root",
+		"20ms to the first byte, 80 MiB/s", "sequential-1", "1234", "0.50", "300", "0.75 cut", "1.50", "raw client", "97", "not measured: disk-small-files: needs root",
 		"stolen: sequential-1: the host took 0% of the processors from the reference, and 20% from the mount",
 	} {
 		if !strings.Contains(table.String(), want) {
