@@ -88,7 +88,7 @@ func randomHistory(seed uint64) (history []operation) {
 		case "setxattr", "removexattr", "getxattr":
 			o.to, o.off, o.n = modelXattrs[rnd.IntN(len(modelXattrs))], rnd.IntN(4), rnd.IntN(60)
 		}
-		if strings.HasSuffix(o.verb, "xattr") && rnd.IntN(3) == 0 {
+		if (strings.HasSuffix(o.verb, "xattr") || o.verb == "chmod" || o.verb == "stat") && rnd.IntN(3) == 0 {
 			o.path = modelDirs[rnd.IntN(len(modelDirs))]
 		}
 		history = append(history, o)

@@ -123,6 +123,16 @@ func (t *tree) applyDirAttributes(o operation) answer {
 	if marker == nil {
 		marker = &object{}
 	}
+	switch f := marker.modelAttributes; {
+	case o.verb == "stat":
+		return answer{mode: f.mode, skip: t.posix && f.mode == 0}
+	case o.verb == "chmod" && t.posix:
+		f.mode = uint32(o.n)
+		t.objects[key] = &object{modelAttributes: f}
+		fallthrough
+	case o.verb == "chmod":
+		return answer{}
+	}
 	f := &modelFile{path: key, modelAttributes: marker.modelAttributes}
 	want := t.applyAttributes(f, o)
 	if want.errno == 0 && (o.verb == "setxattr" || o.verb == "removexattr") {
@@ -130,6 +140,16 @@ func (t *tree) applyDirAttributes(o operation) answer {
 	}
 	return want
 }
+
+// madeMode is the mode of a directory that is made here, where it is kept; 0 of one whose mode nobody has said, of which none is asked.
+func (t *tree) madeMode() uint32 {
+	if t.posix {
+		return madeMode
+	}
+	return 0
+}
+
+const madeMode = 0o755
 
 func (o operation) xattrFlags() uint32 { return uint32(o.off % 3) } // 0, XATTR_CREATE, XATTR_REPLACE
 

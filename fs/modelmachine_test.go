@@ -175,7 +175,7 @@ func (m *machine) changeName(o operation) fuse.Status {
 			return m.fs.Rmdir(nil, &in, base)
 		}
 		var out fuse.EntryOut
-		status := m.fs.Mkdir(nil, &fuse.MkdirIn{InHeader: in, Mode: 0o755}, base, &out)
+		status := m.fs.Mkdir(nil, &fuse.MkdirIn{InHeader: in, Mode: madeMode}, base, &out)
 		if status == fuse.OK {
 			m.fs.Forget(out.NodeId, 1)
 		}

@@ -22,7 +22,7 @@ func (t *tree) applyName(v *view, o operation) answer {
 		if t.claimed(v, o.path) {
 			return answer{skip: true}
 		}
-		t.objects[o.path+"/"] = &object{}
+		t.objects[o.path+"/"] = &object{modelAttributes: modelAttributes{mode: t.madeMode()}}
 		return answer{}
 	case "rmdir":
 		return t.rmdir(v, o.path, dir)
@@ -31,7 +31,7 @@ func (t *tree) applyName(v *view, o operation) answer {
 	case "symlink":
 		return t.symlink(v, o, dir)
 	}
-	if dir && strings.HasSuffix(o.verb, "xattr") {
+	if dir && (strings.HasSuffix(o.verb, "xattr") || o.verb == "chmod" || o.verb == "stat") {
 		return t.applyDirAttributes(o)
 	}
 	f := t.look(v, o.path)

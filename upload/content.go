@@ -25,7 +25,7 @@ func newContent(base objstore.Version) content {
 	return content{base: base, size: base.Size, dirty: base.ETag == ""}
 }
 
-// write notes that bytes were put into the staging file, and returns what is newly local.
+// write notes that bytes were put into the staging file, and returns what is newly local, or newly differs from what is stored: what the log does not say yet.
 func (c *content) write(r objstore.Range) (fresh objstore.Range) {
 	c.dirty = true
 	c.changes++
@@ -36,7 +36,7 @@ func (c *content) write(r objstore.Range) (fresh objstore.Range) {
 		return r
 	}
 	fresh = r
-	if c.local.covers(r) {
+	if c.local.covers(r) && c.changed.covers(r) {
 		fresh = objstore.Range{}
 	}
 	c.local, c.changed = c.local.add(r), c.changed.add(r)

@@ -327,3 +327,31 @@ func TestHold(t *testing.T) {
 		}
 	}
 }
+
+// What is written over after it was stored, and not closed before a crash, is kept for its owner as it was written, though all of it was in the staging file before; with something else written or without.
+func TestWrittenOverAfterItWasStoredCrashes(t *testing.T) {
+	for _, appended := range []bool{false, true} {
+		r := newRig(t, nil)
+		f, content := r.open("key", true), text(200<<10, 1)
+		r.write(f, content, 0)
+		r.publish(f)
+		copy(content[90<<10:], text(5000, 2))
+		r.write(f, text(5000, 2), 90<<10)
+		if appended {
+			content = append(content, "more"...)
+			r.write(f, []byte("more"), 200<<10)
+		}
+		r.remount(nil)
+		left := r.status()
+		if len(left) != 1 || left[0].State != StateKept {
+			t.Fatalf("appended %v: left are %+v", appended, left)
+		}
+		if err := r.Retry(t.Context(), r.buckets, left[0].ID, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.stored("key"); !bytes.Equal(got, content) {
+			t.Errorf("appended %v: %d bytes are stored, and not those", appended, len(got))
+		}
+		r.settled()
+	}
+}
