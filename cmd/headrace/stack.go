@@ -60,6 +60,7 @@ type stack struct {
 	retries   [objstore.NumOps]atomic.Uint64 // by operation
 	trouble   trouble
 	distances distances
+	answered  func() // a store that is not ready yet has said so; nil while nobody waits for it
 }
 
 // answerDeadline is how long the store may take to answer at start. A wrong endpoint is a typing error more often than
@@ -98,11 +99,18 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 
 // openStore builds the lowest layers, for commands that need no others: the store, through the gate.
 func openStore(ctx context.Context, o storeOptions, log *slog.Logger) (*stack, error) {
-	client, err := s3store.New(ctx, o.config(log))
+	s := &stack{log: log}
+	config := o.config(log)
+	config.OnNewBucket = func() {
+		if s.answered != nil {
+			s.answered()
+		}
+	}
+	client, err := s3store.New(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{log: log, client: client, meter: objstore.NewMeter(), router: objstore.NewRouter(), gate: objstore.NewGate(objstore.GateConfig{Max: o.maxConcurrency})}
+	s.client, s.meter, s.router, s.gate = client, objstore.NewMeter(), objstore.NewRouter(), objstore.NewGate(objstore.GateConfig{Max: o.maxConcurrency})
 	s.layout.options = o.layout
 	s.gate.OnLimit(client.SetMaxConns) // the pool follows
 	return s, nil
@@ -235,7 +243,7 @@ func (s *stack) goOn(ctx context.Context, buckets upload.Buckets) (err error) {
 // attach mounts what o names at dir and returns once the mount answers.
 func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	whole := ctx
-	ctx, cancel := context.WithTimeout(ctx, answerDeadline)
+	ctx, cancel := s.whileAnswered(ctx, answerDeadline)
 	defer cancel()
 	if err := s.acceptWrites(ctx, dir, o); err != nil {
 		return err

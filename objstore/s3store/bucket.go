@@ -46,6 +46,9 @@ func (c *Client) BucketBelow(ctx context.Context, name, prefix string) (*Bucket,
 			return b, err
 		}
 		c.config.Log.Info("the store does not know yet where the bucket is: it is asked again", "bucket", name, "code", refusal.Code)
+		if c.config.OnNewBucket != nil {
+			c.config.OnNewBucket()
+		}
 		pause := time.NewTimer(newBucketPause)
 		select {
 		case <-pause.C:

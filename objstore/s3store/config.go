@@ -52,6 +52,7 @@ type Config struct {
 	MaxConns        int           // connections kept for the next requests, at most; default 300
 	UserAgent       string        // "name/version"; default "headrace"
 	Log             *slog.Logger  // nil for none
+	OnNewBucket     func()        // is told each time that a bucket which was just made is about to be asked for again; nil for nobody
 
 	dial               dialFunc      // tests only: reach any host name at one address
 	near, origin       string        // tests only: the two endpoints of AutoEndpoint; default Lota and Origin
