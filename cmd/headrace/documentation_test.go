@@ -46,7 +46,7 @@ func TestDocumentedNamesExist(t *testing.T) {
 		t.Fatalf("%q, %v", pages, err)
 	}
 	metrics, flags := exported(), flagNames(newApp(io.Discard, io.Discard).Commands)
-	others := []string{"--cap-add", "--device"} // of docker
+	others := []string{"--cap-add", "--device", "--nometa"} // of docker, and of versitygw
 	aMetric, aFlag := regexp.MustCompile(`\bheadrace_[a-z_]+`), regexp.MustCompile("(?:^|[ `(])(--[a-z][a-z-]+)")
 	for _, page := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(page)
