@@ -128,6 +128,21 @@ func TestJudgeStore(t *testing.T) {
 	}
 }
 
+// What a probe has left that was killed is told of, and not what one that runs has just written.
+func TestLeftOfProbes(t *testing.T) {
+	b := memstore.New("b")
+	for _, key := range []string{probe.Prefix + "A/x", probe.Prefix + "A/y", "other"} {
+		if _, err := b.Put(t.Context(), key, strings.NewReader("x"), 1, objstore.Condition{}, objstore.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for age, want := range map[time.Duration]int{time.Minute: 0, 2 * probeAge: 2} {
+		if got := leftOfProbes(t.Context(), b, time.Now().Add(age)); got != want {
+			t.Errorf("%d after %v, want %d", got, age, want)
+		}
+	}
+}
+
 func TestJudgeBucket(t *testing.T) {
 	denied := &objstore.Error{Op: "ListObjectsV2", Status: 403, Code: "AccessDenied", Err: objstore.ErrPermission}
 	for name, c := range map[string]struct {
@@ -139,6 +154,7 @@ func TestJudgeBucket(t *testing.T) {
 		"denied":      {func(f *bucketFacts) { f.err = denied }, "bucket", mistaken, "denies access", ""},
 		"in the path": {func(f *bucketFacts) { f.virtual = false }, "addressing", mistaken, "CoreWeave refuses", "--path-style"},
 		"uploads":     {func(f *bucketFacts) { f.uploads, f.oldest = 3, time.Now() }, "uploads", noted, "3 multipart uploads in bucket b", "list-multipart-uploads"},
+		"probes":      {func(f *bucketFacts) { f.probes = 2 }, "probes", noted, "2 objects in bucket b", "s3://b/.headrace-probe-"},
 		"hashed":      {func(f *bucketFacts) { f.hashed = true }, "key layout", warned, "look hashed", "--key-layout hashed"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/objstore"
 	"github.com/headrace/headrace/objstore/hashed"
+	"github.com/headrace/headrace/objstore/probe"
 	"github.com/headrace/headrace/objstore/s3store"
 )
 
@@ -35,6 +36,7 @@ type bucketFacts struct {
 
 	uploads int       // multipart uploads that are under way for longer than uploadAge
 	oldest  time.Time // of them
+	probes  int       // objects that probes have left which were killed
 }
 
 const (
@@ -42,6 +44,8 @@ const (
 	uploadAge = 24 * time.Hour
 	// doctorUploads is how many uploads are looked at, at most: a request's worth.
 	doctorUploads = 1000
+	// probeAge is how old the objects are of a probe that does not run any more: it takes seconds.
+	probeAge = time.Hour
 )
 
 // lookAtStore gathers what matters of a store.
@@ -73,7 +77,23 @@ func lookAtBucket(ctx context.Context, s *stack, name, prefix string) (f bucketF
 		break
 	}
 	f.uploads, f.oldest = forgotten(ctx, b, prefix, time.Now())
+	if prefix == "" {
+		f.probes = leftOfProbes(ctx, b, time.Now())
+	}
 	return f
+}
+
+// leftOfProbes counts what probes have left, a page of it at the most. Where it cannot be listed there is nothing to be told of.
+func leftOfProbes(ctx context.Context, b objstore.Bucket, now time.Time) (n int) {
+	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: probe.Prefix}) {
+		for _, e := range page.Entries {
+			if err == nil && now.Sub(e.ModTime) > probeAge {
+				n++
+			}
+		}
+		break
+	}
+	return n
 }
 
 // forgotten counts old uploads. Where they cannot be listed there are none to be told of.
@@ -111,6 +131,12 @@ func judgeBucket(s storeFacts, f bucketFacts) []finding {
 	all := []finding{{"bucket", fine, fmt.Sprintf("%s can be listed; its region is %s", f.name, f.region), ""}, judgeAddressing(s, f)}
 	if f.hashed && !f.layout.hashed() {
 		all = append(all, finding{"key layout", warned, fmt.Sprintf("the keys of bucket %s look hashed", f.name), "mount it with --key-layout hashed"})
+	}
+	if f.probes > 0 {
+		all = append(all, finding{
+			"probes", noted, fmt.Sprintf("%d objects in bucket %s are of a probe that was killed", f.probes, f.name),
+			fmt.Sprintf("see `aws s3 ls s3://%s/%s`, and remove them", f.name, probe.Prefix),
+		})
 	}
 	if f.uploads > 0 {
 		all = append(all, finding{
