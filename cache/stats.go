@@ -61,18 +61,15 @@ func (c *Cache) Disk() (s disk.Stats, ok bool) {
 	return s, true
 }
 
-// OnDisk is how many bytes of v the disk has, and, of whatever version, how many in memory it has had no time for and how many it is about to write.
-func (c *Cache) OnDisk(v objstore.Version) (here, refused, queued int64) {
-	if c.disk == nil {
-		return 0, 0, 0
-	}
+// Keeping is how many bytes of v the disk has, and, of whatever version, how many in memory it has had no time for and how many it is about to write.
+func (c *Cache) Keeping(v objstore.Version) (here, refused, queued int64) {
 	c.mu.RLock()
 	for k := range c.unkept {
 		refused += int64(k.present.bytes())
 	}
 	c.mu.RUnlock()
-	queued = c.disk.Stats().Queued
-	return c.disk.Cached(v), refused, queued // asked for in this order: what is not queued any more is on the disk
+	s, _ := c.Disk()
+	return c.onDisk(v), refused, s.Queued // asked for in this order: what is not queued any more is on the disk
 }
 
 // Cached is how many bytes of v can be had without the store: here, or on the disk.

@@ -294,7 +294,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 func (s *stack) keep(v objstore.Version) (k fs.Keeping) {
 	s.cache.Want(v)
 	s.cache.Keep(v)
-	k.OnDisk, k.Refused, k.Queued = s.cache.OnDisk(v)
+	k.OnDisk, k.Refused, k.Queued = s.cache.Keeping(v)
 	return k
 }
 
