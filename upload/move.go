@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -118,6 +119,9 @@ func (t *moveTask) settle(ctx context.Context, refusal error) (e objstore.Entry,
 	same, err := objstore.SameContent(ctx, t.bucket, t.source(), objstore.VersionOf(t.bucket, e))
 	if err == nil && !same {
 		err = refusal
+	}
+	if err == nil && strings.HasSuffix(t.move.To, "/") && !maps.Equal(src.Metadata, e.Metadata) { // the marker of an empty directory that is replaced says what that was
+		e, err = t.makeAnew(ctx, objstore.Condition{})
 	}
 	if err != nil {
 		return objstore.Entry{}, false, err

@@ -116,10 +116,10 @@ func (f *File) spoil(r objstore.Range) {
 	}
 }
 
-// letGo frees the room of the first part that the store has, or waits until it has one.
-func (f *File) letGo(ctx context.Context) {
+// letGo frees the room of the first part that the store has; false where that has none, or the disk did not get it back.
+func (f *File) letGo(ctx context.Context) bool {
 	if f.turn.hold(ctx) != nil {
-		return
+		return false
 	}
 	defer f.turn.release()
 	f.mu.Lock()
@@ -134,11 +134,11 @@ func (f *File) letGo(ctx context.Context) {
 	staging := f.staging
 	f.mu.Unlock()
 	if oldest == nil {
-		return
+		return false
 	}
 	gone, freed := f.free(staging, oldest.Range)
 	if !gone {
-		return
+		return false
 	}
 	f.mu.Lock()
 	oldest.gone = true
@@ -150,6 +150,7 @@ func (f *File) letGo(ctx context.Context) {
 	f.charged -= given
 	f.mu.Unlock()
 	f.uploads.budget.give(given)
+	return freed
 }
 
 // free has the log say that bytes are let go, and then the disk have their room back. gone is what the log says in the end, which is what the file must go by: what it took for its own could be a hole after a crash, or would be looked for in a

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -40,21 +41,73 @@ func (f *File) change(ctx context.Context, r objstore.Range, do func(*journal.Up
 	room := f.missing(r)
 	if err := f.uploads.budget.take(ctx, room, func() {
 		f.uploads.endRests() // what is stored gives its room back
-		f.letGo(ctx)
+		_ = f.letGo(ctx)
 	}); err != nil {
 		return err
 	}
-	if err = f.turn.enter(ctx); err == nil {
-		defer f.turn.leave()
-		if err = f.writable(r); err == nil {
-			err = do(s)
+	for {
+		written, full, err := f.put(ctx, s, r, room, do)
+		if full && f.makeRoom(ctx, s) {
+			continue
 		}
-	}
-	if err != nil {
-		f.uploads.budget.give(room)
+		if !written {
+			f.uploads.budget.give(room)
+		}
 		return err
 	}
-	return f.changed(s, r, room)
+}
+
+// put is one try to write bytes for which room was taken; written: that is accounted for. full: the disk itself has none.
+func (f *File) put(ctx context.Context, s *journal.Upload, r objstore.Range, room int64, do func(*journal.Upload) error) (written, full bool, err error) {
+	if err := f.turn.enter(ctx); err != nil {
+		return false, false, err
+	}
+	defer f.turn.leave()
+	if err := f.writable(r); err != nil {
+		return false, false, err
+	}
+	if err := do(s); err != nil {
+		return false, errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT), err
+	}
+	return true, false, f.changed(s, r, room)
+}
+
+// makeRoom lets go of a part that the store has, or is about to have, for a disk that is full before the budget is used up. Half of a write may have gone to the end of the file, and taken the room that the log needs for it.
+func (f *File) makeRoom(ctx context.Context, s *journal.Upload) bool {
+	if f.turn.hold(ctx) != nil {
+		return false
+	}
+	size := f.Size()
+	info, err := s.Data().Stat()
+	if err == nil && info.Size() > size {
+		err = s.Data().Truncate(size)
+	}
+	f.turn.release()
+	if err != nil {
+		return false
+	}
+	if f.letGo(ctx) {
+		return true
+	}
+	f.mu.Lock()
+	var next *part
+	if f.multipart != nil {
+		for _, p := range f.multipart.parts {
+			if p.sent == nil && (next == nil || p.Off < next.Off) {
+				next = p
+			}
+		}
+	}
+	f.mu.Unlock()
+	if next == nil {
+		return false
+	}
+	select {
+	case <-next.done:
+		return f.letGo(ctx)
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // missing is how many bytes of r are not in the staging file.
