@@ -53,6 +53,7 @@ var owners = map[string][]string{
 	"github.com/schollz/progressbar/":      {"cmd/headrace"},
 	"go.etcd.io/bbolt":                     {"cache/disk"},
 	"github.com/guptarohit/asciigraph":     {"bench"},
+	"go.yaml.in/yaml/":                     {"cmd/headrace"},
 }
 
 // testOnly must never be linked into the binary.

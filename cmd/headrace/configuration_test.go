@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 func writeConfiguration(app *cli.App) string {
 	var b strings.Builder
 	b.WriteString("# Configuration\n\nMade from the flags by `make docs`; a test keeps it current.\n\n" +
-		"Flags may stand before or after the arguments. Each can come from the environment, by the variable beside it; a flag given wins. " +
+		"Flags may stand before or after the arguments. Each can come from the environment, by the variable beside it; a flag given wins. `headrace mount --config FILE` takes them from a YAML file, by their names without dashes; both others win over it. " +
 		"Sizes are written 512MiB or 2GiB, durations 500ms, 1s or 10m. In `/etc/fstab` the names without dashes are options: " +
 		"`endpoint=https://cwobject.com,memory=4GiB`.\n")
 	for _, command := range app.VisibleCommands() {

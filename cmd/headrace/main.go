@@ -4,7 +4,7 @@
 // layers together (stack.go is the architecture on one page), carries signals, exports what the layers count, and says in
 // one line what went wrong and what to do. Its parts:
 //
-//   - main.go, arguments.go, options.go, values.go, size.go, help.go: the command line; storeoptions.go, readoptions.go, fileoptions.go, daemonoptions.go:
+//   - main.go, arguments.go, options.go, configfile.go, values.go, size.go, help.go: the command line; storeoptions.go, readoptions.go, fileoptions.go, daemonoptions.go:
 //     its groups of flags; fstab.go: that of mount(8).
 //   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from outside.
 //   - stack.go, layers.go, volumes.go: the layers, put together.
@@ -113,6 +113,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		rest, err := flagsFirst(name, args[2:], command.Flags)
 		if err == nil {
 			err = checkSwitches(command.Flags, os.LookupEnv)
+		}
+		if err == nil {
+			rest, err = withConfig(rest, command.Flags, os.LookupEnv)
 		}
 		return append([]string{args[0], name}, rest...), err
 	}

@@ -36,6 +36,7 @@ func mountCommand() *cli.Command {
 	flags = append(flags, o.write.flags()...)
 	flags = append(flags, o.files.flags()...)
 	flags = append(flags, o.daemon.flags()...)
+	flags = append(flags, configFlag())
 	return &cli.Command{
 		Name:      "mount",
 		Usage:     "show a bucket, a part of one, or all of them as a directory",
