@@ -177,6 +177,7 @@ func (c *Cache) end(f *fill, err error) {
 		k.fail(f.rest(), errAgain)
 	case errors.Is(err, objstore.ErrChanged): // nobody gets another byte of this version from the store
 		c.stats.FillsFailed++
+		told = k.fail(span{0, chunkSize}, err) // it may have been set aside, and is not among the object's then
 		for _, o := range k.object.all() {
 			told += o.fail(span{0, chunkSize}, err)
 		}

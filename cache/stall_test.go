@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -180,6 +181,30 @@ func TestAsideStillServes(t *testing.T) {
 		if len(c.asides) != 0 {
 			t.Error("the chunk is not freed")
 		}
+	})
+}
+
+// Who waits for bytes that the store brings into a chunk that is set aside is told when the store has them no more.
+func TestAsideThatChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d, s := newHungCache(t)
+		closeAfter(t, c)
+		v := version("object", 2*chunkSize)
+		c.disk = nil
+		slow := read(t, c, v, 8*blockSize, pageSize)
+		c.disk = d
+		d.hang()
+		stuck := read(t, c, v, 0, pageSize)
+		time.Sleep(diskPatience)
+		s.at(t, v, 8*blockSize).fail(objstore.ErrChanged)
+		if !slow.returned() || !errors.Is(slow.err, objstore.ErrChanged) {
+			t.Errorf("the read has returned: %v, with %v", slow.returned(), slow.err)
+		}
+		s.at(t, v, 0).finish()
+		stuck.right(t, s.fakeStore)
+		stuck.release()
+		d.answer()
+		c.check(t)
 	})
 }
 
