@@ -139,12 +139,14 @@ func (c *Cache) Close() error {
 	c.serveNext() // who leaves the queue serves the next
 	c.mu.Unlock()
 	c.goroutines.Wait()
-	if n := c.Stats().Fills; n > 0 { // their memory and the disk are still in use
-		return fmt.Errorf("cache: closed while the disk has not answered for %d chunks", n)
+	if n := c.stall.out(); n > 0 || c.Stats().Fills > 0 { // the disk, and memory of ours, are still in use
+		return fmt.Errorf("cache: closed while the disk has not answered %d calls", n)
 	}
 	var err error
 	if c.disk != nil {
-		err = c.disk.Close() // no fill uses it any more; what waits to be written is let go
+		if err = c.closeDisk(); errors.Is(err, errUnclosed) {
+			return err
+		}
 	}
 
 	c.mu.Lock()

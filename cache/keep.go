@@ -23,7 +23,11 @@ func (c *Cache) receiveBoth(f *fill) error {
 	k := f.chunk
 	aside := func() { c.setAside(f) }
 	var hold disk.Held
-	inTime := c.stall.await(func() { hold = c.disk.Hold(k.object.version, k.index) }, aside)
+	admitted := false
+	inTime := c.stall.await(func() {
+		hold = c.disk.Hold(k.object.version, k.index)
+		admitted = hold != nil && c.disk.Admits(k.object.version, c.reader)
+	}, aside)
 	if hold != nil {
 		defer hold.Release()
 	}
@@ -33,8 +37,10 @@ func (c *Cache) receiveBoth(f *fill) error {
 	if hold == nil {
 		return c.download(f, f.end)
 	}
-	if err := c.admit(f); err != nil {
-		return err
+	if !admitted {
+		if err := c.admit(f); err != nil {
+			return err
+		}
 	}
 	here := hold.Blocks()
 	for f.pos < f.end {
@@ -61,13 +67,10 @@ func (c *Cache) receiveBoth(f *fill) error {
 	return nil
 }
 
-// admit makes sure that whose credentials we have may read a version that was found on the disk, where somebody else's may have brought it: where that is not
-// known, the store is asked for a byte of it.
+// admit makes sure that whose credentials we have may read a version that was found on the disk, where somebody else's may have brought it: the store is asked for a
+// byte of it.
 func (c *Cache) admit(f *fill) error {
 	v := f.chunk.object.version
-	if c.disk.Admits(v, c.reader) {
-		return nil
-	}
 	body, err := c.source.Open(f.ctx, v, objstore.Range{Len: 1})
 	if err != nil {
 		return err

@@ -16,9 +16,14 @@ const (
 	// diskRest is for how long the disk is left alone after it answers again: one that is slow for each call would cost its
 	// patience each time.
 	diskRest = 15 * time.Second
+	// closePatience is how long the disk may take to close: what it is writing, and a last commit, are several calls.
+	closePatience = 3 * diskPatience
 )
 
-var errAside = errors.New("cache: the disk did not answer in time") // never leaves the package
+var (
+	errAside    = errors.New("cache: the disk did not answer in time") // never leaves the package
+	errUnclosed = errors.New("cache: closed while the disk does not end what it is writing")
+)
 
 // stall knows whether calls to the disk are without an answer: its controller resets, or the server of a network disk is gone. A
 // thread that the kernel has wait for such a disk cannot be called back, by no signal, and may write to the memory it was given at
@@ -37,6 +42,13 @@ func (s *stall) lasts() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.left > 0 || !s.until.IsZero() && time.Now().Before(s.until)
+}
+
+// out is how many calls were not answered in time, and are not yet.
+func (s *stall) out() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
 }
 
 func (s *stall) count() int64 {
@@ -103,6 +115,19 @@ func ask[T any](s *stall, call func() T, drop func(T)) (answer T, ok bool) {
 	}()
 	in := <-out
 	return in.answer, in.ok
+}
+
+// closeDisk closes the disk, which no fill uses any more; what waits to be written is let go. errUnclosed is that it still writes, from our memory, which nobody can end: the
+// process leaves that behind.
+func (c *Cache) closeDisk() error {
+	closed := make(chan error, 1)
+	go func() { closed <- c.disk.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closePatience):
+		return errUnclosed
+	}
 }
 
 // setAside takes a chunk out of reach whose fill waits for the disk: its readers start anew, with other memory, and its own is freed when the

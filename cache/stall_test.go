@@ -34,7 +34,11 @@ func (d *hungDisk) Hold(v objstore.Version, chunk int64) disk.Held {
 func (d *hungDisk) Admits(objstore.Version, uint64) bool { return true }
 func (d *hungDisk) Cached(v objstore.Version) int64      { return v.Size }
 func (d *hungDisk) Used(objstore.Version, int64)         {}
-func (d *hungDisk) Close() error                         { return nil }
+
+func (d *hungDisk) Close() error {
+	d.wait()
+	return nil
+}
 
 func (d *hungDisk) Lease(objstore.Version) *disk.Lease {
 	d.wait()
@@ -228,6 +232,65 @@ func TestLeaseThatComesLate(t *testing.T) {
 			t.Error("the lease that came late is kept")
 		}
 	})
+}
+
+// slowIndex is a hungDisk whose index hangs too.
+type slowIndex struct{ *hungDisk }
+
+func (d slowIndex) Admits(objstore.Version, uint64) bool { return !d.wait() }
+
+func (d slowIndex) Present(objstore.Version, int64) disk.Blocks {
+	d.wait()
+	return 0
+}
+
+// The index is as the rest of the disk: who asks it whether a reader may have what is there, or what is there, waits no longer.
+func TestIndexThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d, s := newHungCache(t)
+		closeAfter(t, c)
+		c.disk = slowIndex{d}
+		v := version("object", 2*chunkSize)
+		first := read(t, c, v, chunkSize, pageSize)
+		first.right(t, s.fakeStore)
+		first.release()
+		d.hang()
+		begun := time.Now()
+		if c.Cached(v); time.Since(begun) != diskPatience {
+			t.Errorf("how much is here was told after %v", time.Since(begun))
+		}
+		d.answer()
+		time.Sleep(diskRest)
+
+		d.hang()
+		p := read(t, c, v, 0, pageSize)
+		time.Sleep(diskPatience)
+		s.at(t, v, 0).finish()
+		p.right(t, s.fakeStore)
+		p.release()
+		d.answer()
+		c.check(t)
+	})
+}
+
+// Nor does Close wait for long where the disk hangs in what it writes, and not at all where it is known to hang.
+func TestCloseOfADiskThatHangs(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, d, _ := newHungCache(t)
+			d.hang()
+			want := closePatience
+			if known {
+				want = 0
+				c.Lease(version("object", 1))
+			}
+			begun := time.Now()
+			if err := c.Close(); err == nil || time.Since(begun) != want {
+				t.Errorf("known to hang: %v; closed after %v with %v", known, time.Since(begun), err)
+			}
+			d.answer()
+		})
+	}
 }
 
 // Close does not wait for a disk that does not answer, leaves alone what it may still write to, and says so.

@@ -83,11 +83,18 @@ func (c *Cache) Cached(v objstore.Version) int64 {
 		}
 	}
 	c.mu.RUnlock()
-	local := c.onDisk(v)
-	if local == 0 {
+	if c.onDisk(v) == 0 {
 		return n
 	}
-	n = local
+	if both, ok := ask(&c.stall, func() int64 { return c.cachedBoth(v, here) }, func(int64) {}); ok {
+		return both
+	}
+	return n
+}
+
+// cachedBoth is how many bytes of v the disk has, and of those here besides.
+func (c *Cache) cachedBoth(v objstore.Version, here map[int64]spans) int64 {
+	n := c.disk.Cached(v)
 	for index, present := range here {
 		there := c.disk.Present(v, index)
 		for _, s := range present {
