@@ -261,7 +261,12 @@ func removeLeft(path string) (bool, error) {
 	if !isLocked(file) {
 		return false, nil
 	}
-	return true, os.Remove(path) // nobody can begin to write it meanwhile
+	if err := os.Remove(path); errors.Is(err, os.ErrNotExist) { // it was put in its place before its lock was tried
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, nil // nobody can begin to write it meanwhile
 }
 
 // tidy removes what killed processes were writing.

@@ -1,6 +1,7 @@
 package listings
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,5 +60,41 @@ func TestWhatIsBeingWritten(t *testing.T) {
 	settle(writing.store)
 	if _, bytes, err := Usage(m.dir); bytes > 16*diskBlock || err != nil {
 		t.Errorf("%d bytes are being written, %v", bytes, err)
+	}
+}
+
+// Who looks for what is left while a listing is put in its place takes it for none, and does not fail: that would be a failure of the disk.
+func TestPlacedWhileOthersTidy(t *testing.T) {
+	m := newMachine(t)
+	s := m.open(nil)
+	saving := filepath.Join(s.dir(), savingDirectory)
+	if err := s.makeDirectory(saving); err != nil {
+		t.Fatal(err)
+	}
+	path, placed := filepath.Join(saving, "saving-1"), filepath.Join(s.dir(), "placed")
+	for range 300 {
+		file, err := os.Create(path)
+		if err != nil || !isLocked(file) {
+			t.Fatalf("cannot be locked: %v", err)
+		}
+		started, done := make(chan struct{}), make(chan error)
+		go func() {
+			close(started)
+			for {
+				left, err := removeLeft(path)
+				if _, gone := os.Lstat(path); left || err != nil || gone != nil {
+					if left {
+						err = errors.Join(err, errors.New("it is taken for left"))
+					}
+					done <- err
+					return
+				}
+			}
+		}()
+		<-started
+		err = errors.Join(os.Rename(path, placed), file.Close())
+		if err := errors.Join(err, <-done); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
