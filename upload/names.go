@@ -19,16 +19,20 @@ func (f *File) noteName(s journal.Step) error {
 
 // SyncNames has all that was renamed and removed be so after a loss of power too, when it returns: with [Config.WriteBack], and what is to be removed later in any case. What the store has, it has.
 func (u *Uploads) SyncNames() error {
-	synced, err := u.mover.syncRemovals()
+	removals, err := u.mover.syncRemovals()
 	failures := []error{err}
 	if u.cfg.WriteBack {
 		for _, f := range u.all() {
 			failures = append(failures, f.syncName())
 		}
-	} else if !synced {
+	} else if len(removals) == 0 {
 		return err
 	}
-	return errors.Join(append(failures, u.cfg.Journal.SyncNames())...) // last: a log that is removed meanwhile is closed after that
+	err = u.cfg.Journal.SyncNames() // last: a log that is removed meanwhile is closed after that
+	if err == nil {                 // not before: who asks meanwhile, or again, waits for a sync of its own
+		u.mover.ended(removals...)
+	}
+	return errors.Join(append(failures, err)...)
 }
 
 func (f *File) syncName() error {

@@ -68,32 +68,34 @@ func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
 	return log.Close() // for the next mount
 }
 
-// relied has the log of a removal be one that syncRemovals syncs, until it ended.
+// relied has the log of a removal be one that syncRemovals syncs, until it has ended.
 func (m *mover) relied(log *journal.Moves) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.unsynced[log] = struct{}{}
 }
 
-func (m *mover) ended(log *journal.Moves) {
+func (m *mover) ended(logs ...*journal.Moves) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.unsynced, log)
+	for _, log := range logs {
+		delete(m.unsynced, log)
+	}
 }
 
-// syncRemovals has the logs of what is to be removed later be on the disk, but for their names; did tells whether there was one.
-func (m *mover) syncRemovals() (did bool, err error) {
+// syncRemovals syncs the logs of what is to be removed later, and tells which it did. Each has ended for this only when its name is on the disk, too.
+func (m *mover) syncRemovals() (synced []*journal.Moves, err error) {
 	m.mu.Lock()
 	logs := slices.Collect(maps.Keys(m.unsynced))
 	m.mu.Unlock()
 	for _, log := range logs {
 		failure := ignoreClosed(log.Sync())
-		if failure == nil { // not before: who asks meanwhile waits for a sync of its own
-			m.ended(log)
+		if failure == nil {
+			synced = append(synced, log)
 		}
 		err = errors.Join(err, failure)
 	}
-	return len(logs) > 0, err
+	return synced, err
 }
 
 // Refused tells that the store will never do what was asked of it, however often. It is the one rule of which removals are tried again.

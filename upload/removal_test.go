@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 
@@ -168,4 +169,34 @@ func TestRemoveLaterIsSynced(t *testing.T) {
 			r.settled()
 		})
 	}
+}
+
+// A sync of the names that has failed is done anew when it is asked for again, and so is one that somebody else has not finished.
+func TestRemoveLaterIsSyncedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		dir := r.cfg.Journal
+		e := r.put("key", []byte("old"))
+		r.bucket.Add(faultstore.Fault{Op: objstore.OpDelete, Times: 3, Err: objstore.ErrTimeout})
+		if err := r.RemoveLater(r.bucket, objstore.VersionOf(r.store, e)); err != nil {
+			t.Fatal(err)
+		}
+		away, syncs := dir.Path()+".away", 0
+		dir.Fdatasync = func(*os.File) error {
+			if syncs++; syncs == 1 { // the log is synced, and its name cannot be
+				return os.Rename(dir.Path(), away)
+			}
+			return nil
+		}
+		if err := r.SyncNames(); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("without the directory: %v", err)
+		}
+		if err := os.Rename(away, dir.Path()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.SyncNames(); err != nil || syncs != 2 {
+			t.Errorf("%d times synced, %v", syncs, err)
+		}
+		r.settled()
+	})
 }
