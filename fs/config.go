@@ -76,6 +76,9 @@ type Config struct {
 	// Store is how a program reaches what is mounted without the mount, for the attribute user.headrace.store. "" for no such attribute.
 	Store string
 
+	// Status is how the mount is doing, for the attribute user.headrace.status; nil, and "", for no such attribute. It must not block.
+	Status func() string
+
 	// Uploads takes what is written. nil means that the mount is read-only.
 	Uploads *upload.Uploads
 

@@ -27,6 +27,9 @@ const (
 	// StoreAttribute, of the directory that is mounted, is Config.Store: how to reach what is mounted.
 	StoreAttribute = "user.headrace.store"
 
+	// StatusAttribute, of the directory that is mounted, is what Config.Status says when it is asked for. It is not among the names, since it is another each time.
+	StatusAttribute = "user.headrace.status"
+
 	// defaultClass is what a store means that names no storage class.
 	defaultClass = "STANDARD"
 )
@@ -51,6 +54,9 @@ func (f *fileSystem) mountAttr(n *node, name string) (string, bool) {
 		return f.cfg.Uploads.Place(), true
 	case name == StoreAttribute && f.cfg.Store != "":
 		return f.cfg.Store, true
+	case name == StatusAttribute && f.cfg.Status != nil:
+		status := f.cfg.Status()
+		return status, status != ""
 	}
 	return "", false
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"time"
@@ -18,8 +17,6 @@ import (
 )
 
 const (
-	// attributeDeadline is for how long a mount may take to say where its staging directory is. One that hangs is unmounted without waiting for it.
-	attributeDeadline = 2 * time.Second
 	// endingPoll is how often it is asked how far storing is.
 	endingPoll = 100 * time.Millisecond
 	// exitDeadline is for how long a mount's process may take to end once all is stored: it closes its cache then, of which the index may have to be written.
@@ -38,11 +35,11 @@ type ending struct {
 
 // watchEnding finds the mount that is to be followed, while it can be asked who it is; nil when there is none that can be written to.
 func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *ending {
-	staging := askStaging(mountpoint)
-	if staging.err != nil {
+	staging, err := askMount(mountpoint, fs.StagingAttribute)
+	if err != nil {
 		return nil
 	}
-	dir, err := journal.Open(staging.path)
+	dir, err := journal.Open(staging)
 	if err != nil {
 		return nil // of another user's mount, who sees how it ends
 	}
@@ -60,31 +57,6 @@ func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *endi
 		e.bar = newFlushBar(stderr)
 	}
 	return e
-}
-
-// stagingAnswer is where a mount's staging directory is, or why it does not say: ENODATA where it has none.
-type stagingAnswer struct {
-	path string
-	err  error
-}
-
-// errSilent is a mount that hangs.
-var errSilent = errors.New("it does not answer")
-
-// askStaging asks a mount for that.
-func askStaging(mountpoint string) stagingAnswer {
-	answer := make(chan stagingAnswer, 1)
-	go func() { // ends with this process, if the mount hangs
-		buffer := make([]byte, unix.PathMax)
-		n, err := unix.Getxattr(mountpoint, fs.StagingAttribute, buffer)
-		answer <- stagingAnswer{string(buffer[:max(n, 0)]), err}
-	}()
-	select {
-	case a := <-answer:
-		return a
-	case <-time.After(attributeDeadline):
-		return stagingAnswer{err: fmt.Errorf("%w within %v", errSilent, attributeDeadline)}
-	}
 }
 
 // wait returns when all is stored and the mount's process has ended, so that the next one finds nothing in use, or says what is not stored, and where it is.

@@ -44,7 +44,7 @@ func exitCodes() []struct {
 		{exitUnreachable, "the store cannot be reached"},
 		{exitBusy, "the mount is in use; (`umount`) it is unmounted, but its process goes on"},
 		{exitCache, "the cache directory cannot be used"},
-		{exitPartial, "`warm`, `keys`, `restripe`, `replicate`, `doctor`: some of it could not be done, or it was interrupted"},
+		{exitPartial, "`warm`, `keys`, `restripe`, `replicate`, `doctor`, `status`: some of it could not be done, or it was interrupted"},
 		{exitStaging, "the staging directory cannot be used"},
 		{exitUnstored, "unmounted, but not all that was written could be stored: it is kept, see `headrace uploads`"},
 		{exitAdvised, "`doctor`: something costs speed or safety"},

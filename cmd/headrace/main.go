@@ -9,6 +9,7 @@
 //   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from outside.
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
+//   - status.go, statuscommand.go, top.go, asking.go: how mounts are doing, asked of themselves.
 //   - explain.go, exit.go: failures as the user sees them.
 //   - cacheoptions.go, cachecommand.go: the disk cache; warm.go, warmcache.go, warmlota.go, warmnames.go, growingbar.go: reading ahead into it, or into the node's.
 //   - keyscommand.go, keysmigrate.go, movedkeys.go: hashed keys; untiltold.go: what ends a command that is under way.
@@ -76,7 +77,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true, // the command says it; --version is made to mean the same
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), sweepCommand(), cacheCommand(), warmCommand(), keysCommand(), restripeCommand(), replicateCommand(), doctorCommand(), uploadsCommand(), shaperCommand(), versionCommand()},
+		Commands:                  []*cli.Command{mountCommand(), umountCommand(), demoCommand(), benchCommand(), sweepCommand(), cacheCommand(), warmCommand(), keysCommand(), restripeCommand(), replicateCommand(), doctorCommand(), uploadsCommand(), statusCommand(), topCommand(), shaperCommand(), versionCommand()},
 	}
 	for _, command := range app.Commands {
 		command.HideHelpCommand = true

@@ -56,6 +56,8 @@ type stack struct {
 	uploads *upload.Uploads // what is written
 	control *control        // at which `headrace uploads` is answered
 
+	started   time.Time
+	mounted   atomic.Bool // mount is set
 	log       *slog.Logger
 	retries   [objstore.NumOps]atomic.Uint64 // by operation
 	trouble   trouble
@@ -99,7 +101,7 @@ func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, 
 
 // openStore builds the lowest layers, for commands that need no others: the store, through the gate.
 func openStore(ctx context.Context, o storeOptions, log *slog.Logger) (*stack, error) {
-	s := &stack{log: log}
+	s := &stack{started: time.Now(), log: log}
 	config := o.config(log)
 	config.OnNewBucket = func() {
 		if s.answered != nil {
@@ -251,6 +253,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 	config := o.files.config(o.read)
 	config.Uploads, config.ExclusiveAtOpen, config.KeepRemoved = s.uploads, o.write.exclusiveCreate.String() == "open", int64(o.write.keepRemoved)
 	config.Files, config.Log, config.Cached, config.Store = s.files, s.log, s.cache.Cached, o.reach()
+	config.Status = func() string { return s.status(o) }
 	if o.read.aheadOfOpening() {
 		config.Spare = s.cache
 	}
@@ -287,6 +290,7 @@ func (s *stack) attach(ctx context.Context, dir string, o mountOptions) error {
 		return explainMount(err, dir, o.files.allowOther)
 	}
 	s.mount = mount
+	s.mounted.Store(true)
 	return nil
 }
 

@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/upload/journal"
 )
 
@@ -34,25 +33,19 @@ func (o uploadsOptions) places() (p places, err error) {
 	if o.write.dir != "" || o.cache != "" {
 		return p, nil
 	}
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.FSType != fuseType, false })
+	mounts, err := mountpoints()
 	if err != nil {
-		return p, fail(exitFailure, err, "cannot read the list of mounts: %v", err)
+		return p, err
 	}
-	answers := make([]stagingAnswer, len(mounts))
-	var asked sync.WaitGroup
-	for i, m := range mounts {
-		asked.Go(func() { answers[i] = askStaging(m.Mountpoint) })
-	}
-	asked.Wait()
-	for i, a := range answers {
+	for i, a := range askMounts(mounts, fs.StagingAttribute) {
 		switch {
 		case errors.Is(a.err, unix.ENODATA): // it is read-only
 		case errors.Is(a.err, errSilent):
-			p.silent = append(p.silent, mounts[i].Mountpoint)
+			p.silent = append(p.silent, mounts[i])
 		case a.err != nil:
-			p.note(fmt.Sprintf("the mount at %s does not say where it keeps what is not stored", mounts[i].Mountpoint), a.err)
+			p.note(fmt.Sprintf("the mount at %s does not say where it keeps what is not stored", mounts[i]), a.err)
 		default:
-			p.add(filepath.Dir(a.path))
+			p.add(filepath.Dir(a.value))
 		}
 	}
 	return p, nil
