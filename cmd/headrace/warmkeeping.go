@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ const (
 	warmStep = 16 << 20
 	// lookAgain is how often it is looked while it does not.
 	lookAgain = 50 * time.Millisecond
-	// stuck is after how long without any progress the disk is not waited for any more.
+	// stuck is after how long without any progress the disk is not waited for any more. What others read keeps it busy for as long as they like, and is none.
 	stuck = 30 * time.Second
 	// settled is how long nothing must wait for the disk before what it has not counts as not kept: longer than the end of a fetch is behind its last reader.
 	settled = 2 * time.Second
@@ -31,19 +32,31 @@ func keepWhole(path string) (k headracefs.Keeping, ok bool) {
 	return headracefs.ParseKeeping(string(value[:n]))
 }
 
-// waitFor looks how it goes with a file until done says so, nothing has moved for a while, or ctx ends. ok is false where there is no disk cache.
-func waitFor(ctx context.Context, path string, done func(k headracefs.Keeping, quiet time.Duration) bool) (k headracefs.Keeping, ok bool) {
+// keptOf is keepWhole of one file.
+func keptOf(path string) func() (headracefs.Keeping, bool) {
+	return func() (headracefs.Keeping, bool) { return keepWhole(path) }
+}
+
+// waitFor looks how it goes with a file until done says so, it has got no further for a while, or ctx ends: further is that more of the file is on the disk, or that less waits for it than
+// ever since. ok is false where there is no disk cache.
+func waitFor(ctx context.Context, look func() (headracefs.Keeping, bool), done func(k headracefs.Keeping, quiet time.Duration) bool) (k headracefs.Keeping, ok bool) {
 	var last headracefs.Keeping
+	var most int64
+	least := int64(math.MaxInt64)
 	moved := time.Now()
+	further := moved
 	for {
-		if k, ok = keepWhole(path); !ok {
+		if k, ok = look(); !ok {
 			return k, false
 		}
+		now := time.Now()
 		if k != last {
-			last, moved = k, time.Now()
+			last, moved = k, now
 		}
-		quiet := time.Since(moved)
-		if done(k, quiet) || quiet >= stuck {
+		if waits := k.Refused + k.Queued; k.OnDisk > most || waits < least {
+			most, least, further = max(most, k.OnDisk), min(least, waits), now
+		}
+		if done(k, now.Sub(moved)) || now.Sub(further) >= stuck {
 			return k, true
 		}
 		select {
@@ -56,26 +69,28 @@ func waitFor(ctx context.Context, path string, done func(k headracefs.Keeping, q
 
 // giveTime waits while the disk has more to write than it takes: it would leave out what is read meanwhile.
 func giveTime(ctx context.Context, path string) {
-	waitFor(ctx, path, func(k headracefs.Keeping, _ time.Duration) bool { return k.Refused == 0 })
+	waitFor(ctx, keptOf(path), func(k headracefs.Keeping, _ time.Duration) bool { return k.Refused == 0 })
 }
 
 // settle waits until what was read of files is on the disk, and tells which are not there as a whole then: how much is missing of them now.
 func settle(ctx context.Context, files []*cold) (left []*cold) {
 	var idle time.Duration // nothing has waited for the disk for so long
+	gaveUp := false        // one file got no further: the others have had as long
 	for _, f := range files {
 		if f.failed {
 			continue
 		}
-		k, ok := waitFor(ctx, f.path, func(k headracefs.Keeping, quiet time.Duration) bool {
+		k, ok := waitFor(ctx, keptOf(f.path), func(k headracefs.Keeping, quiet time.Duration) bool {
 			if idle = max(idle, quiet); k.Refused > 0 || k.Queued > 0 {
 				idle = 0
 			}
-			return k.OnDisk >= f.size || idle >= settled
+			return k.OnDisk >= f.size || idle >= settled || gaveUp
 		})
 		if ctx.Err() != nil {
 			return nil
 		}
 		if ok && k.OnDisk < f.size {
+			gaveUp = idle < settled
 			left = append(left, &cold{path: f.path, size: f.size, missing: f.size - k.OnDisk})
 		}
 	}
