@@ -121,6 +121,7 @@ func (o *chunk) goesWith(k *chunk) []*chunk {
 // not come are void, and a chunk of which nothing is left is forgotten.
 func (c *Cache) settle(k *chunk) {
 	if k.aside.Load() {
+		c.cancelUnwanted(k) // who has gone does not find it to do so: see unwanted
 		c.bury(k)
 		return
 	}

@@ -212,6 +212,31 @@ func TestAsideThatChanges(t *testing.T) {
 	})
 }
 
+// What the store brings into a chunk that is set aside is not fetched on when its last reader has gone: nobody else can come to want it.
+func TestAsideThatNobodyWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d, s := newHungCache(t)
+		closeAfter(t, c)
+		v := version("object", 2*chunkSize)
+		c.disk = nil
+		slow := read(t, c, v, 8*blockSize, pageSize)
+		c.disk = d
+		d.hang()
+		stuck := read(t, c, v, 0, pageSize)
+		time.Sleep(diskPatience)
+		slow.cancel()
+		synctest.Wait()
+		s.at(t, v, 0).finish()
+		stuck.right(t, s.fakeStore)
+		if n := len(s.live()); n > 0 {
+			t.Errorf("%d GETs go on", n)
+		}
+		stuck.release()
+		d.answer()
+		c.check(t)
+	})
+}
+
 // An open that finds the disk hung goes on without the kernel's reading the file by itself, and the lease that comes late is let go.
 func TestLeaseThatComesLate(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "data"))
