@@ -103,7 +103,7 @@ func explainStatus(err error) string {
 	case errors.Is(err, unix.EACCES):
 		return "it is somebody else's"
 	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
-		return "not where a mount of this version is"
+		return "it is no mount of headrace, or one of a version that does not tell"
 	}
 	return err.Error()
 }
