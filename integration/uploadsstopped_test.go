@@ -44,6 +44,9 @@ func TestUploadsOfAStoppedMount(t *testing.T) {
 	if said := all.stderr.String(); all.cmd.ProcessState.ExitCode() != 11 || !strings.Contains(said, m.dir) || !strings.Contains(said, "does not answer") || strings.Contains(said, "everything is stored") {
 		t.Errorf("of all: exit code %d: %q", all.cmd.ProcessState.ExitCode(), said)
 	}
+	if code, stderr := headrace(t, "umount", m.dir); code != 8 || !strings.Contains(stderr, "does not answer") {
+		t.Errorf("umount: exit code %d: %q", code, stderr)
+	}
 
 	if err := m.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sys/unix"
 
-	"github.com/headrace/headrace/fs"
 	"github.com/headrace/headrace/upload"
 	"github.com/headrace/headrace/upload/journal"
 )
@@ -29,14 +28,14 @@ type ending struct {
 	mount *controlled
 	pidfd int                      // the mount's process; less than zero where it is not known
 	grace time.Duration            // for how long it may take to end once all is stored
+	quiet time.Duration            // for how long it may take to say how far it is
 	bar   *progressbar.ProgressBar // nil where nobody looks
 	total int64
 }
 
-// watchEnding finds the mount that is to be followed, while it can be asked who it is; nil when there is none that can be written to.
-func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *ending {
-	staging, err := askMount(mountpoint, fs.StagingAttribute)
-	if err != nil {
+// watchEnding finds the mount whose staging directory that is, while it can be followed; nil when nobody answers there.
+func watchEnding(ctx context.Context, staging string, stderr io.Writer) *ending {
+	if staging == "" {
 		return nil
 	}
 	dir, err := journal.Open(staging)
@@ -47,7 +46,7 @@ func watchEnding(ctx context.Context, mountpoint string, stderr io.Writer) *endi
 	if err != nil || mount == nil {
 		return nil
 	}
-	e := &ending{dir: dir, mount: mount, pidfd: -1, grace: exitDeadline}
+	e := &ending{dir: dir, mount: mount, pidfd: -1, grace: exitDeadline, quiet: statusDeadline}
 	if mount.pid > 0 { // while it is sure to be that process
 		if fd, err := unix.PidfdOpen(mount.pid, 0); err == nil {
 			e.pidfd = fd
@@ -71,7 +70,14 @@ func (e *ending) wait(ctx context.Context) error {
 	defer tick.Stop()
 	var left upload.Progress
 	for {
-		p, err := e.mount.progress(ctx)
+		asked, cancel := context.WithTimeout(ctx, e.quiet)
+		p, err := e.mount.progress(asked)
+		late := asked.Err() != nil
+		cancel()
+		if err != nil && late && ctx.Err() == nil {
+			return fail(exitUnstored, err, "unmounted, but the mount's process %d does not answer (is it stopped?): what it has not stored is kept in %s, and is stored when it goes on, or by the next mount once it has ended",
+				e.mount.pid, e.dir.Path())
+		}
 		if err != nil && ctx.Err() == nil {
 			ended := e.pidfd < 0 || awaitExit(ctx, e.pidfd, e.grace)
 			return cmp.Or(e.ended(left), e.lasting(ended))

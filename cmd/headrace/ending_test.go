@@ -53,6 +53,20 @@ func TestProcessGoesOn(t *testing.T) {
 	}
 }
 
+// Who unmounts does not wait for ever for a mount that hangs: it is told where what is not stored is.
+func TestEndingDoesNotAnswer(t *testing.T) {
+	e := newEnding(t, 7)
+	e.mount.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	e.quiet = time.Millisecond
+	var f *failure
+	if err := e.wait(t.Context()); !errors.As(err, &f) || f.code != exitUnstored || !strings.Contains(f.text, e.dir.Path()) || !strings.Contains(f.text, "does not answer") {
+		t.Errorf("%v", err)
+	}
+}
+
 // newEnding follows a mount that does not answer any more and has left nothing.
 func newEnding(t *testing.T, pid int) *ending {
 	dir, err := journal.Create(t.TempDir(), journal.Owner{})
@@ -65,7 +79,7 @@ func newEnding(t *testing.T, pid int) *ending {
 		t.Fatal(err)
 	}
 	silent := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, unix.ECONNREFUSED }}
-	return &ending{dir: dir, mount: &controlled{pid: pid, client: &http.Client{Transport: silent}, directory: directory}, pidfd: -1}
+	return &ending{dir: dir, mount: &controlled{pid: pid, client: &http.Client{Transport: silent}, directory: directory}, pidfd: -1, quiet: time.Minute}
 }
 
 // Who unmounts waits for the end of the mount's process, and not for ever.

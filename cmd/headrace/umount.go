@@ -53,12 +53,19 @@ func umount(ctx context.Context, dir string, lazy bool, stderr io.Writer) error 
 		return fail(exitMountpoint, nil, "%s is a mount of type %s, not one of headrace: use umount", dir, mounted.FSType)
 	}
 	var end *ending
+	silent := false
 	if !lazy {
-		end = watchEnding(ctx, resolved, stderr)
+		staging, err := askMount(resolved, fs.StagingAttribute)
+		silent = errors.Is(err, errSilent)
+		end = watchEnding(ctx, staging, stderr)
 	}
 	switch err := fs.Unmount(resolved, lazy); {
+	case err == nil && silent:
+		return fail(exitBusy, nil, "unmounted, but the mount did not answer (is its process stopped?): whether all is stored is not known. `headrace uploads ls` shows what is not")
 	case err == nil:
 		return end.wait(ctx)
+	case errors.Is(err, syscall.EBUSY) && silent: // at least by the question
+		return fail(exitBusy, err, "the mount at %s does not answer, and is not unmounted: let its process go on if it is stopped (`kill -CONT` and its pid, which `pgrep -a headrace` shows), or use --lazy", dir)
 	case errors.Is(err, syscall.EBUSY):
 		return fail(exitBusy, err, "%s is in use: %s. End them, or use --lazy", dir, describeHolders(os.DirFS("/proc"), mounted))
 	case errors.Is(err, os.ErrPermission):
