@@ -144,14 +144,30 @@ func (c *Cache) setAside(f *fill) {
 		c.asides[k] = struct{}{}
 	}
 	k.fail(f.rest(), errAgain)
+	f.end = min(f.end, (f.pos/blockSize+1)*blockSize) // the disk is asked for one block at a time, and writes to no other
+	k.unread.Store(0)
 	c.cancelUnwanted(k)
+	c.bury(k)
+	c.serveNext()
 	f.leave()
 }
 
-// bury frees what was set aside, once nobody uses it.
+// bury frees what was set aside, once nobody uses it. Before that it frees all that nobody reads or fills: a disk may hang under many fills, and readers need
+// memory.
 func (c *Cache) bury(k *chunk) {
-	if _, here := c.asides[k]; here && len(k.fills) == 0 && k.pins.Load() == 0 {
-		delete(c.asides, k)
-		c.free(k)
+	if _, here := c.asides[k]; !here {
+		return
+	}
+	if k.pins.Load() == 0 { // and nobody can come to it
+		if len(k.fills) == 0 {
+			delete(c.asides, k)
+			c.free(k)
+			return
+		}
+		c.stats.BytesHeld -= int64(k.present.bytes())
+		k.present = nil
+	}
+	if k.slot != nil {
+		c.arena.drop(k.slot, k.slot.blocks()&^k.coming().blocks())
 	}
 }

@@ -237,6 +237,34 @@ func TestAsideThatNobodyWants(t *testing.T) {
 	})
 }
 
+// What is aside keeps no more memory than the disk may write to, so that those who wait for it find room elsewhere.
+func TestAsideTakesLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d, s := newHungCache(t)
+		closeAfter(t, c)
+		v := version("object", 3*chunkSize) // of a memory of four
+		d.hang()
+		var stuck []*pending
+		for i := range int64(3) {
+			stuck = append(stuck, read(t, c, v, i*chunkSize, chunkSize))
+		}
+		time.Sleep(diskPatience)
+		for i, p := range stuck {
+			s.at(t, v, int64(i)*chunkSize).finish()
+			p.right(t, s.fakeStore)
+			c.check(t)
+		}
+		d.answer()
+		for _, p := range stuck {
+			p.right(t, s.fakeStore)
+			p.release()
+		}
+		if len(c.asides) != 0 {
+			t.Error("chunks are not freed")
+		}
+	})
+}
+
 // An open that finds the disk hung goes on without the kernel's reading the file by itself, and the lease that comes late is let go.
 func TestLeaseThatComesLate(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "data"))

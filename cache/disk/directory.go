@@ -289,3 +289,12 @@ func (d *directory) sweep(stop <-chan struct{}, crash func(step string)) error {
 
 // close gives the directory up.
 func (d *directory) close() error { return d.lock.Close() }
+
+// syncDirectory has what was renamed or made in a directory last.
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -100,9 +101,6 @@ func openIndex(path string) (_ *index, t totals, fresh bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		err = x.makeSmaller(path)
-	}
 	if err != nil {
 		return nil, t, false, fmt.Errorf("disk: index: %w", err)
 	}
@@ -149,6 +147,7 @@ func (x *index) makeSmaller(path string) error {
 		}
 		return err
 	}
+	_ = syncDirectory(filepath.Dir(path)) // else a loss of power may bring the old one back, whose pins are old and whose checksums tell what is not there any more
 	if err := x.close(); err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func TestIndexIsMadeSmaller(t *testing.T) {
 		if x, sums, fresh, err = openIndex(path); err != nil || fresh || sums.limit != 77 {
 			t.Fatalf("%+v, %v, %v", sums, fresh, err)
 		}
+		if err := x.makeSmaller(path); err != nil {
+			t.Fatal(err)
+		}
 		if got := x.space.Load(); got > before/4 {
 			t.Errorf("it has %d bytes, and had %d", got, before)
 		}

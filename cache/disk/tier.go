@@ -151,12 +151,18 @@ func openOrReplaceIndex(dir *directory, cfg Config) (*index, totals, error) {
 		}
 		x, sums, fresh, err = openIndex(path)
 	}
-	if err == nil && fresh {
-		if err := dir.discardData(); err != nil {
-			return nil, sums, errors.Join(err, x.close())
-		}
+	if err != nil {
+		return nil, sums, err
 	}
-	return x, sums, err
+	if fresh {
+		err = dir.discardData()
+	} else if !cfg.idle { // who only looks changes nothing
+		err = x.makeSmaller(path)
+	}
+	if err != nil {
+		return nil, sums, errors.Join(err, x.close())
+	}
+	return x, sums, nil
 }
 
 // Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. Nothing is found any more then; holds and leases that are in use keep
