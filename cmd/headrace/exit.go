@@ -15,7 +15,7 @@ const (
 	exitNoBucket    = 5  // no such bucket
 	exitDenied      = 6  // credentials missing, refused or expired; access denied; clock skew
 	exitUnreachable = 7  // no usable answer from the store
-	exitBusy        = 8  // the mount is in use, or its process goes on
+	exitBusy        = 8  // the mount is in use, or its process goes on or does not answer
 	exitCache       = 9  // the cache directory cannot be used
 	exitPartial     = 10 // some of what was asked for was not done
 	exitStaging     = 11 // there is no place for what is written
@@ -42,7 +42,7 @@ func exitCodes() []struct {
 		{exitNoBucket, "no such bucket"},
 		{exitDenied, "credentials missing, refused or expired; access denied; clock wrong"},
 		{exitUnreachable, "the store cannot be reached"},
-		{exitBusy, "the mount is in use; (`umount`) it is unmounted, but its process goes on"},
+		{exitBusy, "the mount is in use; (`umount`) it is unmounted, but its process goes on, or does not answer"},
 		{exitCache, "the cache directory cannot be used"},
 		{exitPartial, "`warm`, `keys`, `restripe`, `replicate`, `doctor`, `status`: some of it could not be done, or it was interrupted"},
 		{exitStaging, "the staging directory cannot be used"},
