@@ -1,4 +1,4 @@
-// Package headrace_test holds the one test that is about the whole tree: who may import whom.
+// Package headrace_test holds the tests that are about the whole tree: who may import whom, and how wide comments are.
 package headrace_test
 
 import (

@@ -69,11 +69,12 @@ const (
 	boundFactor = 10
 	// leastBound is so long that a store which answers at all has begun to.
 	leastBound = 5 * time.Second
-	// defaultStallGrace is how long the last reads of a workload may take after its time is up, before the mount is killed: a
-	// system call or a page fault that waits for the daemon ends in no other way. It is twice what the mount waits for a
-	// store that sends nothing, before it asks again.
+	// defaultStallGrace is how long the last reads of a workload may take after its time is up, before the mount is
+	// killed: a system call or a page fault that waits for the daemon ends in no other way. It is twice what the mount
+	// waits for a store that sends nothing, before it asks again.
 	defaultStallGrace = 30 * time.Second
-	// cleanDeadline bounds the removal of what the run has made, and hurriedDeadline that after Ctrl-C: somebody waits for it. What is left then is told.
+	// cleanDeadline bounds the removal of what the run has made, and hurriedDeadline that after Ctrl-C: somebody waits for
+	// it. What is left then is told.
 	cleanDeadline   = 2 * time.Minute
 	hurriedDeadline = 15 * time.Second
 )
@@ -122,8 +123,8 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 // Run measures what opts name and returns the report. When ctx ends it stops what is under way, takes down mounts and
-// server, removes its objects, and returns what was measured so far together with the context's error. Objects that could
-// not be removed are a [*LeftoverError] in the error.
+// server, removes its objects, and returns what was measured so far together with the context's error. Objects that
+// could not be removed are a [*LeftoverError] in the error.
 func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	opts, err = opts.withDefaults()
 	if err != nil {
@@ -227,7 +228,8 @@ func (t *target) readMount(ctx context.Context, opts Options, w workload, c *chi
 	return t.bounded(ctx, opts, w, c, func(ctx context.Context) (measured, error) { return w.files(ctx, c.dir, t.objects, t.check) })
 }
 
-// bounded runs do, which is w on c, until w's time is up, and kills the daemon when a system call does not return after it.
+// bounded runs do, which is w on c, until w's time is up, and kills the daemon when a system call does not return after
+// it.
 func (t *target) bounded(ctx context.Context, opts Options, w workload, c *child, do func(context.Context) (measured, error)) (m measured, err error) {
 	bound := w.bound(opts.Duration)
 	limited, cancel := context.WithTimeout(ctx, bound)

@@ -28,8 +28,8 @@ type child struct {
 	socket string // of its metrics
 }
 
-// startMount mounts at dir, which it makes, and returns when the mount answers. args are those of `headrace mount`, less
-// the directory. The caller stops it, also when ctx has ended; ctx ends the waiting, and kills the daemon so that
+// startMount mounts at dir, which it makes, and returns when the mount answers. args are those of `headrace mount`,
+// less the directory. The caller stops it, also when ctx has ended; ctx ends the waiting, and kills the daemon so that
 // nobody waits for it any more.
 func startMount(ctx context.Context, binary, dir string, env, args []string) (*child, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	// treeFiles is how many small files a tree has that cp copies, in directories of filesPerDir; programFiles, one that another program does.
+	// treeFiles is how many small files a tree has that cp copies, in directories of filesPerDir; programFiles, one that
+	// another program does.
 	treeFiles    = 2000
 	programFiles = 500
 	filesPerDir  = 100
 )
 
-// treeWritings are the files of a tree, each directory before what is in it: its name ends in a slash, and it is an object without content.
+// treeWritings are the files of a tree, each directory before what is in it: its name ends in a slash, and it is an
+// object without content.
 func treeWritings(w workload, opts Options, side string) (all []writing) {
 	root := fmt.Sprintf("%s-%s/", w.name, side)
 	all = append(all, writing{name: root})

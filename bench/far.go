@@ -29,8 +29,8 @@ func Shape(ctx context.Context, server string, firstByte time.Duration, rate int
 	return nil
 }
 
-// farStore is the shaper in a process of its own: what it takes of the processor is not the reader's, and it goes on while
-// this process is in a page fault that only it can end.
+// farStore is the shaper in a process of its own: what it takes of the processor is not the reader's, and it goes on
+// while this process is in a page fault that only it can end.
 type farStore struct {
 	*process
 	endpoint string

@@ -37,7 +37,8 @@ func gitCommand(ctx context.Context, source, dir string) *exec.Cmd {
 	return exec.CommandContext(ctx, "sh", "-c", gitScript, "sh", source, dir, filepath.Join(dir, filepath.Base(source)))
 }
 
-// gitWritings are what a repository adds to the files of a tree: for a raw client all that git stores, or as much; else what has a name that is known.
+// gitWritings are what a repository adds to the files of a tree: for a raw client all that git stores, or as much; else
+// what has a name that is known.
 func gitWritings(root string, tree []writing, side string) (all []writing) {
 	if side != "raw" {
 		return []writing{{root + gitBranch, gitBranchSize}}
@@ -60,7 +61,8 @@ func ofGit(name string) bool { return strings.Contains(name, "/"+gitDir) }
 // counts tells whether a file is one of those that both sides write: what git makes of its own is not told.
 func counts(name string) bool { return !ofGit(name) || strings.HasSuffix(name, gitBranch) }
 
-// writeGitRaw does by a raw client what git does with a file: its own objects get a temporary name first, and what is committed is read.
+// writeGitRaw does by a raw client what git does with a file: its own objects get a temporary name first, and what is
+// committed is read.
 func writeGitRaw(ctx context.Context, b objstore.Bucket, key string, size int64) error {
 	isDir := strings.HasSuffix(key, "/")
 	if strings.Contains(key, "/"+gitObjects) && !isDir {
@@ -104,7 +106,8 @@ func (t *target) noteBelow(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// writeTree makes the files and directories of a tree below a local directory. No two files are equal: git would keep one.
+// writeTree makes the files and directories of a tree below a local directory. No two files are equal: git would keep
+// one.
 func writeTree(dir string, all []writing) error {
 	for i, one := range all {
 		path := filepath.Join(dir, one.name)

@@ -12,8 +12,9 @@ import (
 // hierarchy is where a version of control groups says what memory a group may use, and uses; see cgroups(7).
 type hierarchy struct{ mount, limit, usage string }
 
-// groupFree is how many bytes this process's control group, and each group above it, may still use; math.MaxInt64 without a
-// limit. The page cache counts as used, although the kernel would rather drop it than kill. root is the file system's root.
+// groupFree is how many bytes this process's control group, and each group above it, may still use; math.MaxInt64
+// without a limit. The page cache counts as used, although the kernel would rather drop it than kill. root is the file
+// system's root.
 func groupFree(root fs.FS) int64 {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -34,8 +35,8 @@ func groupFree(root fs.FS) int64 {
 	return free
 }
 
-// free is the least that a group, from this one up to the top of the hierarchy, may still use. Inside a container the path
-// may be that of the host, which is not there; the top is then the container's own.
+// free is the least that a group, from this one up to the top of the hierarchy, may still use. Inside a container the
+// path may be that of the host, which is not there; the top is then the container's own.
 func (h hierarchy) free(root fs.FS, group string) int64 {
 	free := int64(math.MaxInt64)
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {

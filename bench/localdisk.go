@@ -15,7 +15,8 @@ import (
 const (
 	// leastRoom is the least --cache-size.
 	leastRoom = 64 * mib
-	// fillPasses is how often objects are read to have them all in the disk cache: what a slow disk has skipped is read again.
+	// fillPasses is how often objects are read to have them all in the disk cache: what a slow disk has skipped is read
+	// again.
 	fillPasses = 5
 	// fillReaders read at the same time.
 	fillReaders = 8
@@ -195,8 +196,9 @@ func (c *child) awaitKept(ctx context.Context, bytes int64) (bool, error) {
 	return false, nil
 }
 
-// awaitPassthrough opens files until the kernel reads all of them by itself, which it does once the daemon has compared them with their
-// checksums. Where it never will, since the kernel is too old or this user may not, it returns when nothing is compared any more.
+// awaitPassthrough opens files until the kernel reads all of them by itself, which it does once the daemon has compared
+// them with their checksums. Where it never will, since the kernel is too old or this user may not, it returns when
+// nothing is compared any more.
 func (c *child) awaitPassthrough(ctx context.Context, paths []string) error {
 	ctx, cancel := context.WithTimeout(ctx, passDeadline)
 	defer cancel()

@@ -61,7 +61,8 @@ func (t *tally) note(n int, latency time.Duration) {
 }
 
 // crew runs so many workers at the same time and adds up what they did and took. Each works until it is through or ctx
-// ends. That time is up is no error but a cut; the first error of a worker ends all, and so does ctx when it is cancelled.
+// ends. That time is up is no error but a cut; the first error of a worker ends all, and so does ctx when it is
+// cancelled.
 func crew(ctx context.Context, workers int, side side, work func(ctx context.Context, worker int, t *tally) error) (m measured, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -106,8 +107,8 @@ func crew(ctx context.Context, workers int, side side, work func(ctx context.Con
 	return m, err
 }
 
-// timeUp tells whether ctx has ended because its time was up. A request of which a client says so may have had a limit of its
-// own.
+// timeUp tells whether ctx has ended because its time was up. A request of which a client says so may have had a limit
+// of its own.
 func timeUp(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 // usage is the CPU time of this thread (unix.RUSAGE_THREAD) or process (unix.RUSAGE_SELF).

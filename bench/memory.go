@@ -12,9 +12,10 @@ import (
 // claimStep is how much is claimed between two looks at the context.
 const claimStep = 128 * mib
 
-// claimMemory touches n bytes of memory, but no more than half of what is free, and gives them back. A virtual machine lends the
-// memory that it does not use to its host, and a page that has to be fetched back costs 0.1 to 0.5 s of CPU a GiB more than
-// another. That would be booked on whoever comes first after a pause, and on the side that uses more memory.
+// claimMemory touches n bytes of memory, but no more than half of what is free, and gives them back. A virtual machine
+// lends the memory that it does not use to its host, and a page that has to be fetched back costs 0.1 to 0.5 s of CPU a
+// GiB more than another. That would be booked on whoever comes first after a pause, and on the side that uses more
+// memory.
 func claimMemory(ctx context.Context, n int64) error {
 	free, err := freeMemory()
 	if err != nil {
@@ -34,8 +35,8 @@ func claimMemory(ctx context.Context, n int64) error {
 	return nil
 }
 
-// freeMemory is what nobody uses, not even for a page cache: of the host, and of what this process's control group may have,
-// whose limit the kernel enforces by killing.
+// freeMemory is what nobody uses, not even for a page cache: of the host, and of what this process's control group may
+// have, whose limit the kernel enforces by killing.
 func freeMemory() (int64, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -44,8 +45,8 @@ func freeMemory() (int64, error) {
 	return min(int64(info.Freeram)*int64(info.Unit), groupFree(os.DirFS("/"))), nil
 }
 
-// populate touches all of mem by madvise. A kernel before 5.14 cannot, and says EINVAL; the figures are less steady then, and
-// that is all.
+// populate touches all of mem by madvise. A kernel before 5.14 cannot, and says EINVAL; the figures are less steady
+// then, and that is all.
 func populate(ctx context.Context, mem []byte, madvise func(mem []byte, advice int) error) error {
 	for len(mem) > 0 {
 		if err := ctx.Err(); err != nil {

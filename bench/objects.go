@@ -97,13 +97,14 @@ type maker struct {
 	made    []string // keys, those included whose storing failed or is under way
 }
 
-// newMaker stores below prefix. What is stored and removed is not measured, and has to succeed: requests are tried again.
+// newMaker stores below prefix. What is stored and removed is not measured, and has to succeed: requests are tried
+// again.
 func newMaker(bucket objstore.Bucket, prefix string) *maker {
 	return &maker{bucket: objstore.NewRetry(bucket, objstore.RetryPolicy{}), prefix: prefix, content: newContent()}
 }
 
-// make stores a large object of size bytes, one for each stream that together have as many, so many small ones, and a dataset of
-// the large one's size. Only what is needed for some kinds of workloads.
+// make stores a large object of size bytes, one for each stream that together have as many, so many small ones, and a
+// dataset of the large one's size. Only what is needed for some kinds of workloads.
 func (m *maker) make(ctx context.Context, size int64, files int, need func(kinds ...kind) bool) (o objects, err error) {
 	if need(kindSequential, kindThreads, kindMapped, kindRandom) {
 		if o.large, err = m.putLarge(ctx, largePath, size); err != nil {
@@ -206,8 +207,8 @@ func (m *maker) putSmall(ctx context.Context, n int) ([]object, error) {
 	return out, g.Wait()
 }
 
-// remove deletes what was made. An object that cannot be deleted stops none of the others; a *LeftoverError tells of those
-// that stay.
+// remove deletes what was made. An object that cannot be deleted stops none of the others; a *LeftoverError tells of
+// those that stay.
 func (m *maker) remove(ctx context.Context) error {
 	slices.Sort(m.made)
 	failures := m.removeAll(ctx, slices.Compact(m.made))
@@ -238,8 +239,8 @@ func (m *maker) removeAll(ctx context.Context, keys []string) []error {
 	return slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 }
 
-// late are the keys there are after all were removed: of a PUT that was given up the store may have had everything, and store it afterwards.
-// Where listing is not allowed, none are known.
+// late are the keys there are after all were removed: of a PUT that was given up the store may have had everything, and
+// store it afterwards. Where listing is not allowed, none are known.
 func (m *maker) late(ctx context.Context) (keys []string) {
 	for page, err := range m.bucket.List(ctx, objstore.ListOptions{Prefix: m.prefix}) {
 		if err != nil {

@@ -103,7 +103,8 @@ func TestFailedUploadIsAborted(t *testing.T) {
 	}
 }
 
-// belated stores an object once more after it was deleted, as a store does that has had all of a PUT which was given up.
+// belated stores an object once more after it was deleted, as a store does that has had all of a PUT which was given
+// up.
 type belated struct {
 	*memstore.Store
 	once sync.Once

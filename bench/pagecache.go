@@ -20,8 +20,8 @@ func mayDropPageCache() error {
 	return f.Close()
 }
 
-// dropPageCache makes the kernel forget all pages, names and attributes: of mounts, of plain files, and of a cache's data files alike. What was
-// written is on the disk afterwards.
+// dropPageCache makes the kernel forget all pages, names and attributes: of mounts, of plain files, and of a cache's
+// data files alike. What was written is on the disk afterwards.
 func dropPageCache() error {
 	unix.Sync() // what is dirty stays
 	if err := os.WriteFile(dropFile, []byte("3"), 0); err != nil {
@@ -38,7 +38,8 @@ func (t *target) emptyPageCache(ctx context.Context, w workload) error {
 	return claimMemory(ctx, w.memory(t.objects))
 }
 
-// rewarm is emptyPageCache, but for a server of this run's own, which reads its files again: the page cache of a store is warm.
+// rewarm is emptyPageCache, but for a server of this run's own, which reads its files again: the page cache of a store
+// is warm.
 func (t *target) rewarm(ctx context.Context, w workload) error {
 	if err := dropPageCache(); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// endGrace is how long a process may take to end after SIGTERM: a mount waits 10 s for users, which by then there are not.
+	// endGrace is how long a process may take to end after SIGTERM: a mount waits 10 s for users, which by then there are
+	// not.
 	endGrace = 15 * time.Second
 	// saidMost is how much of what a process prints is kept for an error.
 	saidMost = 4 << 10
@@ -28,8 +29,8 @@ type process struct {
 	err   error           // its exit; set before ended ends
 }
 
-// startProcess runs binary with args. What it prints is kept for errors; stdout, if not nil, gets its output instead. The
-// caller stops it.
+// startProcess runs binary with args. What it prints is kept for errors; stdout, if not nil, gets its output instead.
+// The caller stops it.
 func startProcess(binary string, env []string, stdout io.Writer, args ...string) (*process, error) {
 	p := &process{what: "headrace " + args[0], said: &lastWords{}}
 	p.cmd = exec.Command(binary, args...)
@@ -42,8 +43,8 @@ func startProcess(binary string, env []string, stdout io.Writer, args ...string)
 	return p, p.start()
 }
 
-// start runs the process from a thread that stays for as long as the process does: Linux sends the parent's death signal
-// when the thread that started it ends.
+// start runs the process from a thread that stays for as long as the process does: Linux sends the parent's death
+// signal when the thread that started it ends.
 func (p *process) start() error {
 	ended, end := context.WithCancel(context.Background())
 	p.ended = ended

@@ -11,8 +11,8 @@ import (
 const (
 	// statTick is the unit of /proc/stat: USER_HZ, which is 100 to every program (man 7 time).
 	statTick = time.Second / 100
-	// Where proc(5) has what processors did, in the line of all of them: nothing; nothing, while somebody waited for a disk; and what a
-	// host gave to others, or spent on this machine's disks.
+	// Where proc(5) has what processors did, in the line of all of them: nothing; nothing, while somebody waited for a
+	// disk; and what a host gave to others, or spent on this machine's disks.
 	idleField, waitField, stealField = 4, 5, 8
 	// stolenMuch is the share of the processors from which on a report speaks of it.
 	stolenMuch = 0.05
@@ -65,7 +65,8 @@ func processorsOf(line string) processors {
 // stolenShare is the part of so many processors that was stolen.
 func (m measured) stolenShare(count int) float64 { return m.share(m.processors.stolen, count) }
 
-// busyShare is the part of so many processors that had something to do, here or for the host. Near 1 they are what limits.
+// busyShare is the part of so many processors that had something to do, here or for the host. Near 1 they are what
+// limits.
 func (m measured) busyShare(count int) float64 {
 	if m.elapsed <= 0 {
 		return 0

@@ -42,7 +42,8 @@ func pageAligned(size int64) []byte {
 	return buf[skip:][:size]
 }
 
-// readFiles opens, reads and closes each object once, in their order; first bytes only, when part is not 0. The latency is that from before the opening to the bytes.
+// readFiles opens, reads and closes each object once, in their order; first bytes only, when part is not 0. The latency
+// is that from before the opening to the bytes.
 func readFiles(ctx context.Context, s side, objects []object, readers int, part int64, check checker) (measured, error) {
 	var next atomic.Int64
 	return crew(ctx, readers, s, func(ctx context.Context, _ int, t *tally) error {

@@ -52,8 +52,8 @@ type Row struct {
 
 	PeakRSS int64 `json:"peak_rss"` // the daemon's, bytes
 
-	// The part of the machine's processors that had something to do, 0 to 1, the store's work included where it runs here; and the
-	// part that its host took meanwhile, for other guests or for this one's disks.
+	// The part of the machine's processors that had something to do, 0 to 1, the store's work included where it runs here;
+	// and the part that its host took meanwhile, for other guests or for this one's disks.
 	ReferenceBusy   float64 `json:"reference_busy"`
 	MountBusy       float64 `json:"mount_busy"`
 	ReferenceStolen float64 `json:"reference_stolen"`

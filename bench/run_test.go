@@ -186,8 +186,8 @@ func TestRunStalledRaw(t *testing.T) {
 	}
 }
 
-// A read that the mount does not answer ends with the daemon, some time after the workload's: the system call and the page
-// fault alike, which nothing else would end.
+// A read that the mount does not answer ends with the daemon, some time after the workload's: the system call and the
+// page fault alike, which nothing else would end.
 func TestStalledMountIsKilled(t *testing.T) {
 	for _, w := range allWorkloads() {
 		if w.name != "random-4k-1" && w.name != "mmap" {

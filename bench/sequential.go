@@ -184,9 +184,10 @@ func readMapped(ctx context.Context, s side, spans []span, check checker) (measu
 	})
 }
 
-// prepareForFaults lets the rest of the program run while a thread is in a page fault, which may last as long as the daemon
-// likes and cannot be interrupted: whoever would kill the daemon must not wait for that thread. A collection would, with the
-// world stopped, and so would all goroutines if there were one processor for them. It returns what undoes it.
+// prepareForFaults lets the rest of the program run while a thread is in a page fault, which may last as long as the
+// daemon likes and cannot be interrupted: whoever would kill the daemon must not wait for that thread. A collection
+// would, with the world stopped, and so would all goroutines if there were one processor for them. It returns what
+// undoes it.
 func prepareForFaults() (undo func()) {
 	percent := debug.SetGCPercent(-1)
 	processors := runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))

@@ -138,8 +138,8 @@ func (t *target) reference(ctx context.Context, opts Options, w workload, dir st
 	return t.readRaw(ctx, opts, w)
 }
 
-// readMemory runs a workload on a mount that has all of it in its memory: read by O_DIRECT, since what the page cache has
-// a mount does not keep.
+// readMemory runs a workload on a mount that has all of it in its memory: read by O_DIRECT, since what the page cache
+// has a mount does not keep.
 func (t *target) readMemory(ctx context.Context, opts Options, w workload, dir string) (measured, error) {
 	v := t.plainVisit(opts, w, dir)
 	v.args = []string{inMiB("--memory", memoryFor(w.spans(t.objects)))}
@@ -187,7 +187,8 @@ func (t *target) readPlain(ctx context.Context, opts Options, w workload) (m mea
 	return m, w.judge(ctx, m, err)
 }
 
-// readEpochs reads a dataset some times, each time with nothing of it in the page cache: what that holds is not the disk cache's.
+// readEpochs reads a dataset some times, each time with nothing of it in the page cache: what that holds is not the
+// disk cache's.
 func (t *target) readEpochs(ctx context.Context, opts Options, w workload, c *child) (m measured, err error) {
 	for w.epoch = 1; w.epoch <= measuredEpochs; w.epoch++ {
 		if err := t.rewarm(ctx, w); err != nil {

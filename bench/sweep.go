@@ -34,7 +34,8 @@ type SweepOptions struct {
 
 const (
 	defaultStep = 3 * time.Second
-	// sweepObjects is how many objects GETs are spread over, so that no one of them, nor the node that has it, is what is measured.
+	// sweepObjects is how many objects GETs are spread over, so that no one of them, nor the node that has it, is what is
+	// measured.
 	sweepObjects = 16
 )
 
@@ -70,10 +71,12 @@ func (o SweepOptions) withDefaults(reading bool) (SweepOptions, error) {
 	return o, nil
 }
 
-// Sweep measures how a store answers to so many requests at once, by the raw client alone. opts say which store, whether to read objects
-// that are there (Keys), where a server of its own has its files, and who hears of progress; the rest of them is not used. What was measured comes with the error too.
+// Sweep measures how a store answers to so many requests at once, by the raw client alone. opts say which store,
+// whether to read objects that are there (Keys), where a server of its own has its files, and who hears of progress;
+// the rest of them is not used. What was measured comes with the error too.
 //
-// A curve ends early when a step brings less than half of the best one, or hangs: from there on a store may serve nobody.
+// A curve ends early when a step brings less than half of the best one, or hangs: from there on a store may serve
+// nobody.
 func Sweep(ctx context.Context, opts Options, what SweepOptions) (report *SweepReport, err error) {
 	if opts, err = opts.withDefaults(); err != nil {
 		return nil, err

@@ -48,7 +48,8 @@ const (
 	collapse = 0.5
 	// sweepBuffer is what a GET reads at a time.
 	sweepBuffer = 256 * kib
-	// afterFailure is how long a worker waits that was refused: it measures the store, and should not be what it suffers from.
+	// afterFailure is how long a worker waits that was refused: it measures the store, and should not be what it suffers
+	// from.
 	afterFailure = 100 * time.Millisecond
 )
 
@@ -70,7 +71,8 @@ func (l *sweepLoad) curve(ctx context.Context, what SweepOptions, progress io.Wr
 	return curve, nil
 }
 
-// step has so many workers make requests until time is up. Each finishes the one it makes then, if it does so in as long again.
+// step has so many workers make requests until time is up. Each finishes the one it makes then, if it does so in as
+// long again.
 func (l *sweepLoad) step(ctx context.Context, workers int, d time.Duration) (SweepStep, error) {
 	begun := time.Now()
 	limited, cancel := context.WithDeadline(ctx, begun.Add(2*d)) // who is ended by it has taken 2*d

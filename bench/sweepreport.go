@@ -57,11 +57,13 @@ type Advice struct {
 }
 
 const (
-	// nearBest is which part of the best is as good: the smallest number of requests that brings it is where latency is least.
+	// nearBest is which part of the best is as good: the smallest number of requests that brings it is where latency is
+	// least.
 	nearBest = 0.95
 	// stillGood is down to which part of the best more requests do no harm.
 	stillGood = 0.90
-	// aheadShare is how many times the bytes of the GETs under way the memory must have: half of it is for what is read ahead.
+	// aheadShare is how many times the bytes of the GETs under way the memory must have: half of it is for what is read
+	// ahead.
 	aheadShare = 2
 )
 
@@ -102,8 +104,8 @@ func (c SweepCurve) best() SweepStep {
 	return best
 }
 
-// plateau is between how many requests the store is as good as at its best: from the smallest number that brings nearly all of it to the
-// largest that still does. A dip in between is chance.
+// plateau is between how many requests the store is as good as at its best: from the smallest number that brings nearly
+// all of it to the largest that still does. A dip in between is chance.
 func (c SweepCurve) plateau() (from, to int) {
 	most := c.value(c.best())
 	for _, s := range c.Steps {

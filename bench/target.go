@@ -167,7 +167,8 @@ func (t *target) mountArgs(opts Options) []string {
 	return args
 }
 
-// close removes the objects, unless they go with the server, and takes down what was started; also when ctx has ended, and then sooner.
+// close removes the objects, unless they go with the server, and takes down what was started; also when ctx has ended,
+// and then sooner.
 func (t *target) close(ctx context.Context) (err error) {
 	deadline := cleanDeadline
 	if ctx.Err() != nil {

@@ -138,8 +138,8 @@ func (w workload) spans(o objects) []span {
 	}
 }
 
-// memory is how much of the machine's memory w has use for, at most: what it reads may be in the page cache, and some of it
-// in the daemon.
+// memory is how much of the machine's memory w has use for, at most: what it reads may be in the page cache, and some
+// of it in the daemon.
 func (w workload) memory(o objects) int64 {
 	n := int64(0)
 	switch w.kind {

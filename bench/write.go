@@ -18,7 +18,8 @@ const (
 	writtenSmall = 16 * kib // of each of many small files
 	appended     = mib      // to a large object
 	writtenPiece = mib      // of one write(2), where nothing else is said
-	// stagedFiles of stagedSize each are written to see how fast write(2) is: they are too small to be sent before they are closed.
+	// stagedFiles of stagedSize each are written to see how fast write(2) is: they are too small to be sent before they
+	// are closed.
 	stagedFiles = 8
 	stagedSize  = 60 * mib
 )
@@ -112,14 +113,16 @@ func (t *target) writeVisit(opts Options, w workload, dir string) visit {
 }
 
 const (
-	// memoryWritten is how many times what is written takes memory: the server's parts, its object, and a mount's staging file.
+	// memoryWritten is how many times what is written takes memory: the server's parts, its object, and a mount's staging
+	// file.
 	memoryWritten = 3
 	// settledFrom is how much is written, in bytes, from where on the disk and first touches of memory show.
 	settledFrom = 128 * mib
 )
 
-// settle has the machine ready for what is written, if that is much: what was written before is on the disk, so that nobody waits for it who did not write
-// it, and memory is at hand. Where the page cache may not be dropped, the figures are less steady, and that is all.
+// settle has the machine ready for what is written, if that is much: what was written before is on the disk, so that
+// nobody waits for it who did not write it, and memory is at hand. Where the page cache may not be dropped, the figures
+// are less steady, and that is all.
 func settle(ctx context.Context, all [][]writing) error {
 	n := int64(0)
 	for _, some := range all {

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// maxStored is the size, in bytes, of the largest files that memory takes over when they were stored: what programs write and read again at once is small, and
-	// a checkpoint would push everything else out.
+	// maxStored is the size, in bytes, of the largest files that memory takes over when they were stored: what programs
+	// write and read again at once is small, and a checkpoint would push everything else out.
 	maxStored = 1 << 20
 	// renamePatience is how long a rename waits for what memory holds.
 	renamePatience = 5 * time.Second
 )
 
-// Adoption is the taking over of a file that holds all of a version, which was just stored, so that reading it asks nothing of the store. It is ended by Take or
-// by Leave.
+// Adoption is the taking over of a file that holds all of a version, which was just stored, so that reading it asks
+// nothing of the store. It is ended by Take or by Leave.
 type Adoption struct {
 	cache   *Cache
 	version objstore.Version
@@ -25,8 +25,8 @@ type Adoption struct {
 	stored  *storedContent // for who reads it before it is taken over; nil where it is not small, or many others are
 }
 
-// Adopt announces that a file will be taken over: from now on who reads v, if it is small, waits for that rather than ask the store. Nobody may write to the file
-// any more. It never waits.
+// Adopt announces that a file will be taken over: from now on who reads v, if it is small, waits for that rather than
+// ask the store. Nobody may write to the file any more. It never waits.
 func (c *Cache) Adopt(v objstore.Version, file *os.File) *Adoption {
 	a := &Adoption{cache: c, version: v, file: file}
 	if v.Size <= maxStored {
@@ -35,9 +35,10 @@ func (c *Cache) Adopt(v objstore.Version, file *os.File) *Adoption {
 	return a
 }
 
-// Take takes the file over: into the disk cache where there is one that keeps anything and is on the file's disk, without a copy; else, if it is small, into
-// memory that is free. The file is not used when Take has returned, unless it is shared: then the disk cache may have it, also one that was given up already, and
-// another process whose answer was not waited for may be about to.
+// Take takes the file over: into the disk cache where there is one that keeps anything and is on the file's disk,
+// without a copy; else, if it is small, into memory that is free. The file is not used when Take has returned, unless
+// it is shared: then the disk cache may have it, also one that was given up already, and another process whose answer
+// was not waited for may be about to.
 func (a *Adoption) Take() (shared bool) {
 	c := a.cache
 	defer a.Leave()
@@ -68,8 +69,9 @@ func (a *Adoption) content(content []byte) error {
 	return err
 }
 
-// Renamed says that the store has given the bytes of one version, from, another key or ETag: those of to. What is kept of them is to's from now on: on disk without a copy, and in memory, if
-// they are few and all there. Nobody need be told who reads from: its bytes are asked of the store again.
+// Renamed says that the store has given the bytes of one version, from, another key or ETag: those of to. What is kept
+// of them is to's from now on: on disk without a copy, and in memory, if they are few and all there. Nobody need be
+// told who reads from: its bytes are asked of the store again.
 func (c *Cache) Renamed(from, to objstore.Version) {
 	if from == to || from.Size != to.Size || from.Size == 0 {
 		return

@@ -26,7 +26,8 @@ func storedFile(t *testing.T, content []byte) *os.File {
 	return f
 }
 
-// Without a disk cache a small file that was just stored is read from memory: the store is asked for nothing, and nothing counts as fetched. A large one is not kept.
+// Without a disk cache a small file that was just stored is read from memory: the store is asked for nothing, and
+// nothing counts as fetched. A large one is not kept.
 func TestAdoptIntoMemory(t *testing.T) {
 	store := newFakeStore()
 	c := newTestCache(t, store, MinMemory)
@@ -57,7 +58,8 @@ func TestAdoptIntoMemory(t *testing.T) {
 	}
 }
 
-// Who reads a small file between its being announced and its being taken over waits for that, and the store is asked for nothing; it is asked once that was given up.
+// Who reads a small file between its being announced and its being taken over waits for that, and the store is asked
+// for nothing; it is asked once that was given up.
 func TestAdoptIsAwaited(t *testing.T) {
 	for name, end := range map[string]func(*Adoption){"taken": func(a *Adoption) { a.Take() }, "given up": (*Adoption).Leave} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +114,8 @@ func TestRenamedInMemory(t *testing.T) {
 	}
 }
 
-// However many are stored, what is taken over evicts nothing and stays within the limit; a file that is shorter than it says is left to the store.
+// However many are stored, what is taken over evicts nothing and stays within the limit; a file that is shorter than it
+// says is left to the store.
 func TestAdoptIsBounded(t *testing.T) {
 	c := newTestCache(t, newFakeStore(), MinMemory)
 	file := storedFile(t, make([]byte, maxStored))

@@ -8,9 +8,9 @@ import (
 // slotBlocks is the address space of a slot, in blocks: enough for a chunk wherever it starts up to home.
 const slotBlocks = 2*blocksPerChunk - 1
 
-// home is the place in its slot where the lowest block that a chunk asks for first is put, whichever block of the chunk it
-// is. So memory that one chunk leaves behind is where the next one wants it: a block read at random costs no page fault
-// when it takes the place of another, though they are different blocks of their chunks.
+// home is the place in its slot where the lowest block that a chunk asks for first is put, whichever block of the chunk
+// it is. So memory that one chunk leaves behind is where the next one wants it: a block read at random costs no page
+// fault when it takes the place of another, though they are different blocks of their chunks.
 const home = blocksPerChunk - 1
 
 // placeSet is a set of places in a slot, bit i for the block at i.
@@ -47,11 +47,13 @@ func (s *slot) spare() placeSet { return s.committed &^ s.held }
 
 // arena gives out slots and commits their blocks within the ledger's limit.
 //
-// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults (up to
-// 0.5 s a GiB) that giving it back and touching it anew would cost. It goes back to the kernel when blocks are needed in another slot.
+// Memory that is no longer held stays committed: the next owner of the slot gets it without the page faults (up to 0.5
+// s a GiB) that giving it back and touching it anew would cost. It goes back to the kernel when blocks are needed in
+// another slot.
 //
 // INVARIANT: held is within committed, and within the owner's chunk; a slot nobody owns holds nothing.
-// INVARIANT: a slot is in spare exactly when it has spare blocks, and in empty exactly when it is neither owned nor committed.
+// INVARIANT: a slot is in spare exactly when it has spare blocks, and in empty exactly when it is neither owned nor
+// committed.
 type arena struct {
 	ledger      *ledger
 	mem         []byte // address space not yet cut into slots
@@ -68,11 +70,12 @@ func newArena(l *ledger, b backing) *arena {
 // AddressSpaceFactor is how much address space a cache reserves for its memory: as much as its limit so many times.
 const AddressSpaceFactor = slotBlocks
 
-// addressSpace is how much an arena needs for a limit of so many bytes. Whoever owns a slot holds at least one block, so there are never
-// more slots in use than blocks in the limit.
+// addressSpace is how much an arena needs for a limit of so many bytes. Whoever owns a slot holds at least one block,
+// so there are never more slots in use than blocks in the limit.
 func addressSpace(limit int64) int { return int(limit / blockSize * slotBlocks * blockSize) }
 
-// acquire gives a slot that holds the blocks want, of which there is at least one, or nil when the limit leaves no room for them.
+// acquire gives a slot that holds the blocks want, of which there is at least one, or nil when the limit leaves no room
+// for them.
 func (a *arena) acquire(want blockMask) *slot {
 	start := home - bits.TrailingZeros16(uint16(want))
 	s := a.pick(placeSet(want) << start)
@@ -158,8 +161,8 @@ func (a *arena) book(n int64) bool {
 	return true
 }
 
-// reclaim gives at least n bytes of spare memory back to the kernel, as far as there are; false when there was none or the
-// kernel refused (as it does for memory that is locked).
+// reclaim gives at least n bytes of spare memory back to the kernel, as far as there are; false when there was none or
+// the kernel refused (as it does for memory that is locked).
 func (a *arena) reclaim(n int64) bool {
 	given := int64(0)
 	for given < n && len(a.spare) > 0 {

@@ -21,7 +21,8 @@ func arenaOf(blocks int64) (a *arena, decommitted *int, refuse *bool) {
 	return newArena(&ledger{limit: blocks * blockSize}, b), decommitted, refuse
 }
 
-// A slot of the same shape as one that was put back costs no page: it is the same one, whichever blocks of the chunk are wanted.
+// A slot of the same shape as one that was put back costs no page: it is the same one, whichever blocks of the chunk
+// are wanted.
 func TestArenaReusesCommittedMemory(t *testing.T) {
 	a, decommitted, _ := arenaOf(20)
 	other := a.acquire(0b1111_0000)
@@ -52,7 +53,8 @@ func TestArenaChunkIsContiguous(t *testing.T) {
 	}
 }
 
-// Spare memory goes back to the kernel when it is needed elsewhere, as little as will do, and not for what cannot be had anyway.
+// Spare memory goes back to the kernel when it is needed elsewhere, as little as will do, and not for what cannot be
+// had anyway.
 func TestArenaReclaims(t *testing.T) {
 	a, decommitted, _ := arenaOf(20)
 	mine, spare := a.acquire(allBlocks), a.acquire(0b1111)

@@ -20,7 +20,8 @@ func mapped(size int) (backing, error) {
 	if err != nil {
 		return backing{}, fmt.Errorf("cache: reserving %d MiB of address space: %w", size>>20, err)
 	}
-	// A transparent huge page would commit 2 MiB where the ledger counts one block. Kernels without them refuse; that is as good.
+	// A transparent huge page would commit 2 MiB where the ledger counts one block. Kernels without them refuse; that is
+	// as good.
 	_ = unix.Madvise(mem, unix.MADV_NOHUGEPAGE)
 	return backing{
 		mem:      mem,

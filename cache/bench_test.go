@@ -89,8 +89,8 @@ func stream(b *testing.B, c *Cache, v objstore.Version, step int64) {
 	}
 }
 
-// BenchmarkStream is a GiB read in requests of 1 MiB, first through memory that holds a quarter of it, so that memory is
-// committed once and reused, then into memory that is committed on the way.
+// BenchmarkStream is a GiB read in requests of 1 MiB, first through memory that holds a quarter of it, so that memory
+// is committed once and reused, then into memory that is committed on the way.
 func BenchmarkStream(b *testing.B) {
 	const size = 1 << 30
 	b.Run("reused", func(b *testing.B) {
@@ -109,7 +109,8 @@ func BenchmarkStream(b *testing.B) {
 	})
 }
 
-// BenchmarkSmallObjects reads whole objects of 100 KiB that are not here, through memory that holds a thousandth of them.
+// BenchmarkSmallObjects reads whole objects of 100 KiB that are not here, through memory that holds a thousandth of
+// them.
 func BenchmarkSmallObjects(b *testing.B) {
 	c := newBenchCache(b, instantStore{}, 64<<20)
 	v := version("small", 100<<10)
@@ -121,7 +122,8 @@ func BenchmarkSmallObjects(b *testing.B) {
 	}
 }
 
-// BenchmarkRandomMiss reads pages at random of an object 256 times the memory: nearly every read evicts and fills a block.
+// BenchmarkRandomMiss reads pages at random of an object 256 times the memory: nearly every read evicts and fills a
+// block.
 func BenchmarkRandomMiss(b *testing.B) {
 	c := newBenchCache(b, instantStore{}, 64<<20)
 	v := version("large", 16<<30)

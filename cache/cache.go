@@ -119,9 +119,9 @@ func newCache(cfg Config, b backing) *Cache {
 	return c
 }
 
-// Close ends all fills, fails the reads that wait with os.ErrClosed, and gives the memory back once all have ended. Bytes
-// must not be in use any more: where a read was not released, its memory is left alone and the error says so, and so are disk and memory
-// where the disk has not answered yet. A second Close does nothing.
+// Close ends all fills, fails the reads that wait with os.ErrClosed, and gives the memory back once all have ended.
+// Bytes must not be in use any more: where a read was not released, its memory is left alone and the error says so, and
+// so are disk and memory where the disk has not answered yet. A second Close does nothing.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	if c.closed {

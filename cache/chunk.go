@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// chunk is what the cache holds of one chunk of one version. Unless a field says otherwise Cache.mu guards it: written under
-// the lock, read under the read lock.
+// chunk is what the cache holds of one chunk of one version. Unless a field says otherwise Cache.mu guards it: written
+// under the lock, read under the read lock.
 //
 // INVARIANT: present and what its fills still bring share no byte, and both have memory behind them.
 // INVARIANT: it is in the index and in one of the clock's rings, or was set aside; and has bytes, a fill or a pin.
@@ -44,8 +44,8 @@ type chunk struct {
 	pins   atomic.Int32  // reads under way; rises under the lock or the read lock only, falls without
 }
 
-// recordCost is what a chunk's record takes of the Go heap: about 800 bytes measured, more while the collector is behind. Were it not booked, a cache
-// full of tiny objects would cost many times its limit.
+// recordCost is what a chunk's record takes of the Go heap: about 800 bytes measured, more while the collector is
+// behind. Were it not booked, a cache full of tiny objects would cost many times its limit.
 const recordCost = 1 << 10
 
 func newChunk(o *object, index int64) *chunk {
@@ -84,8 +84,8 @@ func (k *chunk) evictable(lastResort bool) bool {
 	return k.pins.Load() == 0 && len(k.fills) == 0 && (lastResort || k.unread.Load() == 0)
 }
 
-// read notes that s was read. A block counts as read once a read gets past its middle: so the block that a sequential reader
-// is in is kept for it, and a block read at random does not stay predicted for ever.
+// read notes that s was read. A block counts as read once a read gets past its middle: so the block that a sequential
+// reader is in is kept for it, and a block read at random does not stay predicted for ever.
 func (k *chunk) read(s span) {
 	unread := blockMask(k.unread.Load())
 	if unread == 0 {

@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// youngMin and youngMax bound the newcomers' part of what is here, as divisors: large enough to outlive the reads of a stream (a
-	// sixteenth of 2 GiB is 8 chunks), small enough that a scan leaves seven eighths alone. Between them, what goes is a newcomer and
-	// none is promoted for want of old ones; they differ so that chunks of different sizes do not push old ones out bit by bit.
+	// youngMin and youngMax bound the newcomers' part of what is here, as divisors: large enough to outlive the reads of a
+	// stream (a sixteenth of 2 GiB is 8 chunks), small enough that a scan leaves seven eighths alone. Between them, what
+	// goes is a newcomer and none is promoted for want of old ones; they differ so that chunks of different sizes do not
+	// push old ones out bit by bit.
 	youngMin = 16
 	youngMax = 8
 	// staleAfter is how many times the limit must have been brought since an old chunk was read until a newcomer takes its
@@ -33,10 +34,10 @@ type ring struct {
 }
 
 // clock decides which chunk goes. It is scan-resistant: a newcomer enters the young ring, an eighth of all, and most
-// leave the cache from there. It moves to the old ring when the young one is larger than that, when it was read in two turns of the young ring,
-// or in place of an old chunk that nobody has read for so long (staleAfter) that it is no use. So a loop over a set
-// twice the size of the memory finds nearly half of it here, where a clock of one ring would find nothing, while a new
-// working set takes over once twice the memory has been brought. Inside the old ring it is CLOCK.
+// leave the cache from there. It moves to the old ring when the young one is larger than that, when it was read in two
+// turns of the young ring, or in place of an old chunk that nobody has read for so long (staleAfter) that it is no use.
+// So a loop over a set twice the size of the memory finds nearly half of it here, where a clock of one ring would find
+// nothing, while a new working set takes over once twice the memory has been brought. Inside the old ring it is CLOCK.
 //
 // Time is counted in bytes brought: what a chunk's age costs is what came in meanwhile.
 //

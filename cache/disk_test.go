@@ -46,7 +46,8 @@ func settled(t *testing.T, c *Cache) {
 	}
 }
 
-// What was read once comes from the disk afterwards: from memory, disk and store in this order, also in another process's life.
+// What was read once comes from the disk afterwards: from memory, disk and store in this order, also in another
+// process's life.
 func TestDiskServesTheSecondTime(t *testing.T) {
 	dir, s := filepath.Join(t.TempDir(), "c"), newFakeStore()
 	var versions []objstore.Version
@@ -179,8 +180,8 @@ func TestDiskAsksForStrangers(t *testing.T) {
 	}
 }
 
-// Many readers of more than fits into memory, with a queue that is too short for all to be kept: the bytes are right, memory keeps its limit,
-// and nobody waits for ever.
+// Many readers of more than fits into memory, with a queue that is too short for all to be kept: the bytes are right,
+// memory keeps its limit, and nobody waits for ever.
 func TestDiskUnderLoad(t *testing.T) {
 	dir, s := filepath.Join(t.TempDir(), "c"), newFakeStore()
 	const memory = 48 << 20
@@ -222,7 +223,8 @@ func TestDiskUnderLoad(t *testing.T) {
 	}
 }
 
-// What came from the disk is told from what the store was asked for, also where nobody knew beforehand that it was on the disk.
+// What came from the disk is told from what the store was asked for, also where nobody knew beforehand that it was on
+// the disk.
 func TestDiskCameLocal(t *testing.T) {
 	dir, s := filepath.Join(t.TempDir(), "c"), newFakeStore()
 	v := version("a", chunkSize+2*blockSize)

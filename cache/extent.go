@@ -8,7 +8,8 @@ import (
 )
 
 // The units of the cache. A chunk is what one GET brings at most and what is evicted at once: stores want ranges of at
-// least 15 MB. A block is the unit in which memory is committed and predictions are kept, and the least that a read asks for.
+// least 15 MB. A block is the unit in which memory is committed and predictions are kept, and the least that a read
+// asks for.
 const (
 	chunkSize      = 16 << 20
 	blockSize      = 1 << 20

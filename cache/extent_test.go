@@ -10,7 +10,8 @@ import (
 // reference is a set of bytes as plainly as it can be had.
 type reference [256]bool
 
-// FuzzSpans compares the set of spans with a reference after each addition: pairs of bytes are the spans added, the last one is asked about.
+// FuzzSpans compares the set of spans with a reference after each addition: pairs of bytes are the spans added, the
+// last one is asked about.
 func FuzzSpans(f *testing.F) {
 	f.Add([]byte{10, 20, 30, 40, 20, 30, 0, 255})
 	f.Add([]byte{5, 6, 7, 8, 6, 7, 4, 9})

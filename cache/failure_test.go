@@ -13,7 +13,8 @@ import (
 
 var errStore = errors.New("the store failed")
 
-// A fill's failure is told to the readers whose bytes it did not bring, and to no other; the next read tries anew, from where it broke.
+// A fill's failure is told to the readers whose bytes it did not bring, and to no other; the next read tries anew, from
+// where it broke.
 func TestFailureIsForThoseWhoMissBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newValveStore()
@@ -228,8 +229,8 @@ func TestNewInvalid(t *testing.T) {
 	}
 }
 
-// A reader of two chunks, one of which was being brought for somebody who has gone, does not give up the other: with that, each try would
-// cancel what the next one waits for.
+// A reader of two chunks, one of which was being brought for somebody who has gone, does not give up the other: with
+// that, each try would cancel what the next one waits for.
 func TestGivenUpFillIsBroughtAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newValveStore()

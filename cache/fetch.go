@@ -6,19 +6,20 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Fetch asks for r to be brought, and does not wait for anything. Bytes already here or under way are not asked for again, and
-// no GET crosses a chunk. r is cut at the version's end and widened to pages of 4 KiB.
+// Fetch asks for r to be brought, and does not wait for anything. Bytes already here or under way are not asked for
+// again, and no GET crosses a chunk. r is cut at the version's end and widened to pages of 4 KiB.
 //
-// ctx is the life of the prediction, not of the call: while it lives the bytes are kept for their reader, who may still be far
-// away. When it ends, fills that nobody waits for and nobody else predicts are cancelled, unless nearly done, and bytes
-// nobody has read become as evictable as any. A context that never ends keeps them until they are read.
+// ctx is the life of the prediction, not of the call: while it lives the bytes are kept for their reader, who may still
+// be far away. When it ends, fills that nobody waits for and nobody else predicts are cancelled, unless nearly done,
+// and bytes nobody has read become as evictable as any. A context that never ends keeps them until they are read.
 //
-// With class ClassDemand, first is the offset that somebody waits for: its GET starts at its page, a second one brings the
-// part before it, and when memory is short its block is brought even at the cost of other predictions. With ClassPrefetch only what nobody predicts is
-// evicted, and a chunk is asked for whole or not at all; with ClassWarm nothing is evicted.
+// With class ClassDemand, first is the offset that somebody waits for: its GET starts at its page, a second one brings
+// the part before it, and when memory is short its block is brought even at the cost of other predictions. With
+// ClassPrefetch only what nobody predicts is evicted, and a chunk is asked for whole or not at all; with ClassWarm
+// nothing is evicted.
 //
-// accepted is how many bytes from r.Off on are here, under way, started now, or with their readers (see HandedOver): fewer than r.Len means that memory is short.
-// started is how many bytes this call asked from the store.
+// accepted is how many bytes from r.Off on are here, under way, started now, or with their readers (see HandedOver):
+// fewer than r.Len means that memory is short. started is how many bytes this call asked from the store.
 func (c *Cache) Fetch(ctx context.Context, v objstore.Version, r objstore.Range, class objstore.Class, first int64) (accepted, started int64) {
 	r = r.Intersect(objstore.Range{Len: v.Size})
 	if r.Empty() || ctx.Err() != nil {
@@ -54,7 +55,8 @@ func (c *Cache) Fetch(ctx context.Context, v objstore.Version, r objstore.Range,
 	return accepted, started
 }
 
-// fetch brings one piece as far as there is room, has p claim what of it comes, and returns how many bytes it asked for.
+// fetch brings one piece as far as there is room, has p claim what of it comes, and returns how many bytes it asked
+// for.
 func (c *Cache) fetch(p *prediction, v objstore.Version, pc piece, class objstore.Class, at int) (started int64) {
 	started, ok := c.bring(v, pc, class, at, effortOf(class))
 	if !ok && at >= 0 {
@@ -71,7 +73,8 @@ func (c *Cache) fetch(p *prediction, v objstore.Version, pc piece, class objstor
 	return started
 }
 
-// bring begins fills for all that is missing of pc; ok is false, and nothing is begun, when there is no room for all of it.
+// bring begins fills for all that is missing of pc; ok is false, and nothing is begun, when there is no room for all of
+// it.
 func (c *Cache) bring(v objstore.Version, pc piece, class objstore.Class, at int, e effort) (started int64, ok bool) {
 	gaps := []span{pc.span}
 	if k := c.index.find(v, pc.index); k != nil {
@@ -98,8 +101,8 @@ func (c *Cache) bring(v objstore.Version, pc piece, class objstore.Class, at int
 	return started, true
 }
 
-// effortOf is what is done to make room for a prediction of the class. Not even demand may evict predicted bytes for more
-// than the block somebody waits for.
+// effortOf is what is done to make room for a prediction of the class. Not even demand may evict predicted bytes for
+// more than the block somebody waits for.
 func effortOf(class objstore.Class) effort {
 	if class >= objstore.ClassWarm {
 		return takeFree

@@ -106,7 +106,8 @@ func TestReaderRaisesPrefetch(t *testing.T) {
 	})
 }
 
-// When a prediction ends, fills that nobody else wants are cancelled; another prediction, a reader and the last MiB keep theirs.
+// When a prediction ends, fills that nobody else wants are cancelled; another prediction, a reader and the last MiB
+// keep theirs.
 func TestPredictionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newValveStore()

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// readStep is the most that is read before readers are told: large enough for few system calls, small enough that a reader of the
-	// first page does not wait for the chunk when the source has all bytes at hand.
+	// readStep is the most that is read before readers are told: large enough for few system calls, small enough that a
+	// reader of the first page does not wait for the chunk when the source has all bytes at hand.
 	readStep = blockSize
-	// headSlack is how far before the demanded page a GET may start so that no second GET is needed for what lies before it:
-	// 64 KiB cost 0.8 ms at 80 MiB/s, much less than a request.
+	// headSlack is how far before the demanded page a GET may start so that no second GET is needed for what lies before
+	// it: 64 KiB cost 0.8 ms at 80 MiB/s, much less than a request.
 	headSlack = 64 << 10
 	// nearlyDone is how little a fill that nobody wants any more may still have to bring to be let finish: breaking it off
 	// would cost the connection, which is worth more.
@@ -25,7 +25,8 @@ const (
 	emptyReads = 100
 )
 
-// fill is one GET under way: a goroutine that reads a body straight into its chunk's memory. Cache.mu guards pos, local and cancelled.
+// fill is one GET under way: a goroutine that reads a body straight into its chunk's memory. Cache.mu guards pos, local
+// and cancelled.
 type fill struct {
 	chunk      *chunk
 	start, end int // bytes of the chunk that it was begun for
@@ -44,8 +45,8 @@ type fill struct {
 // rest is what the fill still has to bring.
 func (f *fill) rest() span { return span{f.pos, f.end} }
 
-// begin starts the GETs that bring gap, whose memory is held. Where first lies inside, the GET for it goes ahead under class:
-// it starts at first's page, and what lies before follows as prefetch. Without it (first < 0) there is one GET.
+// begin starts the GETs that bring gap, whose memory is held. Where first lies inside, the GET for it goes ahead under
+// class: it starts at first's page, and what lies before follows as prefetch. Without it (first < 0) there is one GET.
 func (c *Cache) begin(k *chunk, gap span, first int, class objstore.Class) {
 	page := first / pageSize * pageSize
 	if first >= gap.hi || page-gap.lo <= headSlack {
@@ -73,8 +74,8 @@ func (c *Cache) launch(k *chunk, s span, class objstore.Class) {
 	}()
 }
 
-// receive brings the bytes, from the disk where they are there. Nobody but the fill writes to its part of the chunk, and no fill is
-// forgotten before it has returned.
+// receive brings the bytes, from the disk where they are there. Nobody but the fill writes to its part of the chunk,
+// and no fill is forgotten before it has returned.
 func (c *Cache) receive(f *fill) error {
 	if c.disk == nil {
 		return c.download(f, f.end)
@@ -157,8 +158,8 @@ func (c *Cache) arrived(f *fill, pos int) {
 	k.wake()
 }
 
-// end takes the fill out of its chunk. What it did not bring fails the readers who miss it; those of a cancelled fill, who came
-// after it was given up, try again.
+// end takes the fill out of its chunk. What it did not bring fails the readers who miss it; those of a cancelled fill,
+// who came after it was given up, try again.
 func (c *Cache) end(f *fill, err error) {
 	c.mu.Lock()
 	k := f.chunk

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// floorPart is the part of the limit below which memory behind bytes that were handed over is not used again, and floorLeast
-	// the bytes: as much as the windows of a few readers.
+	// floorPart is the part of the limit below which memory behind bytes that were handed over is not used again, and
+	// floorLeast the bytes: as much as the windows of a few readers.
 	floorPart  = 16
 	floorLeast = 128 << 20
 
@@ -21,11 +21,11 @@ const (
 	maxUnkept = 1024
 )
 
-// handover knows which chunks hold nothing but what their readers keep elsewhere: a stream's bytes, once they are in the
-// kernel's page cache. To keep them here as well would be to keep them twice, and memory touched for the first time is what
-// costs most in reading (0.5 s of CPU a GiB, and in a virtual machine up to ten times that). So beyond the
-// floor their memory is used for what comes next, and they are forgotten. Nor are they fetched again because somebody may come to
-// them: another thread that reads the part before, say, whose window does not know where it will stop.
+// handover knows which chunks hold nothing but what their readers keep elsewhere: a stream's bytes, once they are in
+// the kernel's page cache. To keep them here as well would be to keep them twice, and memory touched for the first time
+// is what costs most in reading (0.5 s of CPU a GiB, and in a virtual machine up to ten times that). So beyond the
+// floor their memory is used for what comes next, and they are forgotten. Nor are they fetched again because somebody
+// may come to them: another thread that reads the part before, say, whose window does not know where it will stop.
 //
 // The kernel may not keep them for long. Bytes that are asked for again after they were handed over show that, and
 // from then on their version is kept like any other.
@@ -53,8 +53,9 @@ type keptBy struct {
 	since   int64         // the clock's time when it was put there
 }
 
-// HandedOver tells the cache that the reader of r keeps the bytes itself and will not ask for them again soon: those of a
-// file read from start to end, which are in the kernel's page cache now. It is a hint, and costs nobody anything who asks again all the same.
+// HandedOver tells the cache that the reader of r keeps the bytes itself and will not ask for them again soon: those of
+// a file read from start to end, which are in the kernel's page cache now. It is a hint, and costs nobody anything who
+// asks again all the same.
 func (c *Cache) HandedOver(v objstore.Version, r objstore.Range) {
 	for p := range pieces(r) {
 		c.mu.RLock()
@@ -67,8 +68,8 @@ func (c *Cache) HandedOver(v objstore.Version, r objstore.Range) {
 	}
 }
 
-// handOver notes that s is with its reader, and tells whether that is so for the whole chunk now. A block is there once its
-// end is.
+// handOver notes that s is with its reader, and tells whether that is so for the whole chunk now. A block is there once
+// its end is.
 func (k *chunk) handOver(s span) (last bool) {
 	end := s.hi / blockSize * blockSize
 	if s.hi == k.length {
@@ -98,8 +99,8 @@ func (h *handover) keep(k *chunk) {
 	}
 }
 
-// reuse gives up one chunk that was handed over, so that k need not have memory that was never touched; false when k needs
-// none, or there is no such chunk.
+// reuse gives up one chunk that was handed over, so that k need not have memory that was never touched; false when k
+// needs none, or there is no such chunk.
 func (c *Cache) reuse(k *chunk, want blockMask) bool {
 	h := &c.handover
 	if k.small() || c.ledger.used < h.floor || c.arena.spareBlocks >= want.count() {
@@ -130,7 +131,8 @@ func (c *Cache) giveUp(k *chunk) bool {
 	return false
 }
 
-// elsewhere tells whether a chunk was given up because its reader keeps the bytes, so that it need not be fetched ahead.
+// elsewhere tells whether a chunk was given up because its reader keeps the bytes, so that it need not be fetched
+// ahead.
 func (h *handover) elsewhere(v objstore.Version, i int64) bool {
 	return h.ghosts.Len() > 0 && h.ghosts.Contains(h.id(v, i)) && !h.unkept.Contains(v)
 }
@@ -142,7 +144,8 @@ func (h *handover) missed(k *chunk) {
 	}
 }
 
-// id stands for a chunk: it is short, so that what is remembered costs little, and two chunks with the same one do no harm.
+// id stands for a chunk: it is short, so that what is remembered costs little, and two chunks with the same one do no
+// harm.
 func (h *handover) id(v objstore.Version, i int64) uint64 {
 	return maphash.Comparable(h.seed, struct {
 		objstore.Version

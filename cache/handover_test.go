@@ -19,8 +19,8 @@ func readThrough(t *testing.T, c *Cache, s *fakeStore, v objstore.Version, windo
 	}
 }
 
-// A stream whose reader keeps the bytes takes little more memory than the floor and its window, each byte is fetched once, and
-// others' bytes stay.
+// A stream whose reader keeps the bytes takes little more memory than the floor and its window, each byte is fetched
+// once, and others' bytes stay.
 func TestHandedOverStreamTakesLittleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeStore()
@@ -53,7 +53,8 @@ func TestHandedOverStaysBelowTheFloor(t *testing.T) {
 	}
 }
 
-// A chunk that was given up is not fetched because somebody may come to it, but is when somebody does, or asks to have it warm.
+// A chunk that was given up is not fetched because somebody may come to it, but is when somebody does, or asks to have
+// it warm.
 func TestGivenUpChunkIsNotFetchedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeStore()
@@ -70,8 +71,8 @@ func TestGivenUpChunkIsNotFetchedAhead(t *testing.T) {
 	})
 }
 
-// Who asks again for what was handed over has not kept it. From then on the version is kept like any other, whether the bytes were
-// still here or not.
+// Who asks again for what was handed over has not kept it. From then on the version is kept like any other, whether the
+// bytes were still here or not.
 func TestWhatIsAskedForAgainIsKept(t *testing.T) {
 	for name, again := range map[string]func(v objstore.Version) int64{
 		"given up":   func(objstore.Version) int64 { return 0 },

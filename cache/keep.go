@@ -14,8 +14,8 @@ var (
 	_ [0]struct{} = [disk.BlockSize - blockSize]struct{}{}
 )
 
-// receiveBoth brings blocks that are on the disk from there, and the runs between them from the store. What the disk turns out not to have, the
-// store has.
+// receiveBoth brings blocks that are on the disk from there, and the runs between them from the store. What the disk
+// turns out not to have, the store has.
 func (c *Cache) receiveBoth(f *fill) error {
 	if c.stall.lasts() {
 		return c.download(f, f.end)
@@ -67,8 +67,8 @@ func (c *Cache) receiveBoth(f *fill) error {
 	return nil
 }
 
-// admit makes sure that whose credentials we have may read a version that was found on the disk, where somebody else's may have brought it: the store is asked for a
-// byte of it.
+// admit makes sure that whose credentials we have may read a version that was found on the disk, where somebody else's
+// may have brought it: the store is asked for a byte of it.
 func (c *Cache) admit(f *fill) error {
 	v := f.chunk.object.version
 	body, err := c.source.Open(f.ctx, v, objstore.Range{Len: 1})
@@ -93,8 +93,8 @@ func (c *Cache) local(f *fill, pos int) {
 	c.arrived(f, pos)
 }
 
-// keep offers the disk those blocks of k that are whole and that it does not have. They are pinned until they are written, so the disk
-// bounds how many it takes; what it has no time for is offered again while it is still here.
+// keep offers the disk those blocks of k that are whole and that it does not have. They are pinned until they are
+// written, so the disk bounds how many it takes; what it has no time for is offered again while it is still here.
 func (c *Cache) keep(k *chunk) {
 	if c.disk == nil || c.closed || k.length == 0 || k.aside.Load() || c.stall.lasts() {
 		return
@@ -138,7 +138,8 @@ func (c *Cache) wantsKept(k *chunk) bool {
 	return k.fate == toBeKept
 }
 
-// Keep has all of v be kept on the disk, whatever the policy: what is in memory now, and the rest when it is fetched next.
+// Keep has all of v be kept on the disk, whatever the policy: what is in memory now, and the rest when it is fetched
+// next.
 func (c *Cache) Keep(v objstore.Version) {
 	if c.disk == nil {
 		return
@@ -183,7 +184,8 @@ func (c *Cache) onDisk(v objstore.Version) int64 {
 	return n
 }
 
-// CameLocal tells whether the byte of v at an offset, which a Read has pinned, came from the disk, where it may have been brought since Local was asked: other mounts write there too.
+// CameLocal tells whether the byte of v at an offset, which a Read has pinned, came from the disk, where it may have
+// been brought since Local was asked: other mounts write there too.
 func (c *Cache) CameLocal(v objstore.Version, off int64) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -192,8 +194,8 @@ func (c *Cache) CameLocal(v objstore.Version, off int64) bool {
 	return k != nil && k.local&span{at, at + 1}.blocks() != 0
 }
 
-// Lease gives all of v in a local file, for a reader who needs nobody else to read it; ok is false when there is no such file, or not yet. release is
-// called exactly once.
+// Lease gives all of v in a local file, for a reader who needs nobody else to read it; ok is false when there is no
+// such file, or not yet. release is called exactly once.
 func (c *Cache) Lease(v objstore.Version) (file *os.File, release func(), ok bool) {
 	if c.disk == nil {
 		return nil, nil, false

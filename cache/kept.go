@@ -7,8 +7,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Disk keeps chunks for longer than memory does: a *disk.Tier, or a *share.Member where several processes have one directory. What it says is here is right; what it
-// cannot say is not here. Offer, Idle, Used and Wanted never wait, as they are called under the cache's lock.
+// Disk keeps chunks for longer than memory does: a *disk.Tier, or a *share.Member where several processes have one
+// directory. What it says is here is right; what it cannot say is not here. Offer, Idle, Used and Wanted never wait, as
+// they are called under the cache's lock.
 type Disk interface {
 	// Hold finds a chunk to read, which the caller releases; nil when nothing of it is here. It counts as a use.
 	Hold(v objstore.Version, chunk int64) disk.Held

@@ -43,8 +43,8 @@ func resident(t *testing.T, mem []byte) int64 {
 	return sum
 }
 
-// Hundreds of streams, random readers and small objects at once, some of which give up and some of whose GETs fail, get the
-// right bytes and never more memory than the limit: by the ledger, and by what the kernel counts.
+// Hundreds of streams, random readers and small objects at once, some of which give up and some of whose GETs fail, get
+// the right bytes and never more memory than the limit: by the ledger, and by what the kernel counts.
 func TestManyStreamsKeepTheLimit(t *testing.T) {
 	const memory = 64 << 20
 	s := newFakeStore()

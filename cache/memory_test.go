@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Prefetch evicts neither what is pinned nor what is predicted and unread, and says how much it accepted; what has been read makes room.
+// Prefetch evicts neither what is pinned nor what is predicted and unread, and says how much it accepted; what has been
+// read makes room.
 func TestPrefetchKeepsPredictions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeStore()

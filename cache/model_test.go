@@ -29,8 +29,8 @@ type model struct {
 	counts      map[string]int // of what happened
 }
 
-// What happens at random to the cache must never break it: some thousands of operations, all INVARIANTs after each. Of all
-// that can happen, everything must have.
+// What happens at random to the cache must never break it: some thousands of operations, all INVARIANTs after each. Of
+// all that can happen, everything must have.
 func TestModel(t *testing.T) {
 	var sum Stats
 	counts := make(map[string]int)

@@ -27,7 +27,8 @@ func ParsePolicy(name string) (Policy, error) {
 	return p, nil
 }
 
-// SmallObject is the size, in bytes, up to which CoreWeave's LOTA keeps nothing: each read of such an object goes to the store behind it.
+// SmallObject is the size, in bytes, up to which CoreWeave's LOTA keeps nothing: each read of such an object goes to
+// the store behind it.
 const SmallObject = 4_000_000
 
 // Reason is why a chunk was kept on the disk, or not.
@@ -64,7 +65,8 @@ type keeper struct {
 	asked map[objstore.Version]struct{}
 }
 
-// maxAsked is how many versions can be asked for at a time. More are forgotten one by one, in no order: they are kept by the policy then.
+// maxAsked is how many versions can be asked for at a time. More are forgotten one by one, in no order: they are kept
+// by the policy then.
 const maxAsked = 1 << 16
 
 func newKeeper(p Policy, near func() bool) keeper {

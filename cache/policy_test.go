@@ -7,7 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// What is small is kept where LOTA answers, what is large when it is fetched again, and everything where no cache is in front of the store.
+// What is small is kept where LOTA answers, what is large when it is fetched again, and everything where no cache is in
+// front of the store.
 func TestPolicy(t *testing.T) {
 	near := true
 	small := objstore.Version{Bucket: "b", Key: "small", ETag: "1", Size: SmallObject}

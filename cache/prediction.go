@@ -38,7 +38,8 @@ func (c *Cache) prediction(ctx context.Context) *prediction {
 	return p
 }
 
-// expire ends a prediction: its fills end unless somebody else wants them, and what it brought is kept no longer than other bytes.
+// expire ends a prediction: its fills end unless somebody else wants them, and what it brought is kept no longer than
+// other bytes.
 func (c *Cache) expire(done <-chan struct{}, p *prediction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,8 +53,8 @@ func (c *Cache) expire(done <-chan struct{}, p *prediction) {
 	c.serveNext()
 }
 
-// claim notes that p expects blocks of k to be read. What p asked for before it expects no second time: a stream asks again
-// for the chunk it is in with each read, and what it has passed must be free to go.
+// claim notes that p expects blocks of k to be read. What p asked for before it expects no second time: a stream asks
+// again for the chunk it is in with each read, and what it has passed must be free to go.
 func (p *prediction) claim(k *chunk, blocks blockMask) {
 	if blocks == 0 {
 		return

@@ -16,7 +16,8 @@ var (
 	errAgain  = errors.New("cache: the fill was given up before the reader came") // never leaves the package
 )
 
-// reading is one Read: its pieces, the chunks it pins, and the bytes it gives out. A read is no longer than a chunk, so two are enough.
+// reading is one Read: its pieces, the chunks it pins, and the bytes it gives out. A read is no longer than a chunk, so
+// two are enough.
 type reading struct {
 	cache    *Cache
 	count    int
@@ -33,17 +34,17 @@ type waiter struct {
 	done  chan error // holds one: nil when the bytes are here
 }
 
-// Read waits until all bytes of r are here and returns them in order: one slice, or two where r crosses from one chunk into the next. They
-// lie in the cache's own memory and stay as they are until release is called, which must happen exactly once and panics the second time.
-// waited tells whether they were not all here when the call began.
+// Read waits until all bytes of r are here and returns them in order: one slice, or two where r crosses from one chunk
+// into the next. They lie in the cache's own memory and stay as they are until release is called, which must happen
+// exactly once and panics the second time. waited tells whether they were not all here when the call began.
 //
-// Bytes that are neither here nor under way are fetched, in whole blocks of 1 MiB, the demanded page first. A fetch that this
-// read waits for becomes a demand fetch. Where there is no memory, because all of it is pinned or being filled, Read waits
-// its turn.
+// Bytes that are neither here nor under way are fetched, in whole blocks of 1 MiB, the demanded page first. A fetch
+// that this read waits for becomes a demand fetch. Where there is no memory, because all of it is pinned or being
+// filled, Read waits its turn.
 //
-// ctx ends the waiting and nothing else: what others wait for or predict goes on. Errors are the store's as they came, of
-// the fetch that did not bring the bytes (the next Read tries anew), ctx's, os.ErrClosed, and ErrInvalid for a range that is
-// empty, not within the version or longer than a chunk of 16 MiB.
+// ctx ends the waiting and nothing else: what others wait for or predict goes on. Errors are the store's as they came,
+// of the fetch that did not bring the bytes (the next Read tries anew), ctx's, os.ErrClosed, and ErrInvalid for a range
+// that is empty, not within the version or longer than a chunk of 16 MiB.
 func (c *Cache) Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), waited bool, err error) {
 	if r.Off < 0 || r.Empty() || r.Len > chunkSize || r.Off > v.Size-r.Len {
 		return nil, nil, false, fmt.Errorf("cache: reading %v of %v: %w", r, v, objstore.ErrInvalid)
@@ -149,8 +150,8 @@ func (c *Cache) unwanted(v objstore.Version, rd *reading) {
 	}
 }
 
-// join pins the chunks and starts what is missing, waiting for memory where there is none. While it waits it holds nothing,
-// so that readers who need two chunks cannot block each other.
+// join pins the chunks and starts what is missing, waiting for memory where there is none. While it waits it holds
+// nothing, so that readers who need two chunks cannot block each other.
 func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) (waiters []*waiter, err error) {
 	c.mu.Lock()
 	var t *turn
@@ -184,7 +185,8 @@ func (c *Cache) join(ctx context.Context, v objstore.Version, rd *reading) (wait
 	return waiters, err
 }
 
-// start takes memory for all that is missing, and only when there is enough begins the fills. ok is false when it is not, and nothing is held.
+// start takes memory for all that is missing, and only when there is enough begins the fills. ok is false when it is
+// not, and nothing is held.
 func (c *Cache) start(v objstore.Version, rd *reading, t *turn) (waiters []*waiter, ok bool) {
 	var missing [2][]span
 	for i := range rd.count {

@@ -109,7 +109,8 @@ func (c *Cache) makeRoom(k *chunk, e effort) bool {
 	return true
 }
 
-// goesWith are the chunks that are evicted with o to make room for k: o alone, or, when k cannot use o's cell, all of o's frame.
+// goesWith are the chunks that are evicted with o to make room for k: o alone, or, when k cannot use o's cell, all of
+// o's frame.
 func (o *chunk) goesWith(k *chunk) []*chunk {
 	if o.frame == nil || k.small() && cellClass(k.length) == o.frame.class {
 		return []*chunk{o}
@@ -117,8 +118,8 @@ func (o *chunk) goesWith(k *chunk) []*chunk {
 	return o.frame.cells
 }
 
-// settle brings k in line with what it holds: blocks that nothing fills any more are free again, predictions of bytes that will
-// not come are void, and a chunk of which nothing is left is forgotten.
+// settle brings k in line with what it holds: blocks that nothing fills any more are free again, predictions of bytes
+// that will not come are void, and a chunk of which nothing is left is forgotten.
 func (c *Cache) settle(k *chunk) {
 	if k.aside.Load() {
 		c.cancelUnwanted(k) // who has gone does not find it to do so: see unwanted
@@ -179,8 +180,8 @@ func (c *Cache) free(k *chunk) {
 	c.ledger.give(k.cost)
 }
 
-// queueUp gives a reader a place in the queue for memory. It is to try once more before it waits: until starving was raised
-// nobody knew that there was somebody to tell.
+// queueUp gives a reader a place in the queue for memory. It is to try once more before it waits: until starving was
+// raised nobody knew that there was somebody to tell.
 func (c *Cache) queueUp() *turn {
 	t := &turn{ready: make(chan struct{}, 1)}
 	c.queue = append(c.queue, t)

@@ -1,7 +1,7 @@
 package cache
 
-// cellsPerFrame says into how many cells a frame of one block can be cut. The steps are close enough that an object wastes
-// no more than a third of its cell, and a page.
+// cellsPerFrame says into how many cells a frame of one block can be cut. The steps are close enough that an object
+// wastes no more than a third of its cell, and a page.
 var cellsPerFrame = [...]int{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 85, 128, 256}
 
 // largestCell is the size up to which a chunk lives in a cell: 64 files of 100 KiB must not cost 64 blocks.

@@ -6,19 +6,22 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// spareReserve is the part of the limit that is not taken for what nobody has asked for: readers who come meanwhile find room without evicting.
+// spareReserve is the part of the limit that is not taken for what nobody has asked for: readers who come meanwhile
+// find room without evicting.
 const spareReserve = 8
 
-// spareComing is the part of the limit that may be under way so. Nobody can evict it, and readers may be waiting for memory while its GETs, which are less urgent
-// than theirs, wait for a slot.
+// spareComing is the part of the limit that may be under way so. Nobody can evict it, and readers may be waiting for
+// memory while its GETs, which are less urgent than theirs, wait for a slot.
 const spareComing = 4
 
-// FetchSpare brings all of v, which is no longer than a chunk, by one GET of class prefetch into memory that is free, and waits until it is here. It evicts
-// nothing. Free is what was never used, but for an eighth of the limit, and what holds bytes that their readers keep themselves; see [Cache.HandedOver].
+// FetchSpare brings all of v, which is no longer than a chunk, by one GET of class prefetch into memory that is free,
+// and waits until it is here. It evicts nothing. Free is what was never used, but for an eighth of the limit, and what
+// holds bytes that their readers keep themselves; see [Cache.HandedOver].
 //
-// asked tells that the store was asked; else v is here, under way, on the disk or with its reader, or there is no room, which full tells. The bytes are as evictable
-// as any that nobody has read again. The class rises with that of ctx's [objstore.Ticket]. ctx ends the waiting; what is under way then ends too unless somebody
-// wants it. Errors are the store's, and ctx's.
+// asked tells that the store was asked; else v is here, under way, on the disk or with its reader, or there is no room,
+// which full tells. The bytes are as evictable as any that nobody has read again. The class rises with that of ctx's
+// [objstore.Ticket]. ctx ends the waiting; what is under way then ends too unless somebody wants it. Errors are the
+// store's, and ctx's.
 func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error) {
 	if v.Size <= 0 || v.Size > chunkSize || ctx.Err() != nil || c.Local(v) {
 		return false, false, ctx.Err()
@@ -46,7 +49,8 @@ func (c *Cache) FetchSpare(ctx context.Context, v objstore.Version) (asked, full
 	return asked, false, err
 }
 
-// endSpare ends what bringSpare began. local tells that bytes were found on the disk, where they can have come since one looked: other mounts write there too.
+// endSpare ends what bringSpare began. local tells that bytes were found on the disk, where they can have come since
+// one looked: other mounts write there too.
 func (c *Cache) endSpare(f *fill) (local bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

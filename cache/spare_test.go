@@ -15,7 +15,8 @@ func spareVersion(i int, size int64) objstore.Version {
 	return objstore.Version{Bucket: "b", Key: fmt.Sprint("spare-", i), ETag: "e", Size: size}
 }
 
-// FetchSpare evicts nothing, leaves its reserve, asks once for each version, and takes the place of what readers keep themselves.
+// FetchSpare evicts nothing, leaves its reserve, asks once for each version, and takes the place of what readers keep
+// themselves.
 func TestFetchSpare(t *testing.T) {
 	store := newFakeStore()
 	c, err := New(Config{Opener: store, Memory: MinMemory})
@@ -204,7 +205,8 @@ func TestFetchSpareUnderWay(t *testing.T) {
 	})
 }
 
-// What is given up of one size is no room for another until a whole block of it is free: the reserve stays what it is, and no more is given up than is needed.
+// What is given up of one size is no room for another until a whole block of it is free: the reserve stays what it is,
+// and no more is given up than is needed.
 func TestFetchSpareOfAnotherSize(t *testing.T) {
 	const few, many = largestCell, 100 << 10 // 2 and 10 in a block
 	c := newTestCache(t, newFakeStore(), MinMemory)

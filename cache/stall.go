@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// diskPatience is how long one call to the disk may take. One that works answers in milliseconds, one that is busy with what
-	// others sync in some seconds; and no training job notices ten that pass once.
+	// diskPatience is how long one call to the disk may take. One that works answers in milliseconds, one that is busy
+	// with what others sync in some seconds; and no training job notices ten that pass once.
 	diskPatience = 10 * time.Second
-	// diskRest is for how long the disk is left alone after it answers again: one that is slow for each call would cost its
-	// patience each time.
+	// diskRest is for how long the disk is left alone after it answers again: one that is slow for each call would cost
+	// its patience each time.
 	diskRest = 15 * time.Second
 	// closePatience is how long the disk may take to close: what it is writing, and a last commit, are several calls.
 	closePatience = 3 * diskPatience
@@ -25,9 +25,10 @@ var (
 	errUnclosed = errors.New("cache: closed while the disk does not end what it is writing")
 )
 
-// stall knows whether calls to the disk are without an answer: its controller resets, or the server of a network disk is gone. A
-// thread that the kernel has wait for such a disk cannot be called back, by no signal, and may write to the memory it was given at
-// any time. So who waits for it is sent elsewhere, and the memory is set aside until the call returns.
+// stall knows whether calls to the disk are without an answer: its controller resets, or the server of a network disk
+// is gone. A thread that the kernel has wait for such a disk cannot be called back, by no signal, and may write to the
+// memory it was given at any time. So who waits for it is sent elsewhere, and the memory is set aside until the call
+// returns.
 type stall struct {
 	log *slog.Logger
 
@@ -76,8 +77,8 @@ func (s *stall) end() {
 	}
 }
 
-// await makes a call to the disk. When it takes longer than diskPatience, late is called, once; then inTime is false whenever the call
-// returns, and what it gave is to be given up.
+// await makes a call to the disk. When it takes longer than diskPatience, late is called, once; then inTime is false
+// whenever the call returns, and what it gave is to be given up.
 func (s *stall) await(call, late func()) (inTime bool) {
 	var decided atomic.Bool
 	timer := time.AfterFunc(diskPatience, func() {
@@ -95,7 +96,8 @@ func (s *stall) await(call, late func()) (inTime bool) {
 	return true
 }
 
-// ask is await for who has nothing else to do meanwhile: ok is false when there was no answer in time, and the one that comes late is given to drop.
+// ask is await for who has nothing else to do meanwhile: ok is false when there was no answer in time, and the one that
+// comes late is given to drop.
 func ask[T any](s *stall, call func() T, drop func(T)) (answer T, ok bool) {
 	if s.lasts() {
 		return answer, false
@@ -117,8 +119,8 @@ func ask[T any](s *stall, call func() T, drop func(T)) (answer T, ok bool) {
 	return in.answer, in.ok
 }
 
-// closeDisk closes the disk, which no fill uses any more; what waits to be written is let go. errUnclosed is that it still writes, from our memory, which nobody can end: the
-// process leaves that behind.
+// closeDisk closes the disk, which no fill uses any more; what waits to be written is let go. errUnclosed is that it
+// still writes, from our memory, which nobody can end: the process leaves that behind.
 func (c *Cache) closeDisk() error {
 	closed := make(chan error, 1)
 	go func() { closed <- c.disk.Close() }()
@@ -130,8 +132,8 @@ func (c *Cache) closeDisk() error {
 	}
 }
 
-// setAside takes a chunk out of reach whose fill waits for the disk: its readers start anew, with other memory, and its own is freed when the
-// last fill and the last reader have let go of it.
+// setAside takes a chunk out of reach whose fill waits for the disk: its readers start anew, with other memory, and its
+// own is freed when the last fill and the last reader have let go of it.
 func (c *Cache) setAside(f *fill) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,8 +154,8 @@ func (c *Cache) setAside(f *fill) {
 	f.leave()
 }
 
-// bury frees what was set aside, once nobody uses it. Before that it frees all that nobody reads or fills: a disk may hang under many fills, and readers need
-// memory.
+// bury frees what was set aside, once nobody uses it. Before that it frees all that nobody reads or fills: a disk may
+// hang under many fills, and readers need memory.
 func (c *Cache) bury(k *chunk) {
 	if _, here := c.asides[k]; !here {
 		return

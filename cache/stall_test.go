@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// hungDisk has every block of every version. While hung is not nil its calls wait until that is closed; what they then read is nonsense.
+// hungDisk has every block of every version. While hung is not nil its calls wait until that is closed; what they then
+// read is nonsense.
 type hungDisk struct {
 	Disk  // only what is below is called
 	store *fakeStore
@@ -108,8 +109,9 @@ func newHungCache(t *testing.T) (c *Cache, d *hungDisk, s *valveStore) {
 	return c, d, s
 }
 
-// A disk that does not answer holds nobody up for longer than its patience: who waits for it gets the bytes from the store, into other memory, and who
-// comes after does not wait at all. What the disk writes to its memory when it answers at last harms nobody, and after a rest it is asked again.
+// A disk that does not answer holds nobody up for longer than its patience: who waits for it gets the bytes from the
+// store, into other memory, and who comes after does not wait at all. What the disk writes to its memory when it
+// answers at last harms nobody, and after a rest it is asked again.
 func TestDiskThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d, s := newHungCache(t)
@@ -212,7 +214,8 @@ func TestAsideThatChanges(t *testing.T) {
 	})
 }
 
-// What the store brings into a chunk that is set aside is not fetched on when its last reader has gone: nobody else can come to want it.
+// What the store brings into a chunk that is set aside is not fetched on when its last reader has gone: nobody else can
+// come to want it.
 func TestAsideThatNobodyWants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d, s := newHungCache(t)
@@ -265,7 +268,8 @@ func TestAsideTakesLittle(t *testing.T) {
 	})
 }
 
-// An open that finds the disk hung goes on without the kernel's reading the file by itself, and the lease that comes late is let go.
+// An open that finds the disk hung goes on without the kernel's reading the file by itself, and the lease that comes
+// late is let go.
 func TestLeaseThatComesLate(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "data"))
 	if err != nil {
@@ -297,7 +301,8 @@ func (d slowIndex) Present(objstore.Version, int64) disk.Blocks {
 	return 0
 }
 
-// The index is as the rest of the disk: who asks it whether a reader may have what is there, or what is there, waits no longer.
+// The index is as the rest of the disk: who asks it whether a reader may have what is there, or what is there, waits no
+// longer.
 func TestIndexThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d, s := newHungCache(t)

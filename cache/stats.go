@@ -47,7 +47,8 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Disk is a snapshot of the disk tier's counters, the last one where the disk does not answer; ok is false when there is none.
+// Disk is a snapshot of the disk tier's counters, the last one where the disk does not answer; ok is false when there
+// is none.
 func (c *Cache) Disk() (s disk.Stats, ok bool) {
 	if c.disk == nil {
 		return s, false
@@ -61,7 +62,8 @@ func (c *Cache) Disk() (s disk.Stats, ok bool) {
 	return s, true
 }
 
-// Keeping is how many bytes of v the disk has, and, of whatever version, how many in memory it has had no time for and how many it is about to write.
+// Keeping is how many bytes of v the disk has, and, of whatever version, how many in memory it has had no time for and
+// how many it is about to write.
 func (c *Cache) Keeping(v objstore.Version) (here, refused, queued int64) {
 	c.mu.RLock()
 	for k := range c.unkept {

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// pattern is what the content of all test objects is cut from. Its length is a prime, so that shifted content never looks right.
+// pattern is what the content of all test objects is cut from. Its length is a prime, so that shifted content never
+// looks right.
 var patternLength = 1048573
 
 func newPattern() []byte {
@@ -119,8 +120,8 @@ func version(key string, size int64) objstore.Version {
 	return objstore.Version{Endpoint: "fake", Bucket: "bucket", Key: key, ETag: "1", Size: size}
 }
 
-// onHeap is a backing of Go memory, so that the race detector sees the bytes; what is given back is overwritten, so that
-// a reader of it is found out.
+// onHeap is a backing of Go memory, so that the race detector sees the bytes; what is given back is overwritten, so
+// that a reader of it is found out.
 func onHeap(memory int64) backing {
 	all := make([]byte, addressSpace(memory))
 	poison := bytes.Repeat([]byte{0xDB}, blockSize)

@@ -10,7 +10,8 @@ import (
 // storing is how many small files are taken over at the same time. Each is in memory twice meanwhile.
 const storing = 8
 
-// storedContents are those of files that are being taken over, for the fills that bring them. It is safe for concurrent use.
+// storedContents are those of files that are being taken over, for the fills that bring them. It is safe for concurrent
+// use.
 type storedContents struct {
 	turns chan struct{} // has one for each in of
 
@@ -31,7 +32,8 @@ func newStoredContents() storedContents {
 	return storedContents{turns: make(chan struct{}, storing), of: make(map[objstore.Version]*storedContent)}
 }
 
-// tryBegin announces the content of a version, for whoever begins it to fill and to end. nil when too many are under way, or this one is already.
+// tryBegin announces the content of a version, for whoever begins it to fill and to end. nil when too many are under
+// way, or this one is already.
 func (s *storedContents) tryBegin(v objstore.Version) *storedContent {
 	select {
 	case s.turns <- struct{}{}:
@@ -64,7 +66,8 @@ func (s *storedContents) announce(v objstore.Version) *storedContent {
 	return c
 }
 
-// end forgets what one of begin and tryBegin has announced. Who waits for it, because it was not filled, goes on without.
+// end forgets what one of begin and tryBegin has announced. Who waits for it, because it was not filled, goes on
+// without.
 func (s *storedContents) end(c *storedContent) {
 	c.settle(nil)
 	s.mu.Lock()
@@ -73,7 +76,8 @@ func (s *storedContents) end(c *storedContent) {
 	<-s.turns
 }
 
-// announced is what was announced of a version; nil for nothing. Whoever has it may use it also when it was ended since.
+// announced is what was announced of a version; nil for nothing. Whoever has it may use it also when it was ended
+// since.
 func (s *storedContents) announced(v objstore.Version) *storedContent {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// A stream of four times the memory asks again and again for the chunk it is in. What it has passed is free to go all the
-// same, so that it never comes short and each byte costs one GET of a whole chunk.
+// A stream of four times the memory asks again and again for the chunk it is in. What it has passed is free to go all
+// the same, so that it never comes short and each byte costs one GET of a whole chunk.
 func TestStreamLargerThanMemoryIsNeverShort(t *testing.T) {
 	s := newFakeStore()
 	c := newTestCache(t, s, 64<<20)

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// valveStore is a fake store whose every answer waits for the test: no header and no byte comes before it is let through.
+// valveStore is a fake store whose every answer waits for the test: no header and no byte comes before it is let
+// through.
 type valveStore struct {
 	*fakeStore
 

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// blockSize is st_blksize: how much stdio and cp read at once. cp and cat take 128 KiB at least; more would have a Python
-	// program that reads at random through a buffered file read that much each time.
+	// blockSize is st_blksize: how much stdio and cp read at once. cp and cat take 128 KiB at least; more would have a
+	// Python program that reads at random through a buffered file read that much each time.
 	blockSize = 128 << 10
 
 	// sectorSize is the unit of st_blocks.
@@ -18,8 +18,8 @@ const (
 	executeBits = 0o111
 )
 
-// GetAttr answers stat and fstat, and the kernel itself where it checks modes. ESTALE when a file's name means another version now: the kernel then
-// looks the name up again, and stat sees the new one.
+// GetAttr answers stat and fstat, and the kernel itself where it checks modes. ESTALE when a file's name means another
+// version now: the kernel then looks the name up again, and stat sees the new one.
 func (f *fileSystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n := f.nodes.get(in.NodeId)
 	if n == nil {

@@ -16,8 +16,8 @@ type backing struct {
 	release func() // of the lease on the local file
 }
 
-// passthrough tells the kernel of local files, where it can be told: from Linux 6.9 on, by who has CAP_SYS_ADMIN, and for file systems that can
-// be read this way. It is found out by trying.
+// passthrough tells the kernel of local files, where it can be told: from Linux 6.9 on, by who has CAP_SYS_ADMIN, and
+// for file systems that can be read this way. It is found out by trying.
 type passthrough struct {
 	lease func(objstore.Version) (*os.File, func(), bool) // nil for nothing to lease
 
@@ -32,8 +32,8 @@ type backingKernel interface {
 	UnregisterBackingFd(int32) syscall.Errno
 }
 
-// minPassthrough is the size from which on passing through is worth telling the kernel: smaller files are read with one request, and
-// stay in its page cache either way.
+// minPassthrough is the size from which on passing through is worth telling the kernel: smaller files are read with one
+// request, and stay in its page cache either way.
 const minPassthrough = 1 << 20
 
 // attach says how to reach the kernel, once it has agreed on what it can do.

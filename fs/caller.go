@@ -48,7 +48,8 @@ func statusIDs(thread uint32, field string) (ids []uint32) {
 // statusSize is more than /proc/PID/status has, as a rule.
 const statusSize = 4096
 
-// readStatus reads /proc/PID/status by four system calls: a file of package os would be a dozen, for its size and its place in the poller, and this is done for each file that is written.
+// readStatus reads /proc/PID/status by four system calls: a file of package os would be a dozen, for its size and its
+// place in the poller, and this is done for each file that is written.
 func readStatus(thread uint32) ([]byte, error) {
 	fd, err := unix.Open(fmt.Sprintf("/proc/%d/status", thread), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -75,8 +76,8 @@ const (
 	grpBits  = 3
 )
 
-// mayChange tells whether who makes a request may write to a node: to a file, or to the names in a directory. The kernel checks it by itself where it
-// checks modes at all, which costs reading more (see [Config.refuses]).
+// mayChange tells whether who makes a request may write to a node: to a file, or to the names in a directory. The
+// kernel checks it by itself where it checks modes at all, which costs reading more (see [Config.refuses]).
 func (f *fileSystem) mayChange(h *fuse.InHeader, n *node) bool {
 	if f.checked || h.Uid == 0 {
 		return true

@@ -317,8 +317,8 @@ func childReopen(args []string) error {
 	return err
 }
 
-// childRawRead opens a file, with O_DIRECT when told to, says so and reads its first page with one system call and without a
-// handler for any signal.
+// childRawRead opens a file, with O_DIRECT when told to, says so and reads its first page with one system call and
+// without a handler for any signal.
 func childRawRead(args []string) error {
 	runtime.LockOSThread()
 	flags := unix.O_RDONLY

@@ -102,7 +102,8 @@ type entry struct {
 	ino  uint64
 }
 
-// readEntries reads from where the directory's descriptor is to the end, with a buffer that is smaller than any the kernel asks with.
+// readEntries reads from where the directory's descriptor is to the end, with a buffer that is smaller than any the
+// kernel asks with.
 func readEntries(fd int) (entries []entry, err error) {
 	buf := make([]byte, 1000)
 	for {

@@ -10,12 +10,14 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// Flush comes for each close(2) of each duplicate of a descriptor that may write, and on kernels older than 5.16 of all. It stores what was written, if
-// the process that closes has written some of it by way of this handle: then nothing more is to come from it. Else somebody else will close the handle, or
-// RELEASE will come. A name that was made with O_EXCL is stored though it is empty: it is a lock, mostly. Other empty ones wait: in
-// `echo x > f` the shell closes before echo writes.
+// Flush comes for each close(2) of each duplicate of a descriptor that may write, and on kernels older than 5.16 of
+// all. It stores what was written, if the process that closes has written some of it by way of this handle: then
+// nothing more is to come from it. Else somebody else will close the handle, or RELEASE will come. A name that was made
+// with O_EXCL is stored though it is empty: it is a lock, mostly. Other empty ones wait: in `echo x > f` the shell
+// closes before echo writes.
 //
-// fcntl locks of the closing process go, as POSIX has it; where Flush does not come, they go with the handle that they were taken by.
+// fcntl locks of the closing process go, as POSIX has it; where Flush does not come, they go with the handle that they
+// were taken by.
 func (f *fileSystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	n := f.nodes.get(in.NodeId)
 	if n == nil {
@@ -74,8 +76,8 @@ func (n *node) cuts() (next, stored uint64) {
 	return n.cut, n.kept
 }
 
-// Release closes a handle, once its last descriptor, map and read are gone. What its writers have left is stored now, with nobody waiting for it: what
-// a killed process had written, and what came by a shared mapping after close(2).
+// Release closes a handle, once its last descriptor, map and read are gone. What its writers have left is stored now,
+// with nobody waiting for it: what a killed process had written, and what came by a shared mapping after close(2).
 func (f *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	h, ok := f.files.remove(in.Fh)
 	if !ok {
@@ -101,8 +103,9 @@ func (f *fileSystem) closeFile(h *fileHandle) {
 	f.closeNode(n)
 }
 
-// publishLast has what was written be stored, with nobody waiting for it, if nobody who may write is left but the caller, or writers have written since
-// the last publication. Who reads on does not count: it may go on for ever. writers may be nil.
+// publishLast has what was written be stored, with nobody waiting for it, if nobody who may write is left but the
+// caller, or writers have written since the last publication. Who reads on does not count: it may go on for ever.
+// writers may be nil.
 func (f *fileSystem) publishLast(n *node, w *writers) {
 	n.mu.Lock()
 	u, last, stored := n.upload, n.writers == 0, n.kept

@@ -32,8 +32,8 @@ type ReadMode int
 const (
 	// ReadCached lets the kernel keep pages: read again costs the process nothing, and mmap is at its best.
 	ReadCached ReadMode = iota
-	// ReadDirect copies from this process straight to the reader, for programs that read once, in pieces of 256 KiB and more:
-	// it takes the reader down from 0.43 to 0.1 s of CPU a GiB there, and costs a request for every read(2).
+	// ReadDirect copies from this process straight to the reader, for programs that read once, in pieces of 256 KiB and
+	// more: it takes the reader down from 0.43 to 0.1 s of CPU a GiB there, and costs a request for every read(2).
 	ReadDirect
 )
 
@@ -59,35 +59,40 @@ type Config struct {
 	// Files brings the bytes. Required.
 	Files *prefetch.Prefetcher
 
-	// Spare is where files of a directory are brought ahead of their opening when others of it are opened one after another. nil means nowhere.
+	// Spare is where files of a directory are brought ahead of their opening when others of it are opened one after
+	// another. nil means nowhere.
 	Spare prefetch.Spare
 
 	// Cached tells how many bytes of a version are held locally, for the attribute user.headrace.cached. nil means that
 	// there is no such attribute.
 	Cached func(objstore.Version) int64
 
-	// Lease gives all bytes of a version in a local file that is exactly as long, so that the kernel can read it without this process; ok is false
-	// when there is none, and release, called exactly once, ends its use. nil means that there never is.
+	// Lease gives all bytes of a version in a local file that is exactly as long, so that the kernel can read it without
+	// this process; ok is false when there is none, and release, called exactly once, ends its use. nil means that there
+	// never is.
 	Lease func(objstore.Version) (file *os.File, release func(), ok bool)
 
-	// Keep has a version be kept on the local disk, and tells how that goes, for the attribute user.headrace.keep; nil for no such attribute. It must not block.
+	// Keep has a version be kept on the local disk, and tells how that goes, for the attribute user.headrace.keep; nil for
+	// no such attribute. It must not block.
 	Keep func(objstore.Version) Keeping
 
-	// Store is how a program reaches what is mounted without the mount, for the attribute user.headrace.store. "" for no such attribute.
+	// Store is how a program reaches what is mounted without the mount, for the attribute user.headrace.store. "" for no
+	// such attribute.
 	Store string
 
-	// Status is how the mount is doing, for the attribute user.headrace.status; nil, and "", for no such attribute. It must not block.
+	// Status is how the mount is doing, for the attribute user.headrace.status; nil, and "", for no such attribute. It
+	// must not block.
 	Status func() string
 
 	// Uploads takes what is written. nil means that the mount is read-only.
 	Uploads *upload.Uploads
 
-	// ExclusiveAtOpen has a file that is opened with O_CREAT and O_EXCL be made in the store, empty, before open returns: for lock files that
-	// machines share. Else it is decided when the file is closed who has made it.
+	// ExclusiveAtOpen has a file that is opened with O_CREAT and O_EXCL be made in the store, empty, before open returns:
+	// for lock files that machines share. Else it is decided when the file is closed who has made it.
 	ExclusiveAtOpen bool
 
-	// KeepRemoved is how much of a file that is open while it is removed, or replaced by another, is fetched to be read on, in bytes. Of more,
-	// reads fail afterwards.
+	// KeepRemoved is how much of a file that is open while it is removed, or replaced by another, is fetched to be read
+	// on, in bytes. Of more, reads fail afterwards.
 	KeepRemoved int64
 
 	// MetadataTTL is for how long an answer of the store is believed. 0 means that it is asked every time.
@@ -96,8 +101,8 @@ type Config struct {
 	// Immutable promises that what was once seen never changes. "Not found" still ages by MetadataTTL.
 	Immutable bool
 
-	// PosixMetadata has modes, owners, times, extended attributes and symbolic links be kept in the metadata of objects, in the form of package
-	// posixmeta. It costs a HEAD for each name that is looked up, within the TTL.
+	// PosixMetadata has modes, owners, times, extended attributes and symbolic links be kept in the metadata of objects,
+	// in the form of package posixmeta. It costs a HEAD for each name that is looked up, within the TTL.
 	PosixMetadata bool
 
 	// UID and GID own everything.

@@ -30,8 +30,8 @@ func costDriver(t *testing.T, change func(*Config)) (*driver, *fakeBucket, func(
 	}
 }
 
-// TestFirstLookupAsksForBoth: a name nobody has heard of is a HEAD and a LIST, and within the TTL nothing more; its directory
-// is not listed.
+// TestFirstLookupAsksForBoth: a name nobody has heard of is a HEAD and a LIST, and within the TTL nothing more; its
+// directory is not listed.
 func TestFirstLookupAsksForBoth(t *testing.T) {
 	d, _, costs := costDriver(t, nil)
 	d.node("dir")
@@ -51,7 +51,8 @@ func TestFirstLookupAsksForBoth(t *testing.T) {
 	costs("opening it", "GET dir/small")
 }
 
-// TestListedFilesCostTheirBytes: a small file of a listed directory is one GET, also when the listing is older than the TTL.
+// TestListedFilesCostTheirBytes: a small file of a listed directory is one GET, also when the listing is older than the
+// TTL.
 func TestListedFilesCostTheirBytes(t *testing.T) {
 	for _, age := range []time.Duration{0, time.Hour} {
 		d, _, costs := costDriver(t, nil)
@@ -108,8 +109,8 @@ func TestOldAnswersAreCheckedOnce(t *testing.T) {
 	costs("three stats", "HEAD dir/small")
 }
 
-// TestLookupIsAnsweredUnaskedOnlyOnce: if nothing follows that would find out, the next lookup asks: what was a file may be
-// a directory now.
+// TestLookupIsAnsweredUnaskedOnlyOnce: if nothing follows that would find out, the next lookup asks: what was a file
+// may be a directory now.
 func TestLookupIsAnsweredUnaskedOnlyOnce(t *testing.T) {
 	d, b, costs := costDriver(t, nil)
 	dir := d.node("dir")

@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// Create makes a file and opens it. The store hears of it when the file is stored: a name that somebody else takes meanwhile is theirs, and found out then.
+// Create makes a file and opens it. The store hears of it when the file is stored: a name that somebody else takes
+// meanwhile is theirs, and found out then.
 func (f *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	dir, status := f.changeable(&in.InHeader, in.NodeId, name)
 	if status != fuse.OK {
@@ -78,7 +79,8 @@ func (f *fileSystem) createStored(r *request, dir *node, in *fuse.CreateIn, name
 	})
 }
 
-// takeFree takes the turn of a name at which there must be nothing: else the error is [objstore.ErrExists]. done gives it back.
+// takeFree takes the turn of a name at which there must be nothing: else the error is [objstore.ErrExists]. done gives
+// it back.
 func (f *fileSystem) takeFree(ctx context.Context, dir *node, name string) (done func(), err error) {
 	if done, err = f.turns.take(ctx, dir.volume, nameIn(dir, name)); err != nil {
 		return nil, err
@@ -95,8 +97,9 @@ func (f *fileSystem) takeFree(ctx context.Context, dir *node, name string) (done
 	return nil, err
 }
 
-// makeStored makes an empty file, and has it be stored by a method of its upload. Where that does not come to be nothing of it stays here, nor is it tried again: nobody has it. ctx ends it only before the
-// store is asked for the object.
+// makeStored makes an empty file, and has it be stored by a method of its upload. Where that does not come to be
+// nothing of it stays here, nor is it tried again: nobody has it. ctx ends it only before the store is asked for the
+// object.
 func (f *fileSystem) makeStored(
 	ctx context.Context, what string, dir *node, in *fuse.CreateIn, name string, store func(*upload.File, context.Context) (objstore.Entry, error),
 ) (made newFile, status fuse.Status) {

@@ -12,10 +12,12 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// With [Config.PosixMetadata] a node's mode, owner, times, extended attributes, and whether it is a symbolic link, are what the metadata of its object says. A
-// listing does not tell it, so that each name that is looked up costs a HEAD within the TTL; one that a lookup, a check or a write has made anyway counts.
+// With [Config.PosixMetadata] a node's mode, owner, times, extended attributes, and whether it is a symbolic link, are
+// what the metadata of its object says. A listing does not tell it, so that each name that is looked up costs a HEAD
+// within the TTL; one that a lookup, a check or a write has made anyway counts.
 
-// maxLink, in bytes, is the longest target of a symbolic link: PATH_MAX without its end. A longer object is no link, whatever its metadata says.
+// maxLink, in bytes, is the longest target of a symbolic link: PATH_MAX without its end. A longer object is no link,
+// whatever its metadata says.
 const maxLink = 4095
 
 // metadata gives a request of a name's class.
@@ -23,11 +25,12 @@ func metadataRequest(ctx context.Context) context.Context {
 	return objstore.WithTicket(ctx, objstore.NewTicket(objstore.ClassMetadata))
 }
 
-// tellsMetadata tells whether an answer of the store is one that has the metadata: all objects have a content type, and listings leave it out.
+// tellsMetadata tells whether an answer of the store is one that has the metadata: all objects have a content type, and
+// listings leave it out.
 func tellsMetadata(e objstore.Entry) bool { return e.ContentType != "" || e.Metadata != nil }
 
-// describe makes sure that a node's attributes are what its object's metadata says, as of since or within the TTL. errStale when its name means something else
-// by now.
+// describe makes sure that a node's attributes are what its object's metadata says, as of since or within the TTL.
+// errStale when its name means something else by now.
 func (f *fileSystem) describe(ctx context.Context, n *node, since time.Time) error {
 	if f.isDescribed(n, since) {
 		return nil
@@ -64,7 +67,8 @@ func (n *node) describedAt() time.Time {
 	return n.describedSince
 }
 
-// described takes over what the store said of an object's metadata at a time; false when the node would be of another kind, which no node becomes.
+// described takes over what the store said of an object's metadata at a time; false when the node would be of another
+// kind, which no node becomes.
 func (n *node) described(e objstore.Entry, asked time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -90,7 +90,8 @@ func (f *fileSystem) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name s
 	return f.seeThrough(r, func() fuse.Status { return f.rmdir(r, parent, name) })
 }
 
-// rmdir is Rmdir once the request is known to make sense. ctx ends it only before the store is asked to remove the marker.
+// rmdir is Rmdir once the request is known to make sense. ctx ends it only before the store is asked to remove the
+// marker.
 func (f *fileSystem) rmdir(ctx context.Context, parent *node, name string) fuse.Status {
 	failed := func(err error) fuse.Status { return f.answer("rmdir", parent.childPath(name), err, errnoOf(err)) }
 	done, err := f.turns.take(ctx, parent.volume, nameIn(parent, name))

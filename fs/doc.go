@@ -1,8 +1,8 @@
 // Package fs answers the kernel: it shows the objects of a bucket, of a part of one, or of all buckets, as files in
 // directories, over the FUSE protocol.
 //
-// What it relies on: package names says which key a name means and what a directory holds; package prefetch brings bytes
-// of a version. This package decides which version a file is, what the kernel may remember and for how long, and
+// What it relies on: package names says which key a name means and what a directory holds; package prefetch brings
+// bytes of a version. This package decides which version a file is, what the kernel may remember and for how long, and
 // which errno an error is. It knows nothing of S3, blocks, retries or flags.
 //
 // # Versions and node ids
@@ -16,8 +16,9 @@
 //
 // # Writing
 //
-// The one node that goes from version to version is that of a file that is written here: the kernel's pages of it were written through it. While it
-// has an upload its name means it, whatever the store says; see writing.go. Which close stores what was written is a rule of its own; see Flush.
+// The one node that goes from version to version is that of a file that is written here: the kernel's pages of it were
+// written through it. While it has an upload its name means it, whatever the store says; see writing.go. Which close
+// stores what was written is a rule of its own; see Flush.
 //
 // # Freshness
 //
@@ -30,7 +31,8 @@
 //
 //   - mount.go, device.go, fusermount.go, unmount.go, readahead.go: getting a mount and getting rid of it.
 //   - fs.go, node.go, nodetable.go, pruner.go, handles.go, volumes.go, secondtry.go: what is known between requests.
-//   - lookup.go, attr.go, open.go, read.go, close.go, readdir.go, place.go, xattr.go, statfs.go: the requests that change nothing.
+//   - lookup.go, attr.go, open.go, read.go, close.go, readdir.go, place.go, xattr.go, statfs.go: the requests that
+//     change nothing.
 //   - create.go, write.go, remove.go, directory.go, rename.go: those that do. caller.go: who may.
 //   - writing.go, writers.go, given.go, nodehold.go: what is known of a file that is being written.
 //   - locks.go, locktable.go: flock and fcntl locks, answered here, per path.
@@ -38,7 +40,8 @@
 //
 // # Limits
 //
-// Modes, owners and times that are given are kept as long as the kernel knows the file, and no longer. The process that serves a mount must never touch what is below it,
-// or it may wait for itself; nothing in this package does, and nothing that imports it should. A key named
-// ".go-fuse-epoll-hack" at the root of a mount cannot be read: the protocol library keeps that name for itself.
+// Modes, owners and times that are given are kept as long as the kernel knows the file, and no longer. The process that
+// serves a mount must never touch what is below it, or it may wait for itself; nothing in this package does, and
+// nothing that imports it should. A key named ".go-fuse-epoll-hack" at the root of a mount cannot be read: the protocol
+// library keeps that name for itself.
 package fs

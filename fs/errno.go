@@ -36,10 +36,12 @@ var errnoTable = []struct {
 	{objstore.ErrCorrupt, syscall.EIO},
 }
 
-// localErrnos are what the disk with the staging files may say, or what a name is refused with, and reach who writes as they are.
+// localErrnos are what the disk with the staging files may say, or what a name is refused with, and reach who writes as
+// they are.
 var localErrnos = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO, syscall.ENAMETOOLONG}
 
-// errnoOf is what the kernel is told of err. What the table does not have is a failure of the transport or the server: EIO.
+// errnoOf is what the kernel is told of err. What the table does not have is a failure of the transport or the server:
+// EIO.
 func errnoOf(err error) syscall.Errno {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok && slices.Contains(localErrnos, errno) {
 		return errno
@@ -52,8 +54,8 @@ func errnoOf(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// readErrno is errnoOf for bytes of an open file: its version was there when it was opened, so not to find it means that
-// it was replaced or deleted since.
+// readErrno is errnoOf for bytes of an open file: its version was there when it was opened, so not to find it means
+// that it was replaced or deleted since.
 func readErrno(err error) syscall.Errno {
 	if errno := errnoOf(err); errno != syscall.ENOENT {
 		return errno

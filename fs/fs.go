@@ -13,8 +13,8 @@ import (
 
 // fileSystem answers the kernel's requests. Each comes in a goroutine of its own.
 //
-// LOCK ORDER: nodeTable.mu, then node.mu, then those of the packages below; lockTable.mu before these. No other two locks of this package are ever held together, and none
-// while anything waits.
+// LOCK ORDER: nodeTable.mu, then node.mu, then those of the packages below; lockTable.mu before these. No other two
+// locks of this package are ever held together, and none while anything waits.
 type fileSystem struct {
 	fuse.RawFileSystem // for the requests that have no method here: ENOSYS, after which the kernel asks no more
 
@@ -75,7 +75,8 @@ func (f *fileSystem) Init(server *fuse.Server) {
 	f.watchers.Go(func() { p.run(f.life) })
 }
 
-// close gives everything back. No request may be under way or come. A kernel that ended the connection by force has closed nothing itself.
+// close gives everything back. No request may be under way or come. A kernel that ended the connection by force has
+// closed nothing itself.
 func (f *fileSystem) close() {
 	f.stop()
 	f.watchers.Wait()

@@ -15,7 +15,8 @@ import (
 // fusermount3 is a set-user-id program that mounts for users other than root: it opens the device, mounts it, and hands
 // the descriptor back over a socket whose number it finds in _FUSE_COMMFD.
 
-// commVariable and commDescriptor are how fusermount3 is told of the socket: the first descriptor after the standard ones.
+// commVariable and commDescriptor are how fusermount3 is told of the socket: the first descriptor after the standard
+// ones.
 const (
 	commVariable   = "_FUSE_COMMFD"
 	commDescriptor = 3
@@ -65,7 +66,8 @@ func mountByHelper(helper, dir string, opts MountOptions, checked bool) (fd int,
 	return fd, nil
 }
 
-// helperError is what the program's failure is taken for: it says why in words only, and refusing is most of what it does.
+// helperError is what the program's failure is taken for: it says why in words only, and refusing is most of what it
+// does.
 func helperError(err error) error {
 	if _, ran := errors.AsType[*exec.ExitError](err); ran {
 		return errors.Join(os.ErrPermission, err)

@@ -6,7 +6,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// given is what chmod, chown and utimes have said of a node: what its object bears with [Config.PosixMetadata], else kept as long as the node.
+// given is what chmod, chown and utimes have said of a node: what its object bears with [Config.PosixMetadata], else
+// kept as long as the node.
 type given struct {
 	has             givenFields
 	mode, uid, gid  uint32
@@ -23,7 +24,8 @@ const (
 	givenAtTime
 )
 
-// born is what a new file or directory has of who makes it: the mode and, where attributes are kept, the owner. The caller holds mu.
+// born is what a new file or directory has of who makes it: the mode and, where attributes are kept, the owner. The
+// caller holds mu.
 func (n *node) born(mode uint32, owner fuse.Owner) {
 	n.given.mode, n.given.has = mode&permissionBits, givenMode
 	if n.volume.described {

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// heldBackFor is how long a line of the log that would say the same again is held back. A credential that expires fails every request of every
-// program at once.
+// heldBackFor is how long a line of the log that would say the same again is held back. A credential that expires fails
+// every request of every program at once.
 const heldBackFor = time.Minute
 
-// heldBack lets one of many equal lines through in a while, and counts the others. Its zero value lets the first one through.
+// heldBack lets one of many equal lines through in a while, and counts the others. Its zero value lets the first one
+// through.
 type heldBack struct {
 	mu   sync.Mutex // guards what is below
 	last time.Time

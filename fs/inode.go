@@ -7,7 +7,8 @@ const rootIno = 1
 
 // inoOf computes an st_ino from what is named, so that it is the same in readdir and stat, for all versions and for all
 // mounts: 64 bits of FNV-1a over bucket, kind and key. Two names of ten million share one with a chance of 1 in
-// 400,000, and then nothing happens but that a program that compares inode numbers takes them for hard links, which st_nlink denies.
+// 400,000, and then nothing happens but that a program that compares inode numbers takes them for hard links, which
+// st_nlink denies.
 func inoOf(bucket string, dir bool, key string) uint64 {
 	h := fnv.New64a()
 	kind := "\x00file\x00"

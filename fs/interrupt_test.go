@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// TestKilledWhileWaiting: whatever a process waits for, it is gone within a second of a signal it has no handler for, and
-// the mount goes on.
+// TestKilledWhileWaiting: whatever a process waits for, it is gone within a second of a signal it has no handler for,
+// and the mount goes on.
 func TestKilledWhileWaiting(t *testing.T) {
 	for _, test := range []struct{ name, stall, tool string }{
 		{"page of a read", "GET", "cat large"},
@@ -36,7 +36,8 @@ func TestKilledWhileWaiting(t *testing.T) {
 				run(t, exec.Command("cat", filepath.Join(dir, "cached")))
 
 				b.stall(test.stall)
-				// Not by Cmd.Dir: the runtime stands still between fork and exec, and the child's chdir would wait for this process.
+				// Not by Cmd.Dir: the runtime stands still between fork and exec, and the child's chdir would wait for this
+				// process.
 				tool := exec.Command("sh", append([]string{"-c", `cd "$0" && exec "$@"`, dir}, strings.Fields(test.tool)...)...)
 				if err := tool.Start(); err != nil {
 					t.Fatal(err)
@@ -64,8 +65,8 @@ func TestKilledWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestHandledSignalDoesNotDisturb: a signal with a handler, of those that arrive all the time, does not make a read or an
-// open fail.
+// TestHandledSignalDoesNotDisturb: a signal with a handler, of those that arrive all the time, does not make a read or
+// an open fail.
 func TestHandledSignalDoesNotDisturb(t *testing.T) {
 	b := newFakeBucket()
 	b.put("small", contentOf("small", 1<<20))
@@ -129,8 +130,8 @@ func TestParseSignals(t *testing.T) {
 	}
 }
 
-// TestReplacedObject: an open file keeps its version and fails rather than mix; whoever opens the name then sees the new
-// version, through pages that are its own.
+// TestReplacedObject: an open file keeps its version and fails rather than mix; whoever opens the name then sees the
+// new version, through pages that are its own.
 func TestReplacedObject(t *testing.T) {
 	b := newFakeBucket()
 	b.put("large", contentOf("one", 33<<20))

@@ -60,14 +60,16 @@ func (f *fileSystem) SetLk(_ <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	return fuse.OK
 }
 
-// noteLock has a lock on a range go with the handle it was taken by. A flock goes by itself: the kernel says so in RELEASE.
+// noteLock has a lock on a range go with the handle it was taken by. A flock goes by itself: the kernel says so in
+// RELEASE.
 func (f *fileSystem) noteLock(in *fuse.LkIn, flock bool) {
 	if h, ok := f.files.get(in.Fh); ok && !flock {
 		f.locks.takenBy(h, in.Owner)
 	}
 }
 
-// SetLkw answers requests for locks that wait. Any signal ends the wait; the kernel restarts it where that is the custom.
+// SetLkw answers requests for locks that wait. Any signal ends the wait; the kernel restarts it where that is the
+// custom.
 func (f *fileSystem) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	if in.Lk.Typ == syscall.F_UNLCK {
 		return f.SetLk(cancel, in)

@@ -99,7 +99,8 @@ func nodeAt(key string) *node {
 	return n
 }
 
-// TestLocksGoWithTheirFile when it is renamed, and stay out of the way of who has its name afterwards: those that are held, and those that are waited for.
+// TestLocksGoWithTheirFile when it is renamed, and stay out of the way of who has its name afterwards: those that are
+// held, and those that are waited for.
 func TestLocksGoWithTheirFile(t *testing.T) {
 	for name, change := range map[string]func(n *node){
 		"renamed": func(n *node) { n.where.Store(&location{key: "b"}) },
@@ -145,7 +146,8 @@ func TestLocksGoWithTheirFile(t *testing.T) {
 	}
 }
 
-// TestWaitersGoWithTheirFile: who waits by a node of an earlier version waits for what is locked where the file is now, also in the directories below one that is renamed.
+// TestWaitersGoWithTheirFile: who waits by a node of an earlier version waits for what is locked where the file is now,
+// also in the directories below one that is renamed.
 func TestWaitersGoWithTheirFile(t *testing.T) {
 	for _, inDir := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

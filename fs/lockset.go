@@ -21,7 +21,8 @@ func (l lock) overlaps(o lock) bool { return l.first <= o.last && o.first <= l.l
 
 // lockSet is the locks of one kind on one path.
 //
-// INVARIANT: locks of one owner do not overlap; where locks of two owners do, both are shared, or a rename has brought them together.
+// INVARIANT: locks of one owner do not overlap; where locks of two owners do, both are shared, or a rename has brought
+// them together.
 type lockSet []lock
 
 // conflict finds a lock of somebody else that is in the way of l.

@@ -10,14 +10,16 @@ import (
 // lockTable holds the locks of a mount. Deadlocks between waiting owners are not looked for: a wait ends with a signal.
 //
 // INVARIANT: a path is in the table only while somebody holds or waits for a lock on it.
-// INVARIANT: a lock is on the path that the node it was taken by has for locks, also after a rename: by that path it is given back.
+// INVARIANT: a lock is on the path that the node it was taken by has for locks, also after a rename: by that path it is
+// given back.
 type lockTable struct {
 	// LOCK ORDER: mu, then those of the table of nodes and of nodes.
 	mu    sync.Mutex // guards everything below; a node's path is asked for within it, and changes within it
 	paths map[lockPath]*pathLocks
 }
 
-// lockPath names what locks are on: a path, whatever version or node id it has now. What has no name any more is by itself.
+// lockPath names what locks are on: a path, whatever version or node id it has now. What has no name any more is by
+// itself.
 type lockPath struct {
 	volume  *volume
 	key     string
@@ -129,8 +131,9 @@ func (t *lockTable) releaseHandle(h *fileHandle) {
 	}
 }
 
-// move has change give n another path, and all that is below it, or none, and takes locks along: also those by nodes of earlier versions of n, which keep their
-// names. Who waits looks anew at what is in the way where its node is now. It costs what is locked there; of a directory, a look at each path with locks.
+// move has change give n another path, and all that is below it, or none, and takes locks along: also those by nodes of
+// earlier versions of n, which keep their names. Who waits looks anew at what is in the way where its node is now. It
+// costs what is locked there; of a directory, a look at each path with locks.
 func (t *lockTable) move(n *node, change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -43,8 +43,8 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name 
 	return fuse.OK
 }
 
-// findDescribed finds what a name means, and what its object's metadata says where that is wanted. known, if not nil, is what is recalled of it. A lookup
-// of what is returned is counted.
+// findDescribed finds what a name means, and what its object's metadata says where that is wanted. known, if not nil,
+// is what is recalled of it. A lookup of what is returned is counted.
 func (f *fileSystem) findDescribed(ctx context.Context, parent *node, name string, known *node, since time.Time) (*node, error) {
 	for again := false; ; again = true {
 		n := known
@@ -69,11 +69,11 @@ func (f *fileSystem) findDescribed(ctx context.Context, parent *node, name strin
 // Forget takes back what lookups and readdirplus have given.
 func (f *fileSystem) Forget(id, lookups uint64) { f.nodes.forget(id, lookups) }
 
-// recall answers a lookup from what is known, and counts it: when it was confirmed lately, or when whatever the kernel asks next
-// will find out. That is so for a file: its attributes are given for no time at all, so that stat asks for them again
-// (and [fileSystem.GetAttr] asks the store), and open checks the version in any case. It saves what is most of the cost of a
-// small file: without it, opening one whose name was last confirmed longer ago than the TTL takes a HEAD and a LIST
-// before its GET.
+// recall answers a lookup from what is known, and counts it: when it was confirmed lately, or when whatever the kernel
+// asks next will find out. That is so for a file: its attributes are given for no time at all, so that stat asks for
+// them again (and [fileSystem.GetAttr] asks the store), and open checks the version in any case. It saves what is most
+// of the cost of a small file: without it, opening one whose name was last confirmed longer ago than the TTL takes a
+// HEAD and a LIST before its GET.
 func (f *fileSystem) recall(parent *node, name string) (n *node, validity time.Duration) {
 	n = f.nodes.known(parent, name)
 	mayDefer := !f.secondTries.expected(childName{parent.id, name}, f.cfg.Now())

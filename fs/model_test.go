@@ -117,9 +117,10 @@ func kindNamed(name string) modelKind {
 	return modelKind{posix: strings.Contains(name, "-posix"), writeBack: strings.Contains(name, "-back")}
 }
 
-// TestModel: whatever two mounts of one bucket, and others past them, do with files and directories in whatever order, with remounts and crashes in between, every
-// answer is the one of an in-memory tree, and so is what the bucket holds after each. With write-back there is one mount, and the bucket is compared when nothing is due any more.
-// A history that fails is made as short as it can be, and kept in testdata/model.
+// TestModel: whatever two mounts of one bucket, and others past them, do with files and directories in whatever order,
+// with remounts and crashes in between, every answer is the one of an in-memory tree, and so is what the bucket holds
+// after each. With write-back there is one mount, and the bucket is compared when nothing is due any more. A history
+// that fails is made as short as it can be, and kept in testdata/model.
 func TestModel(t *testing.T) {
 	failed := 0
 	for seed := *modelFirst; seed < *modelFirst+*modelSeeds && failed < 3; seed++ {
@@ -208,7 +209,8 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// replayAnew is replay in a directory of its own, in memory where there is one: no history cuts the power, and waiting for a disk would be most of what they take.
+// replayAnew is replay in a directory of its own, in memory where there is one: no history cuts the power, and waiting
+// for a disk would be most of what they take.
 func replayAnew(kind modelKind, history []operation) (err error) {
 	root, err := os.MkdirTemp("/dev/shm", "headrace-model-")
 	if err != nil {

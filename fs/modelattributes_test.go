@@ -15,14 +15,16 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// What histories do to extended attributes and symbolic links, and what others do past the mounts: the model's side, then the mounts' and the store's.
+// What histories do to extended attributes and symbolic links, and what others do past the mounts: the model's side,
+// then the mounts' and the store's.
 
 // target is where a link of a history points to: never empty, which is no link.
 func (o operation) target() []byte { return text(o.n+1, o.fill) }
 
 func (o operation) value() string { return string(text(o.n, o.fill)) }
 
-// putElsewhere is what others do past the mounts. With write-back it waits for what is written here: who of both is first is not known.
+// putElsewhere is what others do past the mounts. With write-back it waits for what is written here: who of both is
+// first is not known.
 func (t *tree) putElsewhere(v *view, o operation) answer {
 	written := func(f *modelFile) bool { return f.path == o.path && f.written }
 	switch {
@@ -141,7 +143,8 @@ func (t *tree) applyDirAttributes(o operation) answer {
 	return want
 }
 
-// madeMode is the mode of a directory that is made here, where it is kept; 0 of one whose mode nobody has said, of which none is asked.
+// madeMode is the mode of a directory that is made here, where it is kept; 0 of one whose mode nobody has said, of
+// which none is asked.
 func (t *tree) madeMode() uint32 {
 	if t.posix {
 		return madeMode

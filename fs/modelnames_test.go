@@ -133,7 +133,8 @@ func (t *tree) rmdir(v *view, path string, dir bool) answer {
 	return answer{}
 }
 
-// claimed tells whether another machine is about to store a file where this one makes a directory: a key that is both has a test of its own.
+// claimed tells whether another machine is about to store a file where this one makes a directory: a key that is both
+// has a test of its own.
 func (t *tree) claimed(v *view, path string) bool {
 	for _, other := range t.machines {
 		if f := other.files[path]; other != v && f != nil && f.written {

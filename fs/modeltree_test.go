@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// tree is what a bucket and two mounts of it should be: the reference of TestModel. It knows names and bytes, and nothing of requests, versions or caches.
+// tree is what a bucket and two mounts of it should be: the reference of TestModel. It knows names and bytes, and
+// nothing of requests, versions or caches.
 type tree struct {
 	modelKind
 	objects  map[string]*object // by key; those of directories end in a slash

@@ -24,7 +24,8 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// world is a bucket in memory and two mounts of it, which get the requests that a kernel would send. Every answer of the store is asked for: the TTL is 0.
+// world is a bucket in memory and two mounts of it, which get the requests that a kernel would send. Every answer of
+// the store is asked for: the TTL is 0.
 type world struct {
 	root string
 	modelKind

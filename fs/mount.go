@@ -35,10 +35,11 @@ const (
 	// with many readers; above 100 nothing is gained, and each may pin its bytes in memory.
 	defaultMaxBackground = 100
 
-	// defaultReadAhead is how far the kernel reads ahead of a sequential reader. From 1 MiB on its requests reach their full size:
-	// daemon and reader cost 0.9 + 0.65 s of CPU a GiB at the kernel's 128 KiB, and 0.40 + 0.43 s at 1 MiB. With 4 MiB several are
-	// under way, so that daemon and reader work at the same time: a mapping is read a third faster. It is also what
-	// one page fault brings, but for faults at random only the first hundred of a file: then the kernel reads page by page.
+	// defaultReadAhead is how far the kernel reads ahead of a sequential reader. From 1 MiB on its requests reach their
+	// full size: daemon and reader cost 0.9 + 0.65 s of CPU a GiB at the kernel's 128 KiB, and 0.40 + 0.43 s at 1 MiB.
+	// With 4 MiB several are under way, so that daemon and reader work at the same time: a mapping is read a third faster.
+	// It is also what one page fault brings, but for faults at random only the first hundred of a file: then the kernel
+	// reads page by page.
 	defaultReadAhead = 4 << 20
 )
 
@@ -88,9 +89,9 @@ type Server struct {
 	abandon   sync.Once
 }
 
-// Mount shows what cfg says at dir and returns once the kernel and this process have agreed on how to talk: from then on every
-// access is answered. Errors: those above, and the kernel's ([syscall.Errno], such as EPERM) wrapped with what was tried.
-// The caller ends the mount with Unmount or Abort, or waits with Wait until somebody else does.
+// Mount shows what cfg says at dir and returns once the kernel and this process have agreed on how to talk: from then
+// on every access is answered. Errors: those above, and the kernel's ([syscall.Errno], such as EPERM) wrapped with what
+// was tried. The caller ends the mount with Unmount or Abort, or waits with Wait until somebody else does.
 func Mount(dir string, cfg Config, opts MountOptions) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -136,8 +137,8 @@ func (s *Server) serve() {
 	}
 }
 
-// Wait returns when the mount is gone, whoever ended it, and nothing of it is left in this process. The one exception is a mount that
-// Abort could not end: it returns then too.
+// Wait returns when the mount is gone, whoever ended it, and nothing of it is left in this process. The one exception
+// is a mount that Abort could not end: it returns then too.
 func (s *Server) Wait() {
 	select {
 	case <-s.done:
@@ -148,7 +149,8 @@ func (s *Server) Wait() {
 // Stats is a snapshot of what the mount holds and has answered.
 func (s *Server) Stats() Stats { return s.fs.stats() }
 
-// mountPoint is dir as the kernel's table will have it. It says what is wrong with it before the kernel does, with less to say.
+// mountPoint is dir as the kernel's table will have it. It says what is wrong with it before the kernel does, with less
+// to say.
 func mountPoint(dir string) (string, error) {
 	info, err := os.Stat(dir)
 	switch {
@@ -186,11 +188,11 @@ func protocolOptions(log *slog.Logger, opts MountOptions) *fuse.MountOptions {
 		ExplicitDataCacheControl: true,
 
 		// READDIRPLUS_AUTO: attributes come with names only where somebody looks at them, as ls -l does and ls does not.
-		// DIRECT_IO_ALLOW_MMAP: files can be mapped in read mode direct too.
-		// ASYNC_DIO: io_submit and io_uring get their O_DIRECT reads answered side by side.
-		// ATOMIC_O_TRUNC: a file that is opened to be written anew is told from one that is cut later, which counts as writing.
-		// HANDLE_KILLPRIV_V2: no file here has setuid, setgid or capabilities that a write would have to take away; the kernel asks for
-		// the attribute security.capability before each write(2) otherwise.
+		// DIRECT_IO_ALLOW_MMAP: files can be mapped in read mode direct too. ASYNC_DIO: io_submit and io_uring get their
+		// O_DIRECT reads answered side by side. ATOMIC_O_TRUNC: a file that is opened to be written anew is told from one
+		// that is cut later, which counts as writing. HANDLE_KILLPRIV_V2: no file here has setuid, setgid or capabilities
+		// that a write would have to take away; the kernel asks for the attribute security.capability before each write(2)
+		// otherwise.
 		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ASYNC_DIO | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2,
 
 		// One path may have several node ids, and a lock is on the path.

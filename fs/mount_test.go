@@ -45,8 +45,8 @@ func mounted(t *testing.T, cfg Config, opts MountOptions) (*Server, string) {
 	return s, dir
 }
 
-// checkNoGoroutines fails the test when goroutines of this package or the protocol library are left. One that has said that it
-// ends may not have got to it yet.
+// checkNoGoroutines fails the test when goroutines of this package or the protocol library are left. One that has said
+// that it ends may not have got to it yet.
 func checkNoGoroutines(t *testing.T) {
 	t.Helper()
 	var left []string
@@ -114,8 +114,8 @@ func sameLines(got string, want []string) bool {
 	return slices.Equal(lines, want)
 }
 
-// TestMountReadsEveryWay reads files of sizes around the boundaries of pages and requests with read, pread, mmap, sendfile,
-// readv and O_DIRECT, in both read modes.
+// TestMountReadsEveryWay reads files of sizes around the boundaries of pages and requests with read, pread, mmap,
+// sendfile, readv and O_DIRECT, in both read modes.
 func TestMountReadsEveryWay(t *testing.T) {
 	b := newFakeBucket()
 	sizes := []int{0, 1, 4095, 4096, 4097, 1<<20 - 1, 1 << 20, 1<<20 + 1, 5<<20 + 123}
@@ -183,8 +183,8 @@ func TestMountShowsExtendedAttributes(t *testing.T) {
 	}
 }
 
-// TestMountReadsDirectoryInPieces: a directory of more names than fit any buffer has each once, "." and ".." first, and its
-// offsets lead back to where they were given.
+// TestMountReadsDirectoryInPieces: a directory of more names than fit any buffer has each once, "." and ".." first, and
+// its offsets lead back to where they were given.
 func TestMountReadsDirectoryInPieces(t *testing.T) {
 	b := newFakeBucket()
 	const files = 3000

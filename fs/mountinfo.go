@@ -15,8 +15,8 @@ type mountInfo struct {
 	owner        int // user id of who mounted, -1 when unknown
 }
 
-// findMount finds the topmost mount of ours at dir, which is absolute. It reads the table and never touches dir, so it works
-// for dead mounts and from within the process that serves them. ErrNotMounted when there is none.
+// findMount finds the topmost mount of ours at dir, which is absolute. It reads the table and never touches dir, so it
+// works for dead mounts and from within the process that serves them. ErrNotMounted when there is none.
 func findMount(dir string) (mountInfo, error) {
 	elsewhere := func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != dir, false }
 	mounts, err := mountinfo.GetMounts(elsewhere)

@@ -7,10 +7,12 @@ import (
 	"sync"
 )
 
-// nameTurns has changes of names take turns that are in each other's way: of the same name, or of one and of something below it. The kernel sees to that only while
-// a request is under way, and not for what is deeper in a directory than one name.
+// nameTurns has changes of names take turns that are in each other's way: of the same name, or of one and of something
+// below it. The kernel sees to that only while a request is under way, and not for what is deeper in a directory than
+// one name.
 //
-// A turn is taken once for all names of a change and nobody who has one waits for another, so there is no deadlock; who came first goes first.
+// A turn is taken once for all names of a change and nobody who has one waits for another, so there is no deadlock; who
+// came first goes first.
 type nameTurns struct {
 	mu      sync.Mutex // guards what is below; names are asked for within it, and change only within the turn of who changes them
 	queue   []*nameTurn
@@ -24,7 +26,8 @@ type nameTurn struct {
 	taken  bool
 }
 
-// take waits until nothing is in the way of a change of these names, and keeps others out of its way until done. ctx ends the waiting.
+// take waits until nothing is in the way of a change of these names, and keeps others out of its way until done. ctx
+// ends the waiting.
 func (t *nameTurns) take(ctx context.Context, v *volume, paths func() []string) (done func(), err error) {
 	turn := &nameTurn{volume: v, paths: paths}
 	t.mu.Lock()

@@ -12,9 +12,9 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// node is what stands behind a node id: one version of one file, or one directory. The kernel has it from the lookup that
-// returned it until it forgets it as many times. A file that is written here is the one node that goes from version to version: what the kernel
-// has of its pages was written through them.
+// node is what stands behind a node id: one version of one file, or one directory. The kernel has it from the lookup
+// that returned it until it forgets it as many times. A file that is written here is the one node that goes from
+// version to version: what the kernel has of its pages was written through them.
 type node struct {
 	// Constants.
 	id     uint64
@@ -218,9 +218,9 @@ func (n *node) update(item names.Item) {
 	}
 }
 
-// deferCheck tells whether the node may be given to the kernel without asking the store, because the request that follows will
-// ask: a file that nobody has open and that is not waiting to be asked for already. If one walks through what was a
-// file and is now a directory, no request follows; so it is done once, and the next lookup asks.
+// deferCheck tells whether the node may be given to the kernel without asking the store, because the request that
+// follows will ask: a file that nobody has open and that is not waiting to be asked for already. If one walks through
+// what was a file and is now a directory, no request follows; so it is done once, and the next lookup asks.
 func (n *node) deferCheck() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -246,8 +246,8 @@ func (n *node) isLost() bool {
 	return n.lost
 }
 
-// means tells whether what a name was found to mean is what the node stands for. What is written here is what its name means, whatever the
-// store has.
+// means tells whether what a name was found to mean is what the node stands for. What is written here is what its name
+// means, whatever the store has.
 func (n *node) means(item names.Item) bool {
 	if n.dir != item.Dir || n.key() != item.Key {
 		return false

@@ -6,8 +6,8 @@ import (
 	"github.com/headrace/headrace/fs/names"
 )
 
-// hold keeps a file's node, and the directories above it, in the table until unhold, whatever the kernel forgets: while it is being written its
-// name must lead to it.
+// hold keeps a file's node, and the directories above it, in the table until unhold, whatever the kernel forgets: while
+// it is being written its name must lead to it.
 func (t *nodeTable) hold(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +47,8 @@ func (t *nodeTable) current(n *node) bool {
 	return n.parent() == nil || t.byName[n.at()] == n
 }
 
-// add counts one lookup of a new node that is made here and not in the store; nil when the name means something already.
+// add counts one lookup of a new node that is made here and not in the store; nil when the name means something
+// already.
 func (t *nodeTable) add(parent *node, item names.Item) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()

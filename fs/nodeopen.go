@@ -10,8 +10,8 @@ func (n *node) open(files *prefetch.Prefetcher) *prefetch.File {
 	return n.readsLocked(files)
 }
 
-// readsLocked is the file that the version is read by, which is another one once the version is another. The caller holds n.mu and has
-// counted a handle.
+// readsLocked is the file that the version is read by, which is another one once the version is another. The caller
+// holds n.mu and has counted a handle.
 func (n *node) readsLocked(files *prefetch.Prefetcher) *prefetch.File {
 	if v := n.versionLocked(); n.file == nil || n.fileOf != v {
 		if n.file != nil {
@@ -39,9 +39,9 @@ func (n *node) close() {
 	}
 }
 
-// beginIO decides how one more handle is read. b is a local file that it could pass through to, nil for none; the one to end
-// is returned as spare when it is not used. id is what the handle passes through to. fresh means that it takes another node, unless
-// stay, and that nothing was begun.
+// beginIO decides how one more handle is read. b is a local file that it could pass through to, nil for none; the one
+// to end is returned as spare when it is not used. id is what the handle passes through to. fresh means that it takes
+// another node, unless stay, and that nothing was begun.
 func (n *node) beginIO(b *backing, stay bool) (mode ioMode, id int32, spare *backing, fresh bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

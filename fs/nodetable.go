@@ -19,7 +19,8 @@ type childName struct {
 
 // nodeTable knows the nodes the kernel knows.
 //
-// INVARIANT: the root is in it for ever; every other node has at least one lookup or is held, and goes with the last of these.
+// INVARIANT: the root is in it for ever; every other node has at least one lookup or is held, and goes with the last of
+// these.
 // INVARIANT: a name has at most one node that is looked up by it, and that node is in the table under its id.
 // INVARIANT: ids grow and are never used again, not even after the node is gone.
 type nodeTable struct {
@@ -53,15 +54,16 @@ func (t *nodeTable) get(id uint64) *node {
 	return t.byID[id]
 }
 
-// known is the node a name was last found to mean, nil when there is none. It is only to be looked at: no lookup is counted.
+// known is the node a name was last found to mean, nil when there is none. It is only to be looked at: no lookup is
+// counted.
 func (t *nodeTable) known(parent *node, name string) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byName[childName{parent.id, name}]
 }
 
-// enter counts one lookup of what item names in parent, by the node it already has or a new one, and notes what the store said. An
-// answer that is older than what is known of the name does not undo it.
+// enter counts one lookup of what item names in parent, by the node it already has or a new one, and notes what the
+// store said. An answer that is older than what is known of the name does not undo it.
 func (t *nodeTable) enter(parent *node, v *volume, item names.Item) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +126,8 @@ func (t *nodeTable) again(n *node) bool {
 	return true
 }
 
-// retire has the node's name not mean it any more; did is false when it did not before. The node stays until the kernel forgets it.
+// retire has the node's name not mean it any more; did is false when it did not before. The node stays until the kernel
+// forgets it.
 func (t *nodeTable) retire(n *node) (did bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -27,8 +27,8 @@ func newTestTable() (*nodeTable, *node) {
 	return newNodeTable(root), root
 }
 
-// TestNodeTableRandom: whatever comes in whatever order, the invariants hold, a node id stands for one version, and what was given is
-// known until it is forgotten as often.
+// TestNodeTableRandom: whatever comes in whatever order, the invariants hold, a node id stands for one version, and
+// what was given is known until it is forgotten as often.
 func TestNodeTableRandom(t *testing.T) {
 	const seed = 1
 	rnd := rand.New(rand.NewPCG(seed, seed))
@@ -79,7 +79,8 @@ func TestNodeTableRandom(t *testing.T) {
 	}
 }
 
-// TestNodeTableOldAnswers: an answer that was asked for earlier does not undo a later one; one that was asked for later counts.
+// TestNodeTableOldAnswers: an answer that was asked for earlier does not undo a later one; one that was asked for later
+// counts.
 func TestNodeTableOldAnswers(t *testing.T) {
 	table, root := newTestTable()
 	at := func(s int64) time.Time { return time.Unix(s, 0) }

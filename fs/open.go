@@ -23,8 +23,8 @@ type fileHandle struct {
 	lockOwners []uint64
 }
 
-// Open opens one version of a file, after making sure that its name still means it. ESTALE when it does not: the kernel looks
-// the name up again and opens what it means now, and the caller of open(2) sees nothing of it.
+// Open opens one version of a file, after making sure that its name still means it. ESTALE when it does not: the kernel
+// looks the name up again and opens what it means now, and the caller of open(2) sees nothing of it.
 func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	n := f.nodes.get(in.NodeId)
 	if n == nil {
@@ -90,8 +90,9 @@ func (f *fileSystem) openToRead(ctx context.Context, h *fileHandle, flags uint32
 	return fuse.OK
 }
 
-// openToWrite has what the handle's node stands for become something that is written. What the kernel reads without this process cannot; and it can
-// only be what its name means, or there would be two that are to be stored under one key.
+// openToWrite has what the handle's node stands for become something that is written. What the kernel reads without
+// this process cannot; and it can only be what its name means, or there would be two that are to be stored under one
+// key.
 func (f *fileSystem) openToWrite(ctx context.Context, h *fileHandle, flags uint32, out *fuse.OpenOut) fuse.Status {
 	n := h.node
 	if n.passesThrough() || !f.nodes.current(n) {
@@ -160,8 +161,8 @@ func (h *fileHandle) flags(mode ioMode) uint32 {
 	return always | fuse.FOPEN_KEEP_CACHE // a node is one version, so whatever pages the kernel has of it are right
 }
 
-// another has the kernel open the file by another node: it looks the name up again, finds a new one, and the caller of open(2) sees
-// nothing of it.
+// another has the kernel open the file by another node: it looks the name up again, finds a new one, and the caller of
+// open(2) sees nothing of it.
 func (f *fileSystem) another(n *node) fuse.Status {
 	f.nodes.retire(n)
 	f.secondTries.expect(n.at(), f.cfg.Now())
@@ -170,8 +171,8 @@ func (f *fileSystem) another(n *node) fuse.Status {
 
 // checkOpen starts bringing what will surely be read and makes sure that the version is the current one. What was
 // confirmed within the TTL needs no asking. Beyond that, the GET of a small object is the answer as well, since it asks
-// for this version and no other; only where nothing had to be fetched, a copy may have answered, or the object is large, it takes a HEAD. O_DIRECT
-// always asks, but for a second try after ESTALE. What is local is not brought.
+// for this version and no other; only where nothing had to be fetched, a copy may have answered, or the object is
+// large, it takes a HEAD. O_DIRECT always asks, but for a second try after ESTALE. What is local is not brought.
 func (f *fileSystem) checkOpen(ctx context.Context, n *node, file *prefetch.File, strict, local bool) (err error) {
 	asked := f.cfg.Now()
 	due := !f.fresh(n.confirmedAt()) && !f.believes(n)

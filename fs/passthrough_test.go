@@ -88,8 +88,8 @@ func readAs(t *testing.T, path string, flags int) (*os.File, []byte) {
 	return f, content(t, f)
 }
 
-// openHere is os.Open without the poll by which it finds out what kind of file it has: the runtime blocks a processor meanwhile, which may
-// leave none to answer it here.
+// openHere is os.Open without the poll by which it finds out what kind of file it has: the runtime blocks a processor
+// meanwhile, which may leave none to answer it here.
 func openHere(path string, flags int) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
@@ -111,8 +111,8 @@ func content(t *testing.T, f *os.File) []byte {
 	return got
 }
 
-// mappedContent is a file's content by way of a mapping. It must be one that passes through: a page fault that this process would
-// have to answer itself might wait for ever.
+// mappedContent is a file's content by way of a mapping. It must be one that passes through: a page fault that this
+// process would have to answer itself might wait for ever.
 func mappedContent(t *testing.T, f *os.File) []byte {
 	t.Helper()
 	st, err := f.Stat()
@@ -127,8 +127,8 @@ func mappedContent(t *testing.T, f *os.File) []byte {
 	return m
 }
 
-// TestPassthrough: the kernel reads what is local by itself; a file that is open in cached mode goes on so beside it; and an object that
-// was replaced is read as it was by who has it open, and as it is by who opens it.
+// TestPassthrough: the kernel reads what is local by itself; a file that is open in cached mode goes on so beside it;
+// and an object that was replaced is read as it was by who has it open, and as it is by who opens it.
 func TestPassthrough(t *testing.T) {
 	b := newFakeBucket()
 	remote := contentOf("file", 3<<20)
@@ -175,7 +175,8 @@ func TestPassthrough(t *testing.T) {
 	_ = third.Close()
 }
 
-// TestPassthroughRaces: opens in every mode at the same time, of a file that becomes local and ceases to be, never fail.
+// TestPassthroughRaces: opens in every mode at the same time, of a file that becomes local and ceases to be, never
+// fail.
 func TestPassthroughRaces(t *testing.T) {
 	b := newFakeBucket()
 	remote := contentOf("file", 2<<20)

@@ -14,10 +14,10 @@ type pass interface {
 	Close()
 }
 
-// place is a reader's place in a directory of a bucket, by the number of entries before it. A pass only goes forward, while
-// the kernel comes back: it asks for more than a small buffer of its caller holds, and then again for the rest. So
-// what was given since the last Seek is kept, which is at most one reply. A Seek to before that begins a new pass. The
-// directory may have changed since; so that names which did not are neither lost nor given twice, the new pass is
+// place is a reader's place in a directory of a bucket, by the number of entries before it. A pass only goes forward,
+// while the kernel comes back: it asks for more than a small buffer of its caller holds, and then again for the rest.
+// So what was given since the last Seek is kept, which is at most one reply. A Seek to before that begins a new pass.
+// The directory may have changed since; so that names which did not are neither lost nor given twice, the new pass is
 // aligned with the old one at a name that was noted on the way.
 //
 // INVARIANT: kept holds the entries from number first on, and the pass gives the one after them next.
@@ -39,8 +39,8 @@ type mark struct {
 	name  string
 }
 
-// maxMarks bounds what is noted of a directory. Beyond it every other mark is dropped, and from then on they are made half as
-// often.
+// maxMarks bounds what is noted of a directory. Beyond it every other mark is dropped, and from then on they are made
+// half as often.
 const maxMarks = 1024
 
 // Next implements entries.
@@ -113,8 +113,8 @@ func (p *place) note(m mark) {
 	p.marks = append(p.marks, m)
 }
 
-// restart begins a new pass and takes it to the place: to the last mark before it whose name is still there, and on from there by
-// count. After an error there is no pass.
+// restart begins a new pass and takes it to the place: to the last mark before it whose name is still there, and on
+// from there by count. After an error there is no pass.
 func (p *place) restart(ctx context.Context) error {
 	wanted := make(map[string]uint64)
 	var last uint64
@@ -143,8 +143,8 @@ func (p *place) restart(ctx context.Context) error {
 	return err
 }
 
-// align takes the pass to the mark at last, or to the end of the directory when that name is gone, and returns the highest mark it
-// came by.
+// align takes the pass to the mark at last, or to the end of the directory when that name is gone, and returns the
+// highest mark it came by.
 func (p *place) align(ctx context.Context, wanted map[string]uint64, last uint64) (found uint64, err error) {
 	for found < last {
 		item, err := p.current.Next(ctx)

@@ -120,8 +120,8 @@ func TestPlaceFindsOffsetsAgain(t *testing.T) {
 	}
 }
 
-// TestPlaceInChangedDirectory: coming back, names that did not change are neither lost nor given twice, also where the name that
-// was noted has gone.
+// TestPlaceInChangedDirectory: coming back, names that did not change are neither lost nor given twice, also where the
+// name that was noted has gone.
 func TestPlaceInChangedDirectory(t *testing.T) {
 	for _, gone := range []string{"n00005", "n00039", "n00040", "n00041"} {
 		d := &fakeDirectory{names: numbered(0, 100)}
@@ -191,8 +191,8 @@ func TestPlaceMarksAreBounded(t *testing.T) {
 	}
 }
 
-// TestReadDirRepliesOfAnySize have all names once, with the kinds and numbers that lookup has; with attributes, each counts as a
-// lookup.
+// TestReadDirRepliesOfAnySize have all names once, with the kinds and numbers that lookup has; with attributes, each
+// counts as a lookup.
 func TestReadDirRepliesOfAnySize(t *testing.T) {
 	b := newFakeBucket()
 	for _, name := range numbered(0, 200) {

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// maxNodes is how many nodes the kernel may know before it is asked to forget the oldest: on a host with much memory it
-	// forgets none by itself, and a walk over ten million files would have it, and with it this process, remember them all. A
-	// node takes about 400 bytes here, so these are about 25 MB with what Go's heap adds.
+	// maxNodes is how many nodes the kernel may know before it is asked to forget the oldest: on a host with much memory
+	// it forgets none by itself, and a walk over ten million files would have it, and with it this process, remember them
+	// all. A node takes about 400 bytes here, so these are about 25 MB with what Go's heap adds.
 	maxNodes = 32 << 10
 
 	// pruneBatch is how many nodes one request to the kernel names.
@@ -22,8 +22,8 @@ type kernel interface {
 	EntryNotify(parent uint64, name string) fuse.Status
 }
 
-// pruner has the kernel forget nodes when it knows too many. It runs in a goroutine of its own and holds no lock: the kernel
-// may make it wait for a lookup under way in the same directory, and that lookup is answered by others.
+// pruner has the kernel forget nodes when it knows too many. It runs in a goroutine of its own and holds no lock: the
+// kernel may make it wait for a lookup under way in the same directory, and that lookup is answered by others.
 type pruner struct {
 	nodes  *nodeTable
 	kernel kernel
@@ -47,8 +47,8 @@ func (p *pruner) run(ctx context.Context) {
 }
 
 // prune has the kernel forget what it does not use of the nodes. Kernels before 6.18 have to be told name by name; they
-// forget those in use as well, as names: whoever has a file open does not notice. A directory is left alone there: a process that works
-// in it would lose it, and so would what is mounted below.
+// forget those in use as well, as names: whoever has a file open does not notice. A directory is left alone there: a
+// process that works in it would lose it, and so would what is mounted below.
 func (p *pruner) prune(victims []*node) {
 	ids := make([]uint64, len(victims))
 	for i, n := range victims {

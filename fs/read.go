@@ -11,8 +11,8 @@ import (
 )
 
 // Read answers with bytes of the version that was opened. They stay where they are, pinned, until the kernel has copied
-// them. The buffer that the protocol library offers for them, one of the request's size for each READ, is not touched: it
-// is address space and takes no memory, but the collector counts it as live.
+// them. The buffer that the protocol library offers for them, one of the request's size for each READ, is not touched:
+// it is address space and takes no memory, but the collector counts it as live.
 func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	h, ok := f.files.get(in.Fh)
 	if !ok {
@@ -28,8 +28,8 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	return result, fuse.OK
 }
 
-// readAs reads what a handle's node is. Where that is gone because the file was given another name, or its object other metadata, it is read by what it is then: the
-// object may have its new name before the node has.
+// readAs reads what a handle's node is. Where that is gone because the file was given another name, or its object other
+// metadata, it is read by what it is then: the object may have its new name before the node has.
 func (f *fileSystem) readAs(ctx context.Context, h *fileHandle, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
 	for v := h.node.version(); ; {
 		result, err := f.readOnce(ctx, h, in, buf)
@@ -78,7 +78,8 @@ func (f *fileSystem) readOnce(ctx context.Context, h *fileHandle, in *fuse.ReadI
 	return p, nil
 }
 
-// source is what a node with a handle is read from: the upload once it holds anything that the store does not, else the version.
+// source is what a node with a handle is read from: the upload once it holds anything that the store does not, else the
+// version.
 func (n *node) source(files *prefetch.Prefetcher) (*prefetch.File, *upload.File) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -99,8 +100,8 @@ func (f *fileSystem) readWritten(ctx context.Context, u *upload.File, buf []byte
 	return fuse.ReadResultData(buf[:size]), nil
 }
 
-// pinned is a reply to READ whose bytes belong to the cache. It has the protocol library's methods for results that are written with
-// one writev.
+// pinned is a reply to READ whose bytes belong to the cache. It has the protocol library's methods for results that are
+// written with one writev.
 type pinned struct {
 	data    [][]byte
 	size    int

@@ -26,7 +26,8 @@ type entries interface {
 	Back()
 	// Offset is the place: 0 at the start, else above afterDotDot.
 	Offset() uint64
-	// Seek goes to a place that Offset gave, and to where it was in a directory that has changed; 0 is the start of a new pass.
+	// Seek goes to a place that Offset gave, and to where it was in a directory that has changed; 0 is the start of a new
+	// pass.
 	Seek(offset uint64)
 	// Close ends the reading.
 	Close()
@@ -66,7 +67,8 @@ func (f *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 	}
 }
 
-// FsyncDir has what was renamed and removed stay so, whatever happens to the machine. Names that the store has need nothing.
+// FsyncDir has what was renamed and removed stay so, whatever happens to the machine. Names that the store has need
+// nothing.
 func (f *fileSystem) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if f.cfg.Uploads == nil {
 		return fuse.OK
@@ -117,8 +119,9 @@ type listed struct {
 	entry  *fuse.EntryOut
 }
 
-// readDirDescribed is ReadDirPlus where attributes are of the objects' metadata, which takes a HEAD a name. The kernel always begins a directory with this request,
-// and goes on with it if names were looked up meanwhile: so the first answer gives names alone, and the later ones ask for those of one answer at the same time.
+// readDirDescribed is ReadDirPlus where attributes are of the objects' metadata, which takes a HEAD a name. The kernel
+// always begins a directory with this request, and goes on with it if names were looked up meanwhile: so the first
+// answer gives names alone, and the later ones ask for those of one answer at the same time.
 func (f *fileSystem) readDirDescribed(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	var all []listed
 	status := f.readDir(cancel, in, func(parent *node, e fuse.DirEntry, item *names.Item) bool {
@@ -151,7 +154,8 @@ func (f *fileSystem) readDirDescribed(cancel <-chan struct{}, in *fuse.ReadIn, o
 	return fuse.OK
 }
 
-// readDir answers with as many entries from an offset on as fit. add tells whether one did; item is nil for "." and "..".
+// readDir answers with as many entries from an offset on as fit. add tells whether one did; item is nil for "." and
+// "..".
 func (f *fileSystem) readDir(cancel <-chan struct{}, in *fuse.ReadIn, add func(parent *node, e fuse.DirEntry, item *names.Item) bool) fuse.Status {
 	h, ok := f.dirs.get(in.Fh)
 	if !ok {

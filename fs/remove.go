@@ -49,7 +49,8 @@ func (f *fileSystem) unlinkName(ctx context.Context, dir *node, name string) fus
 	return fuse.OK
 }
 
-// unlink removes a file's object, and its name. What is written and not stored is given up only when the object is gone. ctx ends it only before the store is asked for that.
+// unlink removes a file's object, and its name. What is written and not stored is given up only when the object is
+// gone. ctx ends it only before the store is asked for that.
 func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 	b, key := n.volume.bucket, n.key()
 	v, restore, err := f.clear(ctx, move{replaced: n, key: key})
@@ -71,7 +72,8 @@ func (f *fileSystem) unlink(ctx context.Context, n *node) error {
 	return nil
 }
 
-// replaces is the object that is under the node's key, as far as is known: its own, or one that it was renamed over and is to replace.
+// replaces is the object that is under the node's key, as far as is known: its own, or one that it was renamed over and
+// is to replace.
 func (n *node) replaces() objstore.Version {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,8 +83,9 @@ func (n *node) replaces() objstore.Version {
 	return n.versionLocked()
 }
 
-// keepContent lets those who have a file open read on when its name is gone or means something else: what is not here of what they read is
-// fetched. It counts as a handle meanwhile: the last of the others may be released at any moment, and would end the upload that is fetched into.
+// keepContent lets those who have a file open read on when its name is gone or means something else: what is not here
+// of what they read is fetched. It counts as a handle meanwhile: the last of the others may be released at any moment,
+// and would end the upload that is fetched into.
 func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 	n.mu.Lock()
 	if n.opens == 0 || n.io.mode == ioPassthrough || n.removed { // a local file stays
@@ -109,7 +112,8 @@ func (f *fileSystem) keepContent(ctx context.Context, n *node) error {
 	return err
 }
 
-// detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being stored under its key; ctx ends that it is waited for.
+// detach has a node be what its handles have, and nothing that has a name. appeared tells that something was being
+// stored under its key; ctx ends that it is waited for.
 func (f *fileSystem) detach(ctx context.Context, n *node) (appeared bool) {
 	var u *upload.File
 	f.locks.move(n, func() {
@@ -134,10 +138,12 @@ func (f *fileSystem) forgetName(n *node) {
 	f.nodes.retire(n)
 }
 
-// markerTrust is for how long a directory is believed to have an object of its own, which another client may remove: to ask each time would be a LIST for each name that is removed.
+// markerTrust is for how long a directory is believed to have an object of its own, which another client may remove: to
+// ask each time would be a LIST for each name that is removed.
 const markerTrust = time.Minute
 
-// keepDirectory makes sure that a directory that has lost its last name is still there: without a marker of its own it would go with it.
+// keepDirectory makes sure that a directory that has lost its last name is still there: without a marker of its own it
+// would go with it.
 func (f *fileSystem) keepDirectory(ctx context.Context, dir *node) error {
 	asked := f.cfg.Now()
 	if dir.key() == "" || dir.key() == f.cfg.Prefix || asked.Sub(dir.markedAt()) < markerTrust {

@@ -11,8 +11,9 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// moveDirectory gives a directory another name: all keys below it. Nothing is stored below it from before they are listed until the nodes have their new names: what is
-// written meanwhile is stored under these. ctx ends it only before anything is moved.
+// moveDirectory gives a directory another name: all keys below it. Nothing is stored below it from before they are
+// listed until the nodes have their new names: what is written meanwhile is stored under these. ctx ends it only before
+// anything is moved.
 func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
 	n := m.node
 	from, b := n.key(), n.volume.bucket
@@ -44,10 +45,12 @@ func (f *fileSystem) moveDirectory(ctx context.Context, m move) error {
 	return nil
 }
 
-// holdTries is how often what must be stored below a directory is, before it is held: a file larger than the room for it may let parts go again and again.
+// holdTries is how often what must be stored below a directory is, before it is held: a file larger than the room for
+// it may let parts go again and again.
 const holdTries = 3
 
-// holdBelow keeps everything below a directory from being stored, once that is which was acknowledged, or is being stored.
+// holdBelow keeps everything below a directory from being stored, once that is which was acknowledged, or is being
+// stored.
 func (f *fileSystem) holdBelow(ctx context.Context, b objstore.Bucket, prefix string) (hold *upload.Hold, err error) {
 	for range holdTries {
 		if err := f.cfg.Uploads.StoreDue(ctx, b, prefix); err != nil {
@@ -60,7 +63,8 @@ func (f *fileSystem) holdBelow(ctx context.Context, b objstore.Bucket, prefix st
 	return hold, err
 }
 
-// rebase has a file below a directory that was moved go by its new object: it is asked for when it is opened next, and who has it open reads and writes on.
+// rebase has a file below a directory that was moved go by its new object: it is asked for when it is opened next, and
+// who has it open reads and writes on.
 func (f *fileSystem) rebase(n *node, etag upload.NewETag) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

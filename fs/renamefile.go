@@ -9,9 +9,10 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the store. What has the name is given up
-// only when that is done: until then it may have been acknowledged, and be nowhere else. Where the file was never closed, and would be kept for its owner after a crash, that is stored first, as often as
-// somebody goes on to write to it. ctx ends it only before the store is asked.
+// moveFile gives a file another name. What is not stored yet will be under the new key; what is stored is moved by the
+// store. What has the name is given up only when that is done: until then it may have been acknowledged, and be nowhere
+// else. Where the file was never closed, and would be kept for its owner after a crash, that is stored first, as often
+// as somebody goes on to write to it. ctx ends it only before the store is asked.
 func (f *fileSystem) moveFile(ctx context.Context, m move) error {
 	for {
 		err := f.moveOver(ctx, m)
@@ -49,8 +50,8 @@ func (f *fileSystem) moveOver(ctx context.Context, m move) (err error) {
 	return err
 }
 
-// clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for nothing. restore must be called once the
-// rename is done, or has failed, and then gives the name back.
+// clear has nothing of what a file is to replace be stored any more, and tells what the store has of it; no version for
+// nothing. restore must be called once the rename is done, or has failed, and then gives the name back.
 func (f *fileSystem) clear(ctx context.Context, m move) (v objstore.Version, restore func(failed bool), err error) {
 	n := m.replaced
 	if n == nil {
@@ -87,8 +88,8 @@ func (f *fileSystem) clear(ctx context.Context, m move) (v objstore.Version, res
 	return v, restore, nil
 }
 
-// moveStored has the store move an object in place of what has the key, and the node go by what it is then. Nothing of the file is stored meanwhile, though it may be written
-// to. done is false when there is no object yet.
+// moveStored has the store move an object in place of what has the key, and the node go by what it is then. Nothing of
+// the file is stored meanwhile, though it may be written to. done is false when there is no object yet.
 func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.Version) (done bool, err error) {
 	n := m.node
 	hold, err := f.cfg.Uploads.Hold(ctx, n.volume.bucket, n.key())
@@ -119,7 +120,8 @@ func (f *fileSystem) moveStored(ctx context.Context, m move, replaces objstore.V
 	return true, nil
 }
 
-// storeWhereItIs stores a file under its old name where err says that it must be before it can have another; else it is err.
+// storeWhereItIs stores a file under its old name where err says that it must be before it can have another; else it is
+// err.
 func (f *fileSystem) storeWhereItIs(ctx context.Context, n *node, err error) error {
 	u := n.writing()
 	if !errors.Is(err, syscall.EBUSY) || u == nil {
@@ -128,8 +130,8 @@ func (f *fileSystem) storeWhereItIs(ctx context.Context, n *node, err error) err
 	return f.publishBy(ctx, n, u.Store)
 }
 
-// moveObject moves an object. If the key holds something else than what was known, it is looked at once more: a rename replaces whatever is there, unless it must
-// not.
+// moveObject moves an object. If the key holds something else than what was known, it is looked at once more: a rename
+// replaces whatever is there, unless it must not.
 func (f *fileSystem) moveObject(ctx context.Context, m move, replaces objstore.Version) (objstore.Entry, error) {
 	b, stored := m.node.volume.bucket, m.node.version()
 	cond := objstore.Condition{IfMatch: replaces.ETag, IfNew: replaces.ETag == ""}
@@ -151,8 +153,9 @@ func (f *fileSystem) moveObject(ctx context.Context, m move, replaces objstore.V
 // renameTries is how often a file is stored in place of what others put under its new name in the same moment.
 const renameTries = 4
 
-// moveUnstored moves a file of which something is to be stored; done is false when there is nothing left to be, since it was being stored. Where its old name has
-// an object, what is written is stored under the new key before that goes: in place of whatever is there, unless it must be new. When that fails the file is what it was.
+// moveUnstored moves a file of which something is to be stored; done is false when there is nothing left to be, since
+// it was being stored. Where its old name has an object, what is written is stored under the new key before that goes:
+// in place of whatever is there, unless it must be new. When that fails the file is what it was.
 func (f *fileSystem) moveUnstored(ctx context.Context, m move, u *upload.File, replaces objstore.Version) (done bool, err error) {
 	n := m.node
 	var over *upload.File
@@ -203,8 +206,9 @@ func (f *fileSystem) renameUpload(ctx context.Context, m move, u *upload.File, r
 	}
 }
 
-// removeOld removes the object that a file has left under its old name. The file is under its new one by then, so that an error says that the old name is there as well, for others or, kept, for this mount too: what
-// the store could not do just now is tried again until it is done.
+// removeOld removes the object that a file has left under its old name. The file is under its new one by then, so that
+// an error says that the old name is there as well, for others or, kept, for this mount too: what the store could not
+// do just now is tried again until it is done.
 func (f *fileSystem) removeOld(b objstore.Bucket, v objstore.Version) (kept bool, err error) {
 	err = f.cfg.Uploads.RemoveVersion(f.life, b, v)
 	switch {

@@ -61,7 +61,8 @@ func (w *world) putParts(t *testing.T, key string, content []byte) {
 	}
 }
 
-// kill renames on the first machine, and kills who does while the store is asked for something; held is closed when the store may go on.
+// kill renames on the first machine, and kills who does while the store is asked for something; held is closed when the
+// store may go on.
 func (w *world) kill(t *testing.T, in objstore.Op, from, to string) {
 	t.Helper()
 	m := w.machines[0]
@@ -88,7 +89,8 @@ func (w *world) want(t *testing.T, key string, content []byte) {
 	}
 }
 
-// What is created, stored, changed and read below a directory while that is renamed is all under the new name afterwards, and by the handles that are open.
+// What is created, stored, changed and read below a directory while that is renamed is all under the new name
+// afterwards, and by the handles that are open.
 func TestDirectoryRenameTakesAllAlong(t *testing.T) {
 	for _, byCopy := range []bool{false, true} {
 		w := newRaceWorld(t, byCopy)
@@ -169,7 +171,8 @@ func (w *world) node(t *testing.T, path string) (found uint64) {
 	return found
 }
 
-// A half-written file is not stored by a rename of a directory above it: what it is to replace stays until it is closed.
+// A half-written file is not stored by a rename of a directory above it: what it is to replace stays until it is
+// closed.
 func TestDirectoryRenameStoresNothingUnasked(t *testing.T) {
 	w := newRaceWorld(t, true)
 	w.put(t, "a/f", text(3000, 1))
@@ -185,7 +188,8 @@ func TestDirectoryRenameStoresNothingUnasked(t *testing.T) {
 	w.want(t, "a/f", nil)
 }
 
-// A rename whose caller is killed while the store moves is done all the same, and known: what is written by a handle goes under the new name.
+// A rename whose caller is killed while the store moves is done all the same, and known: what is written by a handle
+// goes under the new name.
 func TestKilledRename(t *testing.T) {
 	for _, byCopy := range []bool{false, true} {
 		for _, dir := range []bool{false, true} {
@@ -212,7 +216,8 @@ func TestKilledRename(t *testing.T) {
 	}
 }
 
-// A rename of a changed file whose caller is killed when that is stored, and its old object is about to go, leaves one name.
+// A rename of a changed file whose caller is killed when that is stored, and its old object is about to go, leaves one
+// name.
 func TestKilledRenameOfStoredChange(t *testing.T) {
 	w := newRaceWorld(t, false)
 	w.put(t, "f", text(3000, 1))
@@ -230,8 +235,8 @@ func TestKilledRenameOfStoredChange(t *testing.T) {
 	w.want(t, "f", nil)
 }
 
-// A changed file is renamed over what somebody else puts under the new name in the same moment; unless it must be new. Where that happens again and again, the file is what it
-// was.
+// A changed file is renamed over what somebody else puts under the new name in the same moment; unless it must be new.
+// Where that happens again and again, the file is what it was.
 func TestRenameOfChangedOverAnotherClients(t *testing.T) {
 	for name, test := range map[string]struct {
 		times, flags int
@@ -308,7 +313,8 @@ func TestRenamesTakeTurns(t *testing.T) {
 	}
 }
 
-// A directory whose marker another client has removed is kept all the same when its last name goes, once that can be known.
+// A directory whose marker another client has removed is kept all the same when its last name goes, once that can be
+// known.
 func TestMarkerRemovedElsewhere(t *testing.T) {
 	w := newRaceWorld(t, false)
 	m := w.machines[0]
@@ -329,7 +335,8 @@ func TestMarkerRemovedElsewhere(t *testing.T) {
 	m.fs.Forget(made.NodeId, 1)
 }
 
-// A changed file that is renamed is under its new name when the old object could not be removed, and who renames is told so; the old object goes as soon as the store removes it, and is in nobody's way until then.
+// A changed file that is renamed is under its new name when the old object could not be removed, and who renames is
+// told so; the old object goes as soon as the store removes it, and is in nobody's way until then.
 func TestRenameWhoseOldObjectStays(t *testing.T) {
 	for _, test := range []struct{ refused, again bool }{{}, {again: true}, {refused: true}} {
 		refused, again := test.refused, test.again

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// request is the context of one request of the kernel. It ends when the request is over, when the mount ends, or when the caller
-// is to be let go because of a signal.
+// request is the context of one request of the kernel. It ends when the request is over, when the mount ends, or when
+// the caller is to be let go because of a signal.
 //
-// The kernel sends INTERRUPT for any signal, also for those with a handler that only counts or that asks for nothing, such as
-// SIGCHLD, SIGALRM and the SIGURG by which Go preempts itself. Answering EINTR to each would make stat and open fail
-// where no program expects it. So INTERRUPT is taken as a reason to look: a caller that is being killed is let go at
-// once; one that has a handler for a signal that asks it to stop is let go after handledGrace; nobody else is.
+// The kernel sends INTERRUPT for any signal, also for those with a handler that only counts or that asks for nothing,
+// such as SIGCHLD, SIGALRM and the SIGURG by which Go preempts itself. Answering EINTR to each would make stat and open
+// fail where no program expects it. So INTERRUPT is taken as a reason to look: a caller that is being killed is let go
+// at once; one that has a handler for a signal that asks it to stop is let go after handledGrace; nobody else is.
 //
 // Nothing is watched until somebody waits, that is, until Done is called: a read that is answered from memory costs no
 // goroutine.

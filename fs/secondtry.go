@@ -6,22 +6,23 @@ import (
 )
 
 const (
-	// secondTry is how long after ESTALE a request is taken for a part of the kernel's second try. It comes at once, but the store's answer
-	// to its lookup is as old as that took: on a machine with many times more to do than it can, more than a second.
+	// secondTry is how long after ESTALE a request is taken for a part of the kernel's second try. It comes at once, but
+	// the store's answer to its lookup is as old as that took: on a machine with many times more to do than it can, more
+	// than a second.
 	secondTry = 5 * time.Second
 
 	// maxSecondTries bounds what is remembered; it need cover only the names that are found out at the same time.
 	maxSecondTries = 4096
 )
 
-// secondTries are the names for which the kernel was told ESTALE a moment ago. It forgives that once: it looks the name up
-// again, once or twice, and goes on; a second ESTALE reaches the program. So while a name is among them a lookup asks the store,
-// if it must, rather than leave that to the request that follows, and what follows believes the lookup. A name that changes
-// all the time would otherwise fail a program that did nothing but look at it.
+// secondTries are the names for which the kernel was told ESTALE a moment ago. It forgives that once: it looks the name
+// up again, once or twice, and goes on; a second ESTALE reaches the program. So while a name is among them a lookup
+// asks the store, if it must, rather than leave that to the request that follows, and what follows believes the lookup.
+// A name that changes all the time would otherwise fail a program that did nothing but look at it.
 //
-// What is believed was asked after the ESTALE, so after the call began, and no longer ago than secondTry. It goes by name and time,
-// since nothing else tells who is trying again: the kernel may drop the node of its first lookup before it makes the second, and
-// others look at the same name meanwhile.
+// What is believed was asked after the ESTALE, so after the call began, and no longer ago than secondTry. It goes by
+// name and time, since nothing else tells who is trying again: the kernel may drop the node of its first lookup before
+// it makes the second, and others look at the same name meanwhile.
 type secondTries struct {
 	mu    sync.Mutex // guards names
 	names map[childName]staleSpell

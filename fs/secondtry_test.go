@@ -9,7 +9,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// A spell is of one name, ends a second after its last ESTALE, and what was asked before it or long ago is not believed.
+// A spell is of one name, ends a second after its last ESTALE, and what was asked before it or long ago is not
+// believed.
 func TestSecondTries(t *testing.T) {
 	var s secondTries
 	start := time.Unix(1_000_000, 0)
@@ -49,8 +50,8 @@ func TestSecondTries(t *testing.T) {
 	}
 }
 
-// A name that changes between any two requests is ESTALE once, as often as it is looked at: never twice in a row, which would
-// reach the program. And what is answered is never older than the call that asks.
+// A name that changes between any two requests is ESTALE once, as often as it is looked at: never twice in a row, which
+// would reach the program. And what is answered is never older than the call that asks.
 func TestStatOfWhatChangesAllTheTime(t *testing.T) {
 	b := newFakeBucket()
 	cfg, _ := testConfig(t, b)

@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// Whose caller is killed while the store makes or removes a name is let go, and what the store does is seen through: it is done, and known here.
+// Whose caller is killed while the store makes or removes a name is let go, and what the store does is seen through: it
+// is done, and known here.
 func TestKilledChangeOfNames(t *testing.T) {
 	exclusive := uint32(syscall.O_RDWR | syscall.O_CREAT | syscall.O_EXCL)
 	for name, test := range map[string]struct {
@@ -81,7 +82,8 @@ func TestKilledChangeOfNames(t *testing.T) {
 	}
 }
 
-// A file that was to be there when mknod, or the open of a lock file, returns and is not: it is an error, and nobody has the file. It does not come to be afterwards, and its name is free.
+// A file that was to be there when mknod, or the open of a lock file, returns and is not: it is an error, and nobody
+// has the file. It does not come to be afterwards, and its name is free.
 func TestFailedNewFile(t *testing.T) {
 	for _, failure := range []error{objstore.ErrTimeout, objstore.ErrPermission} {
 		for name, do := range map[string]func(f *fileSystem) fuse.Status{
@@ -125,7 +127,8 @@ func TestFailedNewFile(t *testing.T) {
 	}
 }
 
-// A lock file of which open was told nothing, though the store has made it, is taken away again: nobody has it, and it would lock for ever.
+// A lock file of which open was told nothing, though the store has made it, is taken away again: nobody has it, and it
+// would lock for ever.
 func TestLockFileWithoutAnAnswer(t *testing.T) {
 	w := newWriteBack(t)
 	w.bucket.Add(faultstore.Fault{Op: objstore.OpPut, Times: 1, Lost: objstore.ErrTimeout})

@@ -15,8 +15,9 @@ import (
 // attributeFields are what of a SETATTR is about attributes.
 const attributeFields = ^uint32(fuse.FATTR_SIZE | fuse.FATTR_FH | fuse.FATTR_LOCKOWNER | fuse.FATTR_CTIME)
 
-// SetAttr answers chmod, chown, utimes and truncate. The first three are kept with the node and, with [Config.PosixMetadata], in the store before this
-// returns, or with what is being written; what is truncated by its path is stored before this returns.
+// SetAttr answers chmod, chown, utimes and truncate. The first three are kept with the node and, with
+// [Config.PosixMetadata], in the store before this returns, or with what is being written; what is truncated by its
+// path is stored before this returns.
 func (f *fileSystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n := f.nodes.get(in.NodeId)
 	switch {
@@ -47,8 +48,8 @@ func (f *fileSystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	return fuse.OK
 }
 
-// setAttributes changes a node's attributes by set, which is called with its lock held, and has the object bear them where it is to. When that fails they
-// are what they were. What set refuses with an errno is answered with that.
+// setAttributes changes a node's attributes by set, which is called with its lock held, and has the object bear them
+// where it is to. When that fails they are what they were. What set refuses with an errno is answered with that.
 func (f *fileSystem) setAttributes(r *request, n *node, set func() error) fuse.Status {
 	if f.cfg.PosixMetadata && n.parent() != nil && n.volume != nil && n.parent().volume != nil {
 		return f.seeThrough(r, func() fuse.Status { return f.refuseAttributes(n, f.setStored(r, n, set)) })
@@ -120,7 +121,8 @@ func (f *fileSystem) storeAttributes(ctx context.Context, n *node) error {
 	return err
 }
 
-// rewrite has the store give a file's object the metadata of its node. When it was changed goes along, since the store takes this for a change.
+// rewrite has the store give a file's object the metadata of its node. When it was changed goes along, since the store
+// takes this for a change.
 func (f *fileSystem) rewrite(n *node, v objstore.Version) (objstore.Version, error) {
 	n.mu.Lock()
 	if n.given.has&givenModTime == 0 {

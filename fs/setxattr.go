@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxMetadata, in bytes, is how much user metadata an object may have, names and values: see "Working with object metadata" in the S3 guide.
+// maxMetadata, in bytes, is how much user metadata an object may have, names and values: see "Working with object
+// metadata" in the S3 guide.
 const maxMetadata = 2 << 10
 
-// isOwnAttr tells whether an extended attribute is one that users give: those of the version and of the mount are told, not given.
+// isOwnAttr tells whether an extended attribute is one that users give: those of the version and of the mount are told,
+// not given.
 func isOwnAttr(name string) bool {
 	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.s3.") && !strings.HasPrefix(name, "user.headrace.")
 }

@@ -15,7 +15,8 @@ type directoryOf struct {
 	key    string
 }
 
-// newSiblings is nil where files are not brought ahead: there is no place for them, or the store is to be asked at each open in any case.
+// newSiblings is nil where files are not brought ahead: there is no place for them, or the store is to be asked at each
+// open in any case.
 func newSiblings(cfg Config) *prefetch.Siblings {
 	if cfg.Spare == nil || cfg.MetadataTTL == 0 && !cfg.Immutable {
 		return nil
@@ -36,8 +37,8 @@ func (f *fileSystem) directory(n *node) (d directoryOf, ok bool) {
 	return directoryOf{n.volume, parent.key()}, true
 }
 
-// foreseen tells whether the file was brought ahead, by a GET for this version and no other, so lately that the store need not be asked again. While it is under
-// way it is waited for, and what it fails with is the error.
+// foreseen tells whether the file was brought ahead, by a GET for this version and no other, so lately that the store
+// need not be asked again. While it is under way it is waited for, and what it fails with is the error.
 func (f *fileSystem) foreseen(ctx context.Context, n *node) (bool, error) {
 	d, ok := f.directory(n)
 	if !ok {
@@ -51,12 +52,14 @@ func (f *fileSystem) foreseen(ctx context.Context, n *node) (bool, error) {
 	return true, nil
 }
 
-// readFromCopy tells whether the file's bytes, since a time, may have come from another object of the same content: see [objstore.Spreader].
+// readFromCopy tells whether the file's bytes, since a time, may have come from another object of the same content: see
+// [objstore.Spreader].
 func (n *node) readFromCopy(since time.Time) bool {
 	return n.volume != nil && objstore.ReadFromCopy(n.volume.bucket, n.version(), since)
 }
 
-// siblingOpened has others of the file's directory be brought when that is likely to be worth it. fetched says that the file's own bytes had to be.
+// siblingOpened has others of the file's directory be brought when that is likely to be worth it. fetched says that the
+// file's own bytes had to be.
 func (f *fileSystem) siblingOpened(n *node, fetched bool) {
 	d, ok := f.directory(n)
 	if !ok {

@@ -30,7 +30,8 @@ func (s *wholeSource) FetchSpare(ctx context.Context, v objstore.Version) (asked
 	return true, false, err
 }
 
-// siblingsDriver has a listed directory of files 00 to 39. open opens one and returns what all has cost since the last time.
+// siblingsDriver has a listed directory of files 00 to 39. open opens one and returns what all has cost since the last
+// time.
 func siblingsDriver(t *testing.T, change func(*Config)) (d *driver, b *fakeBucket, open func(i int) (requests []string)) {
 	b = newFakeBucket()
 	for i := range 40 {
@@ -73,8 +74,8 @@ func siblingsDriver(t *testing.T, change func(*Config)) (d *driver, b *fakeBucke
 	}
 }
 
-// TestSiblingsAreBroughtOnce: the fourth file that is opened has others brought, one GET each, and when they are opened they cost nothing, also when
-// the listing is too old by then.
+// TestSiblingsAreBroughtOnce: the fourth file that is opened has others brought, one GET each, and when they are opened
+// they cost nothing, also when the listing is too old by then.
 func TestSiblingsAreBroughtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _, open := siblingsDriver(t, nil)
@@ -105,7 +106,8 @@ func TestSiblingsAreBroughtOnce(t *testing.T) {
 	})
 }
 
-// TestSiblingsAreCheckedAfterTheTTL: what was brought ahead is no answer of the store for longer than others are, and a file that was replaced meanwhile is read anew.
+// TestSiblingsAreCheckedAfterTheTTL: what was brought ahead is no answer of the store for longer than others are, and a
+// file that was replaced meanwhile is read anew.
 func TestSiblingsAreCheckedAfterTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, b, open := siblingsDriver(t, nil)
@@ -140,7 +142,8 @@ func TestSiblingsNeedTime(t *testing.T) {
 	})
 }
 
-// siblingUnderWay is a driver whose file 30 is being brought ahead of its opening, by a GET that does not end until it is let, and the node of that file.
+// siblingUnderWay is a driver whose file 30 is being brought ahead of its opening, by a GET that does not end until it
+// is let, and the node of that file.
 func siblingUnderWay(t *testing.T) (d *driver, b *fakeBucket, id uint64) {
 	d, b, open := siblingsDriver(t, nil)
 	d.pass(time.Hour) // so that the GET is the check
@@ -152,8 +155,8 @@ func siblingUnderWay(t *testing.T) (d *driver, b *fakeBucket, id uint64) {
 	return d, b, d.node("dir/30")
 }
 
-// TestSiblingUnderWayInterrupted: an open that waits for a file which is being brought ahead ends at once when its caller is killed. The file goes on coming for who opens
-// it next.
+// TestSiblingUnderWayInterrupted: an open that waits for a file which is being brought ahead ends at once when its
+// caller is killed. The file goes on coming for who opens it next.
 func TestSiblingUnderWayInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, b, id := siblingUnderWay(t)
@@ -203,7 +206,8 @@ func TestSiblingUnderWayOfAMountThatEnds(t *testing.T) {
 	})
 }
 
-// TestSiblingLostIsNotUsed: a file that was brought ahead, is not here any more and is gone from the store when it is opened counts as brought for nothing.
+// TestSiblingLostIsNotUsed: a file that was brought ahead, is not here any more and is gone from the store when it is
+// opened counts as brought for nothing.
 func TestSiblingLostIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var source *wholeSource

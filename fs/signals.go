@@ -32,8 +32,8 @@ type signalMasks struct {
 	pending, blocked, ignored, caught signalSet
 }
 
-// state judges the masks. A fatal signal to a process puts SIGKILL on each of its threads, except for those that dump core, which
-// are fatal when nothing catches them.
+// state judges the masks. A fatal signal to a process puts SIGKILL on each of its threads, except for those that dump
+// core, which are fatal when nothing catches them.
 func (m signalMasks) state() signalState {
 	killed := setOf(syscall.SIGKILL)
 	stops := setOf(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
@@ -50,8 +50,8 @@ func (m signalMasks) state() signalState {
 	return signalsHarmless
 }
 
-// threadSignals looks at the signals of a thread, whose id may be 0 when it is not to be seen from here. What cannot be looked at is
-// taken as fatal: it was interrupted by something, and nobody may be left hanging.
+// threadSignals looks at the signals of a thread, whose id may be 0 when it is not to be seen from here. What cannot be
+// looked at is taken as fatal: it was interrupted by something, and nobody may be left hanging.
 func threadSignals(tid uint32) signalState {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {

@@ -3,8 +3,8 @@ package fs
 import "github.com/hanwen/go-fuse/v2/fuse"
 
 const (
-	// spaceBytes is how much room statfs tells of: a pebibyte, more than anybody checks for before copying, and small enough
-	// for programs that count in 4 KiB blocks with 53 bits.
+	// spaceBytes is how much room statfs tells of: a pebibyte, more than anybody checks for before copying, and small
+	// enough for programs that count in 4 KiB blocks with 53 bits.
 	spaceBytes = 1 << 50
 	spaceBlock = 4096
 	spaceFiles = 1 << 40

@@ -253,7 +253,8 @@ func testConfig(t *testing.T, b objstore.Bucket) (Config, *wholeSource) {
 	return Config{Bucket: b, Files: files, Cached: source.cached, MetadataTTL: time.Minute}, source
 }
 
-// contentOf is content of a size that differs for each name, so that bytes of one file cannot pass for those of another.
+// contentOf is content of a size that differs for each name, so that bytes of one file cannot pass for those of
+// another.
 func contentOf(name string, size int) []byte {
 	line := fmt.Appendf(nil, "%x %s\n", md5.Sum([]byte(name)), name)
 	data := bytes.Repeat(line, size/len(line)+1)[:size]

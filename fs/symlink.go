@@ -17,7 +17,8 @@ import (
 // linkType is the content type of the objects that stand for symbolic links: s3fs gives them this one.
 const linkType = "application/octet-stream"
 
-// Symlink makes an object whose content is where the link points to, and whose metadata says that it is one. Without [Config.PosixMetadata] there are none.
+// Symlink makes an object whose content is where the link points to, and whose metadata says that it is one. Without
+// [Config.PosixMetadata] there are none.
 func (f *fileSystem) Symlink(cancel <-chan struct{}, header *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
 	if !f.cfg.PosixMetadata {
 		return f.cannot(fuse.Status(syscall.ENOTSUP))
@@ -35,7 +36,8 @@ func (f *fileSystem) Symlink(cancel <-chan struct{}, header *fuse.InHeader, targ
 	return f.seeEntry(r, out, func() (*node, fuse.Status) { return f.symlink(r, dir, name, target, owner) })
 }
 
-// symlink is Symlink once the request is known to make sense. ctx ends it only before the store is asked for the object.
+// symlink is Symlink once the request is known to make sense. ctx ends it only before the store is asked for the
+// object.
 func (f *fileSystem) symlink(ctx context.Context, dir *node, name, target string, owner fuse.Owner) (*node, fuse.Status) {
 	failed := func(err error, errno syscall.Errno) (*node, fuse.Status) {
 		return nil, f.answer("symlink", dir.childPath(name), err, errno)

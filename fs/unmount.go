@@ -15,10 +15,12 @@ import (
 )
 
 // Unmount takes the mount away from dir. EBUSY while somebody uses it, and then nothing has changed. When it returns
-// nil the mount is off the table; [Server.Wait] returns soon after. ErrNotMounted when it is off the table already, but still in use.
+// nil the mount is off the table; [Server.Wait] returns soon after. ErrNotMounted when it is off the table already, but
+// still in use.
 func (s *Server) Unmount() error { return s.detach(false) }
 
-// detach takes this mount off its directory, and no other: once it was taken away lazily, somebody may have mounted there anew.
+// detach takes this mount off its directory, and no other: once it was taken away lazily, somebody may have mounted
+// there anew.
 func (s *Server) detach(lazy bool) error {
 	if err := s.inPlace(); err != nil {
 		return err
@@ -35,8 +37,9 @@ func (s *Server) inPlace() error {
 	return err
 }
 
-// Abort takes the mount away whoever uses it: waiting requests end, open files fail from now on. It waits for nobody. What the kernel
-// will not end while somebody holds on to it (which takes a user without rights and no /sys/fs/fuse) ends with the process.
+// Abort takes the mount away whoever uses it: waiting requests end, open files fail from now on. It waits for nobody.
+// What the kernel will not end while somebody holds on to it (which takes a user without rights and no /sys/fs/fuse)
+// ends with the process.
 func (s *Server) Abort() {
 	ended := s.endConnection()
 	s.fs.stop()
@@ -62,8 +65,8 @@ func (s *Server) endConnection() bool {
 	return err == nil || s.device.dead()
 }
 
-// Unmount takes the mount of headrace that is at dir away, also one whose process is dead. Lazily means that the name goes now
-// and the file system when its last user does. Errors: ErrNotMounted, EBUSY, os.ErrPermission.
+// Unmount takes the mount of headrace that is at dir away, also one whose process is dead. Lazily means that the name
+// goes now and the file system when its last user does. Errors: ErrNotMounted, EBUSY, os.ErrPermission.
 func Unmount(dir string, lazy bool) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

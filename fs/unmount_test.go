@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestUnmountLeavesAnotherMountAlone: a mount that was taken away lazily and is still in use does not take away the one that came
-// in its place.
+// TestUnmountLeavesAnotherMountAlone: a mount that was taken away lazily and is still in use does not take away the one
+// that came in its place.
 func TestUnmountLeavesAnotherMountAlone(t *testing.T) {
 	b := newFakeBucket()
 	b.put("file", []byte("x"))

@@ -19,8 +19,8 @@ type volume struct {
 	described bool // objects bear their files' attributes: see [Config.PosixMetadata]
 }
 
-// namesPerBucket is how many names are remembered of each bucket, where several are shown: about 5 MB of them. Those who
-// read from many buckets at once are few, and a listing that does not fit is asked for again and nothing worse.
+// namesPerBucket is how many names are remembered of each bucket, where several are shown: about 5 MB of them. Those
+// who read from many buckets at once are few, and a listing that does not fit is asked for again and nothing worse.
 const namesPerBucket = names.DefaultMaxCached / 8
 
 func (f *fileSystem) newVolume(b objstore.Bucket, remembered int) *volume {

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// writeCache, in WRITE's flags, says that the bytes come from the kernel's pages, and who wrote them is not known: FUSE_WRITE_CACHE of the kernel's fuse.h.
+// writeCache, in WRITE's flags, says that the bytes come from the kernel's pages, and who wrote them is not known:
+// FUSE_WRITE_CACHE of the kernel's fuse.h.
 const writeCache = 1 << 0
 
 // Write puts bytes into the staging file. The kernel has worked out where O_APPEND goes.
@@ -50,8 +51,8 @@ func (f *fileSystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	})
 }
 
-// change changes what a handle writes to, and notes who did. The cut is read afterwards: what went into an earlier publication may be taken for a part of
-// the next, and never the other way round.
+// change changes what a handle writes to, and notes who did. The cut is read afterwards: what went into an earlier
+// publication may be taken for a part of the next, and never the other way round.
 func (f *fileSystem) change(_ context.Context, what string, h *fileHandle, thread uint32, do func(*upload.File) error) fuse.Status {
 	n := h.node
 	u := n.writing()

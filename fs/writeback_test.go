@@ -97,7 +97,8 @@ func TestFailedRenameKeepsWhatItWasToReplace(t *testing.T) {
 	}
 }
 
-// What is written below a directory is stored before that is renamed: it would come to be under the old name afterwards.
+// What is written below a directory is stored before that is renamed: it would come to be under the old name
+// afterwards.
 func TestDirectoryRenameWaitsForWhatIsBelow(t *testing.T) {
 	w := newWriteBack(t)
 	w.must(t, operation{verb: "mkdir", path: "a"})
@@ -131,7 +132,8 @@ func TestDirectoryRenameWaitsForWhatIsBelow(t *testing.T) {
 	}
 }
 
-// The old object of a changed file that is renamed goes when the new one is there, and not before: what is not changed of it is nowhere else.
+// The old object of a changed file that is renamed goes when the new one is there, and not before: what is not changed
+// of it is nowhere else.
 func TestRenameOfChangedKeepsTheOldObject(t *testing.T) {
 	w := newWriteBack(t)
 	want := text(300_000, 1)
@@ -188,7 +190,8 @@ func TestFailedRenameOfChanged(t *testing.T) {
 	}
 }
 
-// A rename whose caller is killed while the changed file is being stored is undone: it is stored under its old name, and not under the new one later.
+// A rename whose caller is killed while the changed file is being stored is undone: it is stored under its old name,
+// and not under the new one later.
 func TestKilledRenameOfChanged(t *testing.T) {
 	w := newWriteBack(t)
 	want := text(3000, 1)

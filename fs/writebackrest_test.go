@@ -17,7 +17,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// With write-back, what programs do to a file right after its close costs nothing: it is stored once, under the name and with the mode that it has then, and not at all when it is removed.
+// With write-back, what programs do to a file right after its close costs nothing: it is stored once, under the name
+// and with the mode that it has then, and not at all when it is removed.
 func TestWriteBackSparesRequests(t *testing.T) {
 	create := func(name string) []operation {
 		return []operation{{verb: "open", path: name, n: 2}, {verb: "write", n: 1999, fill: 2}, {verb: "close"}}
@@ -72,7 +73,8 @@ func TestWriteBackSparesRequests(t *testing.T) {
 	}
 }
 
-// What is removed, or renamed, after an attempt to store it of which nobody heard the answer does not come to light in the bucket under its old name.
+// What is removed, or renamed, after an attempt to store it of which nobody heard the answer does not come to light in
+// the bucket under its old name.
 func TestChangedInDoubt(t *testing.T) {
 	for _, to := range []string{"", "g"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -2,8 +2,9 @@ package fs
 
 import "sync"
 
-// writers are the processes that have written by way of a handle, and when: which close(2) stores what was written depends on it. FLUSH comes for each
-// close of each duplicate of a descriptor, also from a child that was forked and wrote nothing; nothing tells which one is the last.
+// writers are the processes that have written by way of a handle, and when: which close(2) stores what was written
+// depends on it. FLUSH comes for each close of each duplicate of a descriptor, also from a child that was forked and
+// wrote nothing; nothing tells which one is the last.
 type writers struct {
 	mu     sync.Mutex // guards what is below
 	ever   bool
@@ -33,7 +34,8 @@ func (w *writers) groupOf(thread uint32) uint32 {
 	return threadGroup(thread)
 }
 
-// unstored tells whether the process of a thread has written by way of the handle after the cut that is stored. One that cannot be seen may have.
+// unstored tells whether the process of a thread has written by way of the handle after the cut that is stored. One
+// that cannot be seen may have.
 func (w *writers) unstored(thread uint32, stored uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Who has written by way of a handle after the last cut that is stored has something to store when it closes; nobody else has.
+// Who has written by way of a handle after the last cut that is stored has something to store when it closes; nobody
+// else has.
 func TestWriters(t *testing.T) {
 	self, parent := uint32(os.Getpid()), uint32(os.Getppid())
 	var w writers

@@ -10,9 +10,9 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// A node that is open for writing has an upload: what is read and written goes there, and what the store has is its base. It has it
-// until the last handle is gone and all that was written is stored; for so long the node stays in the table, though the kernel may forget it,
-// and its name means it whatever the store says.
+// A node that is open for writing has an upload: what is read and written goes there, and what the store has is its
+// base. It has it until the last handle is gone and all that was written is stored; for so long the node stays in the
+// table, though the kernel may forget it, and its name means it whatever the store says.
 
 // writing is the node's upload, nil when it has none.
 func (n *node) writing() *upload.File {

@@ -17,17 +17,20 @@ const (
 	attrClass  = "user.s3.storage_class"
 	attrCached = "user.headrace.cached" // bytes of the version that are held locally, in decimal
 
-	// KeepAttribute, of a file, has its version be kept on the local disk, what is in memory now and the rest when it is read next: asking for it is what does it, since a
-	// read-only mount lets no attribute be set. Its value is a Keeping. It is not among the names, so no program asks without meaning it.
+	// KeepAttribute, of a file, has its version be kept on the local disk, what is in memory now and the rest when it is
+	// read next: asking for it is what does it, since a read-only mount lets no attribute be set. Its value is a Keeping.
+	// It is not among the names, so no program asks without meaning it.
 	KeepAttribute = "user.headrace.keep"
 
-	// StagingAttribute, of the directory that is mounted, is where what was written to it waits to be stored. There is none where nothing can be written.
+	// StagingAttribute, of the directory that is mounted, is where what was written to it waits to be stored. There is
+	// none where nothing can be written.
 	StagingAttribute = "user.headrace.staging"
 
 	// StoreAttribute, of the directory that is mounted, is Config.Store: how to reach what is mounted.
 	StoreAttribute = "user.headrace.store"
 
-	// StatusAttribute, of the directory that is mounted, is what Config.Status says when it is asked for. It is not among the names, since it is another each time.
+	// StatusAttribute, of the directory that is mounted, is what Config.Status says when it is asked for. It is not among
+	// the names, since it is another each time.
 	StatusAttribute = "user.headrace.status"
 
 	// defaultClass is what a store means that names no storage class.

@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// TestVersionAttributesWhileItChanges reads the attributes of a file while what is written of it is stored. It is for the race detector: half of one ETag and half of
-// another would be no version's.
+// TestVersionAttributesWhileItChanges reads the attributes of a file while what is written of it is stored. It is for
+// the race detector: half of one ETag and half of another would be no version's.
 func TestVersionAttributesWhileItChanges(t *testing.T) {
 	etags := []string{"one", "another"}
 	v := &volume{bucket: memstore.New("bucket")}

@@ -45,7 +45,8 @@ func TestAgeOfNames(t *testing.T) {
 	})
 }
 
-// With `--immutable`, a name, a listing or a version once seen is never asked for again; "not found" still follows `--metadata-ttl`.
+// With `--immutable`, a name, a listing or a version once seen is never asked for again; "not found" still follows
+// `--metadata-ttl`.
 func TestImmutable(t *testing.T) {
 	t.Parallel()
 	const ttl = 300 * time.Millisecond

@@ -95,7 +95,9 @@ func catAs(path string, uid, gid uint32) error {
 	return nil
 }
 
-// The extended attributes `user.s3.etag`, `user.s3.key`, `user.s3.storage_class` and `user.headrace.cached` tell of the object behind a file; `user.headrace.store` of the mount point tells how its store is reached. They cannot be changed.
+// The extended attributes `user.s3.etag`, `user.s3.key`, `user.s3.storage_class` and `user.headrace.cached` tell of the
+// object behind a file; `user.headrace.store` of the mount point tells how its store is reached. They cannot be
+// changed.
 func TestExtendedAttributes(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bucket is one bucket on a real server. Objects are stored as another client would: by renaming a complete file, with its
-// ETag, into the directory that versitygw serves, so a reader sees the old object or the new one.
+// bucket is one bucket on a real server. Objects are stored as another client would: by renaming a complete file, with
+// its ETag, into the directory that versitygw serves, so a reader sees the old object or the new one.
 type bucket struct {
 	t      *testing.T
 	name   string
@@ -82,8 +82,8 @@ func (b *bucket) put(key string, content pattern, size int64) object {
 	return o
 }
 
-// prepare makes an object without storing it, and returns the function that does, as often as it is called, at the cost of a
-// rename.
+// prepare makes an object without storing it, and returns the function that does, as often as it is called, at the cost
+// of a rename.
 func (b *bucket) prepare(key string, content pattern, size int64) (o object, store func()) {
 	b.t.Helper()
 	o = b.put("prepared", content, size)
@@ -220,7 +220,8 @@ func (o object) sha256() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// check tells whether b is what the object has at off. It compares by pieces, and bytes one by one only to tell where they differ: all of this was much of what the tests took, of time and memory.
+// check tells whether b is what the object has at off. It compares by pieces, and bytes one by one only to tell where
+// they differ: all of this was much of what the tests took, of time and memory.
 func (o object) check(b []byte, off int64) error {
 	want := make([]byte, min(int64(len(b)), mib))
 	for len(b) > 0 {
@@ -252,7 +253,8 @@ func noise(n int, seed uint64) []byte {
 // be checked without keeping any of them.
 type pattern uint64
 
-// ReadAt fills b, whatever the offset. Without the race detector, which made it a third of the time that all tests take; nothing is shared here.
+// ReadAt fills b, whatever the offset. Without the race detector, which made it a third of the time that all tests
+// take; nothing is shared here.
 //
 //go:norace
 func (p pattern) ReadAt(b []byte, off int64) (int, error) {

@@ -91,7 +91,8 @@ func TestCacheCommand(t *testing.T) {
 	}
 }
 
-// With --json each action prints documents that scripts can read, while a mount uses the directory and when none does; what is damaged is told by the exit code too.
+// With --json each action prints documents that scripts can read, while a mount uses the directory and when none does;
+// what is damaged is told by the exit code too.
 func TestCacheCommandForScripts(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// Behind LOTA, small objects are kept on the node's disk, and large ones from the second fetch on, or when `headrace warm` asks for them.
+// Behind LOTA, small objects are kept on the node's disk, and large ones from the second fetch on, or when `headrace
+// warm` asks for them.
 func TestCachePolicyBehindLota(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})

@@ -48,8 +48,8 @@ func cacheUsers(t *testing.T, dir string) (pids []int) {
 
 func (m *mount) pid() int { return m.cmd.Process.Pid }
 
-// Mounts of one bucket and of several share one cache directory: what one has read the others do not ask the store for, and when its owner is
-// killed another takes its place, with no error for any reader.
+// Mounts of one bucket and of several share one cache directory: what one has read the others do not ask the store for,
+// and when its owner is killed another takes its place, with no error for any reader.
 func TestSharedCache(t *testing.T) {
 	t.Parallel()
 	one, other := newBucket(t), newBucket(t)

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With `--read-only` every change is EROFS: create, write, truncate, mkdir, rmdir, unlink, rename, link, symlink, mknod, chmod, chown, utimens, setxattr.
+// With `--read-only` every change is EROFS: create, write, truncate, mkdir, rmdir, unlink, rename, link, symlink,
+// mknod, chmod, chown, utimens, setxattr.
 //
 // The kernel itself knows that the mount is read-only.
 func TestEveryChangeIsEROFS(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// open() asks the store for the current version unless it was confirmed within `--metadata-ttl` (1 second by default): what was stored before is what is read after.
+// open() asks the store for the current version unless it was confirmed within `--metadata-ttl` (1 second by default):
+// what was stored before is what is read after.
 func TestOpenSeesWhatWasStoredBefore(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -37,7 +38,8 @@ func TestOpenSeesWhatWasStoredBefore(t *testing.T) {
 	}
 }
 
-// What an open file reads is fixed at open: when the object is replaced, what is already here can still be read, and the rest fails with ESTALE.
+// What an open file reads is fixed at open: when the object is replaced, what is already here can still be read, and
+// the rest fails with ESTALE.
 func TestReplacedWhileOpen(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -85,8 +87,8 @@ func readFirst(t *testing.T, f *os.File, o object) {
 	}
 }
 
-// checkFixed reads the whole of f, an open file of a version that is gone from the store. The file is larger than the memory
-// for it, and so some of it must be ESTALE; nothing may be of another version.
+// checkFixed reads the whole of f, an open file of a version that is gone from the store. The file is larger than the
+// memory for it, and so some of it must be ESTALE; nothing may be of another version.
 func checkFixed(t *testing.T, f *os.File, o object) {
 	t.Helper()
 	stale := 0
@@ -119,8 +121,8 @@ func TestVersionsAreNeverMixed(t *testing.T) {
 	}
 }
 
-// neverMixed replaces an object over and over while several readers read it from start to end. All versions have the same
-// size, and most the same time of change in whole seconds: only the ETag tells them apart.
+// neverMixed replaces an object over and over while several readers read it from start to end. All versions have the
+// same size, and most the same time of change in whole seconds: only the ETag tells them apart.
 func neverMixed(t *testing.T, size int64) {
 	const (
 		versions = 4
@@ -176,11 +178,12 @@ func neverMixed(t *testing.T, size int64) {
 	}
 }
 
-// replaceInterval is how long a version stays in the store while readers read: less than it takes to read a large one, so
-// that most reads see a change.
+// replaceInterval is how long a version stays in the store while readers read: less than it takes to read a large one,
+// so that most reads see a change.
 const replaceInterval = 40 * time.Millisecond
 
-// readOneVersion reads a file from start to end. ESTALE may end it at any point; all bytes before must be of one version.
+// readOneVersion reads a file from start to end. ESTALE may end it at any point; all bytes before must be of one
+// version.
 func readOneVersion(path string, versions []object) error {
 	f, err := os.Open(path)
 	if isErrno(err, syscall.ESTALE) {

@@ -106,7 +106,8 @@ func (r *reader) unmount() {
 	}
 }
 
-// mounting is what each section of a page begins with: what it says of /data is of a plain mount, unless it makes another.
+// mounting is what each section of a page begins with: what it says of /data is of a plain mount, unless it makes
+// another.
 const mounting = "headrace mount s3://BUCKET /data --endpoint auto"
 
 // shown is a line of a file that a page shows: a section of it, or a setting.
@@ -143,7 +144,8 @@ func mentioned(t *testing.T, page string) (all []string) {
 	return all
 }
 
-// covers tells whether a command that is run has all the words of one that is mentioned; those in capitals stand for what a user puts there.
+// covers tells whether a command that is run has all the words of one that is mentioned; those in capitals stand for
+// what a user puts there.
 func covers(run, mention string) bool {
 	words := strings.Fields(run)
 	for word := range strings.FieldsSeq(mention) {
@@ -154,7 +156,8 @@ func covers(run, mention string) bool {
 	return true
 }
 
-// Each command of docs/coreweave.md works, in the order in which it stands there, and none is spoken of that is not among them.
+// Each command of docs/coreweave.md works, in the order in which it stands there, and none is spoken of that is not
+// among them.
 func TestCoreWeavePage(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)

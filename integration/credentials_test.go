@@ -19,7 +19,8 @@ import (
 	"github.com/headrace/headrace/objstore/s3front"
 )
 
-// A credential that the store refuses is EACCES, and the log says why; when another is in the file, the mount goes on with it.
+// A credential that the store refuses is EACCES, and the log says why; when another is in the file, the mount goes on
+// with it.
 func TestCredentialRenewed(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"ExpiredToken", "InvalidAccessKeyId"} {
@@ -68,8 +69,8 @@ func TestCredentialRenewed(t *testing.T) {
 	}
 }
 
-// A container's credential that has expired, and that its agent refuses to renew, is EACCES, which the log says once; when the agent gives another, the mount goes on with it. The
-// token for the agent is read anew for each question.
+// A container's credential that has expired, and that its agent refuses to renew, is EACCES, which the log says once;
+// when the agent gives another, the mount goes on with it. The token for the agent is read anew for each question.
 func TestCredentialOfContainer(t *testing.T) {
 	t.Parallel()
 	bucket := memstore.New("bucket")

@@ -41,9 +41,11 @@ func TestLargeDirectory(t *testing.T) {
 	checkSize(t, m.path("large", manyName(count-1)), 1)
 }
 
-// Listing a directory of 100,000 names by ls, find and ls -l takes no more memory than `--memory` and 150 MiB, and a request for each 1,000 of them: what follows asks for nothing.
+// Listing a directory of 100,000 names by ls, find and ls -l takes no more memory than `--memory` and 150 MiB, and a
+// request for each 1,000 of them: what follows asks for nothing.
 //
-// Names are good for long enough here: on a machine that has no time, ls -l would outlive a second's, and each name cost a request.
+// Names are good for long enough here: on a machine that has no time, ls -l would outlive a second's, and each name
+// cost a request.
 func TestMemoryOfLargeDirectory(t *testing.T) {
 	t.Parallel()
 	const count, given = 100_000, 32 * mib
@@ -152,8 +154,8 @@ func TestDirectoryChangesWhileRead(t *testing.T) {
 	}
 }
 
-// putMany stores count objects of one byte in a directory, as links to a few files: a directory of 100,000 names takes a
-// second so.
+// putMany stores count objects of one byte in a directory, as links to a few files: a directory of 100,000 names takes
+// a second so.
 func (b *bucket) putMany(dir string, count int) {
 	b.t.Helper()
 	const linksEach = 30_000 // ext4 takes 65,000 links to a file
@@ -201,8 +203,8 @@ func readEntries(t *testing.T, fd, limit int) []entry {
 	return entries
 }
 
-// parseEntries reads struct linux_dirent64: inode and offset of 8 bytes each, the record's length of 2, a type of 1, and a name
-// that ends with NUL.
+// parseEntries reads struct linux_dirent64: inode and offset of 8 bytes each, the record's length of 2, a type of 1,
+// and a name that ends with NUL.
 func parseEntries(b []byte) []entry {
 	var entries []entry
 	for len(b) > 0 {

@@ -39,7 +39,8 @@ func (m *mount) awaitWritten(bytes int64) {
 	}
 }
 
-// awaitKept is awaitWritten for files that the disk may have had no time for: what it has not is read again. All that is on the disk then takes so many bytes.
+// awaitKept is awaitWritten for files that the disk may have had no time for: what it has not is read again. All that
+// is on the disk then takes so many bytes.
 func (m *mount) awaitKept(bytes int64, names ...string) {
 	m.t.Helper()
 	const used, queued, uncommitted = "headrace_disk_used_bytes", "headrace_disk_queued_bytes", "headrace_disk_uncommitted"
@@ -65,7 +66,8 @@ func onDisk(sizes ...int64) (bytes int64) {
 	return bytes
 }
 
-// What was just stored is in the disk cache: reading it back asks the store for nothing, also after a restart, and the kernel reads it by itself.
+// What was just stored is in the disk cache: reading it back asks the store for nothing, also after a restart, and the
+// kernel reads it by itself.
 func TestWrittenIsCached(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -99,7 +101,8 @@ func TestWrittenIsCached(t *testing.T) {
 	}
 }
 
-// A file that was just stored and is given another name, by itself or with its directory, is in the disk cache under that too: reading it asks the store for nothing.
+// A file that was just stored and is given another name, by itself or with its directory, is in the disk cache under
+// that too: reading it asks the store for nothing.
 func TestRenamedIsCached(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -54,7 +54,8 @@ func turnReadOnly(t *testing.T, dir string) {
 	}
 }
 
-// A cache disk that fails, or turns read-only, under a mount costs readers nothing but its help: it is counted, and logged once.
+// A cache disk that fails, or turns read-only, under a mount costs readers nothing but its help: it is counted, and
+// logged once.
 func TestDiskCacheLosesItsDisk(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

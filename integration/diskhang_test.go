@@ -96,7 +96,8 @@ func (d *hangingDisk) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fus
 	return d.RawFileSystem.StatFs(cancel, in, out)
 }
 
-// A cache disk that stops answering holds readers up for some seconds, once: what they wait for comes from the store. It is counted, and logged once.
+// A cache disk that stops answering holds readers up for some seconds, once: what they wait for comes from the store.
+// It is counted, and logged once.
 func TestDiskCacheHangs(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

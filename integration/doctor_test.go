@@ -17,7 +17,8 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// `headrace doctor` looks at machine and store, one line a finding, and names large objects of one piece; nothing is written without --probe.
+// `headrace doctor` looks at machine and store, one line a finding, and names large objects of one piece; nothing is
+// written without --probe.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})
@@ -52,7 +53,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// Credentials that the store does not know, or not any more, are told to be refused, also where no bucket is named; those that may not list buckets are not.
+// Credentials that the store does not know, or not any more, are told to be refused, also where no bucket is named;
+// those that may not list buckets are not.
 func TestDoctorOfCredentials(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, newBucket(t).server.Endpoint())
@@ -139,7 +141,8 @@ func TestDoctorProbeInterrupted(t *testing.T) {
 	}
 }
 
-// interruptProbe sends a signal to a probe that waits for a part of an upload to be taken, and sees that nothing is left in the bucket.
+// interruptProbe sends a signal to a probe that waits for a part of an upload to be taken, and sees that nothing is
+// left in the bucket.
 func interruptProbe(t *testing.T, l *lota, by syscall.Signal) (code int, output string) {
 	t.Helper()
 	cmd := exec.Command(must[string](t)(shared.raced()), "doctor", "s3://"+lotaBucket, "--endpoint", "http://cwlota.com", "--memory", "64MiB", "--probe")

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// An object the store forbids to read is EACCES, and so is an archived one, and one that is encrypted with its owner's key (SSE-C).
+// An object the store forbids to read is EACCES, and so is an archived one, and one that is encrypted with its owner's
+// key (SSE-C).
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	for code, status := range map[string]int{"AccessDenied": http.StatusForbidden, "InvalidObjectState": http.StatusForbidden, "InvalidRequest": http.StatusBadRequest} {
@@ -28,7 +29,8 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-// Bytes that are not of the version asked for are never served: when the store keeps answering with another ETag or another length, the read fails.
+// Bytes that are not of the version asked for are never served: when the store keeps answering with another ETag or
+// another length, the read fails.
 func TestWrongAnswers(t *testing.T) {
 	t.Parallel()
 	wrongs := map[string]action{
@@ -71,7 +73,8 @@ func checkWrongAnswer(t *testing.T, wrong action) {
 	}
 }
 
-// A store that refuses or fails for the whole time of trying (a minute) is EIO in the end, and a line in the log says which operation on which key.
+// A store that refuses or fails for the whole time of trying (a minute) is EIO in the end, and a line in the log says
+// which operation on which key.
 func TestGivesUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// TestEverythingAtOnce reads in many ways at once, with little memory, from a store that replaces objects, throttles, truncates
-// and resets. Every byte must be of one version; and when all is over, everything reads as it should, and the daemon is
-// as it was before: the harness looks at its handles, this test at its goroutines.
+// TestEverythingAtOnce reads in many ways at once, with little memory, from a store that replaces objects, throttles,
+// truncates and resets. Every byte must be of one version; and when all is over, everything reads as it should, and the
+// daemon is as it was before: the harness looks at its handles, this test at its goroutines.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	const (
@@ -90,8 +90,8 @@ func TestEverythingAtOnce(t *testing.T) {
 	})
 }
 
-// disturb replaces objects and breaks requests until done. It breaks one of four at most, however slowly they come: on a machine that has no time, all would be broken
-// until readers give up.
+// disturb replaces objects and breaks requests until done. It breaks one of four at most, however slowly they come: on
+// a machine that has no time, all would be broken until readers give up.
 func disturb(done <-chan struct{}, p *proxy, names []string, swaps map[string][]func()) {
 	random := rand.New(rand.NewPCG(99, 1))
 	faults := []action{

@@ -11,8 +11,9 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// A mount of a bucket whose home is 150 ms away finds that out by itself: from the first large file on, writes may stand still for longer and more parts are sent at the same time. What is stored is what was
-// written, and what another mount reads.
+// A mount of a bucket whose home is 150 ms away finds that out by itself: from the first large file on, writes may
+// stand still for longer and more parts are sent at the same time. What is stored is what was written, and what another
+// mount reads.
 func TestBucketFarAway(t *testing.T) {
 	t.Parallel()
 	const latency = 150 * time.Millisecond
@@ -26,7 +27,8 @@ func TestBucketFarAway(t *testing.T) {
 	if err := os.WriteFile(m.path("weights"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A machine that is busy makes it longer, and never shorter. All of it follows from the latency: 15 s and 8 parts for 40 ms.
+	// A machine that is busy makes it longer, and never shorter. All of it follows from the latency: 15 s and 8 parts for
+	// 40 ms.
 	if now := m.counters(measured, patient, parts); now[measured] < latency.Seconds() || now[patient] < 56 || now[parts] < 30 {
 		t.Errorf("after a file was stored: %v", now)
 	}

@@ -94,7 +94,8 @@ func TestStalledConnection(t *testing.T) {
 // later the network is well again.
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
-	// Longer than a connection is given without a byte: the requests have moved on to new connections, dead as well. On a machine so busy that the store seems slow, that takes longer.
+	// Longer than a connection is given without a byte: the requests have moved on to new connections, dead as well. On a
+	// machine so busy that the store seems slow, that takes longer.
 	const outage = 20 * time.Second
 	const complaint = "still trying"
 	b := newBucket(t)

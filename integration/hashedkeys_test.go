@@ -23,7 +23,8 @@ func mountHashed(t *testing.T, b *bucket, endpoint string, flags ...string) *mou
 	})
 }
 
-// With hashed keys, everything that is done to files is done to objects below the hash of their key, and what others have stored in that form is found.
+// With hashed keys, everything that is done to files is done to objects below the hash of their key, and what others
+// have stored in that form is found.
 func TestHashedKeys(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -146,7 +147,8 @@ func TestHashedKeysSaved(t *testing.T) {
 	}
 }
 
-// `headrace keys` tells the two forms of a key, and moves plain objects to their hashed keys, also where an earlier run has begun.
+// `headrace keys` tells the two forms of a key, and moves plain objects to their hashed keys, also where an earlier run
+// has begun.
 func TestKeysCommand(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

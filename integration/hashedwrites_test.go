@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// With hashed keys and a mounted prefix, all that can be done to files and directories works as with plain ones, under the hash of the whole key.
+// With hashed keys and a mounted prefix, all that can be done to files and directories works as with plain ones, under
+// the hash of the whole key.
 func TestHashedKeysWrites(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -94,7 +95,8 @@ func TestHashedKeysWrites(t *testing.T) {
 	}
 }
 
-// A path too long for a key, whose hash takes 7 of its 1,024 bytes, is ENAMETOOLONG, also before a directory rename begins.
+// A path too long for a key, whose hash takes 7 of its 1,024 bytes, is ENAMETOOLONG, also before a directory rename
+// begins.
 func TestHashedKeysTooLong(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

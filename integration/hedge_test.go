@@ -21,8 +21,9 @@ func (m *mount) hedges() hedges {
 	return hedges{c[tries], c[wins], c[denied]}
 }
 
-// A GET in a hundred stalls for ten seconds, and no reader waits for it; without the budget for it, readers do. On a busy machine ordinary reads
-// look slow too and use the budget up: a stall that finds nothing left of it is counted as denied.
+// A GET in a hundred stalls for ten seconds, and no reader waits for it; without the budget for it, readers do. On a
+// busy machine ordinary reads look slow too and use the budget up: a stall that finds nothing left of it is counted as
+// denied.
 func TestHedgedReads(t *testing.T) {
 	const files, stall = 350, 10 * time.Second
 	for name, budget := range map[string]string{"default": "2", "off": "0"} {
@@ -58,9 +59,10 @@ func TestHedgedReads(t *testing.T) {
 	}
 }
 
-// With a GET in a hundred stalling for ten seconds, all but one in a thousand reads of a mount take less than ten times the median, within the budget
-// (which a busy machine may use up: those that it has nothing left for are counted as denied). A machine that halts for a second makes reads slow that
-// no second GET can help, so one of three rounds has to do.
+// With a GET in a hundred stalling for ten seconds, all but one in a thousand reads of a mount take less than ten times
+// the median, within the budget (which a busy machine may use up: those that it has nothing left for are counted as
+// denied). A machine that halts for a second makes reads slow that no second GET can help, so one of three rounds has
+// to do.
 func TestHedgedPercentile(t *testing.T) {
 	const readers, perReader, rounds = 16, 75, 3
 	l := newLota(t, cwsim.Options{RequestCost: 100 * time.Millisecond, StallEvery: 100, StallTime: 10 * time.Second})

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary runs itself as a program that reads files, in one of several ways: a mapped file must not be read by the
-// process that runs the proxy (see the package comment), and a reader that is killed must be a process of its own.
+// The test binary runs itself as a program that reads files, in one of several ways: a mapped file must not be read by
+// the process that runs the proxy (see the package comment), and a reader that is killed must be a process of its own.
 
 // helperVariable makes the test binary such a program.
 const helperVariable = "HEADRACE_INTEGRATION_HELPER"
@@ -35,7 +35,8 @@ func methods() map[string]func(f *os.File, size int64, h hash.Hash) error {
 	}
 }
 
-// runHelper reads files by one method and prints their sums, a line each: `METHOD FILE...`; or changes one at random: `fsx ...`.
+// runHelper reads files by one method and prints their sums, a line each: `METHOD FILE...`; or changes one at random:
+// `fsx ...`.
 func runHelper(args []string) int {
 	if args[0] == "fsx" {
 		if err := runFsx(args[1:]); err != nil {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Any wait for the store ends within a second when the process that waits gets a signal that is to kill it: one for which it has no handler.
+// Any wait for the store ends within a second when the process that waits gets a signal that is to kill it: one for
+// which it has no handler.
 //
 // The store stalls here: it takes the request and never answers.
 func TestInterruptWhileTheStoreStalls(t *testing.T) {
@@ -104,7 +105,8 @@ while os.readv(fd, [buf]): pass`, m.path("large"))},
 	}
 }
 
-// promptly is a second on a machine that has time for it: far more, and still far less than anything else takes that would end a wait for a store which does not answer.
+// promptly is a second on a machine that has time for it: far more, and still far less than anything else takes that
+// would end a wait for a store which does not answer.
 const promptly = 10 * time.Second
 
 // checkDies sends the signal to a program that waits and checks that it is gone within a second.

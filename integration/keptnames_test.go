@@ -42,8 +42,9 @@ func (m *mount) awaitNamesKept(n int) {
 	eventually(m.t, patience, fmt.Sprint(n, " listings to be kept"), func() bool { return m.counters(kept)[kept] >= float64(n) })
 }
 
-// What a mount has listed the next one on the node lists without asking the store, also where the first was killed, with each file's size; what was written, removed or renamed in between is
-// as it is now; and what is older than --metadata-ttl is asked for.
+// What a mount has listed the next one on the node lists without asking the store, also where the first was killed,
+// with each file's size; what was written, removed or renamed in between is as it is now; and what is older than
+// --metadata-ttl is asked for.
 func TestNamesAreKept(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -115,7 +116,8 @@ func TestNamesAreKept(t *testing.T) {
 	}
 }
 
-// What `headrace uploads` stores for a mount that is dead the next mount sees, also where names are believed without end.
+// What `headrace uploads` stores for a mount that is dead the next mount sees, also where names are believed without
+// end.
 func TestNamesOfWhatIsStoredLater(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -163,7 +165,8 @@ func (m *mount) same(dir string, want map[string]int64) {
 	}
 }
 
-// Names that are good for a moment only are not kept, and neither are they with a policy that keeps less; what a mount changes there is noted for those that keep them.
+// Names that are good for a moment only are not kept, and neither are they with a policy that keeps less; what a mount
+// changes there is noted for those that keep them.
 func TestNamesAreNotKept(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -54,7 +54,8 @@ func TestKeysMigrateKilled(t *testing.T) {
 	}
 }
 
-// A migration takes what is below the prefix as a directory, and leaves what only begins with the same letters, and manifests of copies.
+// A migration takes what is below the prefix as a directory, and leaves what only begins with the same letters, and
+// manifests of copies.
 func TestKeysMigratePrefix(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

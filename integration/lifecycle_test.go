@@ -72,7 +72,8 @@ func TestSignalsUnmount(t *testing.T) {
 	}
 }
 
-// A mount in use that gets a signal waits 10 seconds for its users, names them in the log, and then is taken away from them; the exit code is 8.
+// A mount in use that gets a signal waits 10 seconds for its users, names them in the log, and then is taken away from
+// them; the exit code is 8.
 func TestSignalWhileInUse(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -109,7 +110,8 @@ func TestUmountBusy(t *testing.T) {
 	}
 }
 
-// `headrace umount --lazy` takes a mount in use out of the tree at once; what was open stays readable until it is closed, and then the process ends.
+// `headrace umount --lazy` takes a mount in use out of the tree at once; what was open stays readable until it is
+// closed, and then the process ends.
 func TestUmountLazy(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flock and fcntl locks are honoured between all processes that use the mount, and who waits for one can be told to die.
+// flock and fcntl locks are honoured between all processes that use the mount, and who waits for one can be told to
+// die.
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -56,7 +57,8 @@ print(*struct.unpack("hhqqi4x", answer)[:4])`
 	}
 }
 
-// A lock stays with its file when the file or a directory above it is renamed, and is in nobody's way once the file is removed.
+// A lock stays with its file when the file or a directory above it is renamed, and is in nobody's way once the file is
+// removed.
 func TestLocksOfRenamedFiles(t *testing.T) {
 	t.Parallel()
 	for name, move := range map[string]struct {

@@ -89,7 +89,8 @@ func reads(r cwsim.Request) bool {
 	return r.Method == "GET" && r.Key != "" && !strings.HasPrefix(r.Query, "tagging")
 }
 
-// What a test had in the memory of this process goes when the test is over, though package testing keeps the test itself: together they would be gigabytes.
+// What a test had in the memory of this process goes when the test is over, though package testing keeps the test
+// itself: together they would be gigabytes.
 func TestStoresAreLetGo(t *testing.T) {
 	var over *testing.T // as the one above keeps it
 	var store weak.Pointer[cwsim.Store]

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// With `--endpoint auto`, a mount reads from LOTA while it answers and from the store while it does not, says so, and no read fails.
+// With `--endpoint auto`, a mount reads from LOTA while it answers and from the store while it does not, says so, and
+// no read fails.
 func TestEndpointAuto(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})

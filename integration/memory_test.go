@@ -26,7 +26,8 @@ const (
 
 // Memory stays within `--memory` and 150 MiB, whatever the load.
 //
-// The daemon is built without the race detector, which multiplies memory, and has as many readers at once as a large node.
+// The daemon is built without the race detector, which multiplies memory, and has as many readers at once as a large
+// node.
 func TestMemoryLimit(t *testing.T) {
 	b := newBucket(t)
 	for i := range loadReaders {

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// counters asks the daemon for its metrics and returns those that were asked for by their full names. What it does not have is missing.
+// counters asks the daemon for its metrics and returns those that were asked for by their full names. What it does not
+// have is missing.
 func (m *mount) counters(names ...string) map[string]float64 {
 	m.t.Helper()
 	transport := &http.Transport{

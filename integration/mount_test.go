@@ -27,8 +27,8 @@ const (
 	patience = 90 * time.Second
 )
 
-// mount is a running `headrace mount --foreground` and what it mounted. When the test ends it is unmounted, and everything
-// it may have left behind fails the test.
+// mount is a running `headrace mount --foreground` and what it mounted. When the test ends it is unmounted, and
+// everything it may have left behind fails the test.
 type mount struct {
 	t         *testing.T
 	dir       string // where it is mounted
@@ -111,8 +111,8 @@ func startMount(t *testing.T, spec mountSpec) *mount {
 	return m
 }
 
-// launch starts the daemon, which is told to end when this process does, a run that timed out included. The kernel ties that
-// to the thread that starts it, so the thread is kept for as long as the daemon lives.
+// launch starts the daemon, which is told to end when this process does, a run that timed out included. The kernel ties
+// that to the thread that starts it, so the thread is kept for as long as the daemon lives.
 func (m *mount) launch() error {
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	started := make(chan error, 1)
@@ -222,8 +222,8 @@ func (m *mount) cleanUp() {
 	m.checkLog()
 }
 
-// checkOpenFiles fails the test when the daemon holds files it did not hold at the start. Sockets and pipes are pooled and
-// go with the process; files are not.
+// checkOpenFiles fails the test when the daemon holds files it did not hold at the start. Sockets and pipes are pooled
+// and go with the process; files are not.
 func (m *mount) checkOpenFiles() {
 	var left []string
 	closed := holdsWithin(patience, func() bool {
@@ -249,8 +249,8 @@ func (m *mount) checkOpenFiles() {
 	}
 }
 
-// underWay ends the daemon with a SIGQUIT, on which it writes what its goroutines do, and returns what concerns files that are written, and the logs among
-// those that are open.
+// underWay ends the daemon with a SIGQUIT, on which it writes what its goroutines do, and returns what concerns files
+// that are written, and the logs among those that are open.
 func (m *mount) underWay(open []string) string {
 	m.destroy()
 	var concerned []string
@@ -267,7 +267,8 @@ func (m *mount) underWay(open []string) string {
 	return strings.Join(concerned, "\n\n")
 }
 
-// openFiles counts the daemon's open files by name, but for those of the kernel, which the runtime opens and closes when it likes.
+// openFiles counts the daemon's open files by name, but for those of the kernel, which the runtime opens and closes
+// when it likes.
 func (m *mount) openFiles() map[string]int {
 	dir := fmt.Sprintf("/proc/%d/fd", m.cmd.Process.Pid)
 	entries, err := os.ReadDir(dir)

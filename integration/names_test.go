@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// `headrace mount s3://BUCKET DIR` shows a bucket at DIR: the object with the key `a/b/c` is the file `c` in the directory `a/b`.
+// `headrace mount s3://BUCKET DIR` shows a bucket at DIR: the object with the key `a/b/c` is the file `c` in the
+// directory `a/b`.
 func TestKeysAreFiles(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

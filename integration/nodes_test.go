@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A name that was a file may become a directory, and the other way round; the first path that leads through the new directory may once more be ENOTDIR.
+// A name that was a file may become a directory, and the other way round; the first path that leads through the new
+// directory may once more be ENOTDIR.
 func TestFileBecomesDirectory(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -95,7 +96,8 @@ func checkOpens(t *testing.T, path string, o object) {
 	}
 }
 
-// Inode numbers are the same in a listing and in stat, stay the same while the mount lives and the name is in use, and differ between files.
+// Inode numbers are the same in a listing and in stat, stay the same while the mount lives and the name is in use, and
+// differ between files.
 func TestInodeNumbers(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -16,10 +16,11 @@ import (
 	"github.com/headrace/headrace/objstore/s3front"
 )
 
-// Real servers refuse keys that S3 itself takes, since they keep objects as files. These tests have a front that speaks S3 over a
-// store in memory, which takes every key.
+// Real servers refuse keys that S3 itself takes, since they keep objects as files. These tests have a front that speaks
+// S3 over a store in memory, which takes every key.
 
-// Where a key is a file and a directory as well (`a` and `a/b`), the directory has the name, and the file is shown beside it under an escaped name.
+// Where a key is a file and a directory as well (`a` and `a/b`), the directory has the name, and the file is shown
+// beside it under an escaped name.
 func TestFileAndDirectoryOfOneName(t *testing.T) {
 	t.Parallel()
 	m := mountKeys(t, "a", "a/b", "a/b/c", "a/b-", "d/a", "d/a/b")
@@ -34,7 +35,8 @@ func TestFileAndDirectoryOfOneName(t *testing.T) {
 	checkMissing(t, m.path("a", "%file=b-")) // an escape of what needs none is no name
 }
 
-// Keys that no path can spell (with an empty component, `.` or `..`, a component above 255 bytes, NUL, or bytes that are not UTF-8) are shown, and can be read, under escaped names.
+// Keys that no path can spell (with an empty component, `.` or `..`, a component above 255 bytes, NUL, or bytes that
+// are not UTF-8) are shown, and can be read, under escaped names.
 func TestKeysThatNoPathCanSpell(t *testing.T) {
 	t.Parallel()
 	long, longer := strings.Repeat("x", 300), strings.Repeat("é", 450)
@@ -85,8 +87,8 @@ func mountKeys(t *testing.T, keys ...string) *mount {
 	return m
 }
 
-// keysShown walks the mount and maps the path of each file to its key. Each file must tell its key and hold it as content, and
-// must be found again by its path when nothing is listed.
+// keysShown walks the mount and maps the path of each file to its key. Each file must tell its key and hold it as
+// content, and must be found again by its path when nothing is listed.
 func keysShown(t *testing.T, m *mount) map[string]string {
 	t.Helper()
 	shown := make(map[string]string)

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A descriptor opened with O_DIRECT reads past the kernel's page cache, and its open asks the store for the current version.
+// A descriptor opened with O_DIRECT reads past the kernel's page cache, and its open asks the store for the current
+// version.
 func TestDirectDescriptor(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -44,8 +45,8 @@ func TestDirectDescriptor(t *testing.T) {
 	}
 }
 
-// residentPages counts the pages of a file that are in the kernel's page cache. The file is mapped for that, but no page of
-// it is touched.
+// residentPages counts the pages of a file that are in the kernel's page cache. The file is mapped for that, but no
+// page of it is touched.
 func residentPages(t *testing.T, path string) int {
 	t.Helper()
 	f := must[*os.File](t)(os.Open(path))

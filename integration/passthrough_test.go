@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whether the kernel reads by itself is found out: who may not have it do so, or does not want it to, reads the same bytes from the same
-// disk by way of the daemon.
+// Whether the kernel reads by itself is found out: who may not have it do so, or does not want it to, reads the same
+// bytes from the same disk by way of the daemon.
 func TestPassthroughOnlyWhereItCanBe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -71,8 +71,9 @@ func TestPassthroughOnlyWhereItCanBe(t *testing.T) {
 	}
 }
 
-// withoutCapabilities is headrace as a user runs it who may do nothing but what files allow: it mounts by fusermount3. It stays root by
-// number, for which the kernel gives no capabilities here, so that it may open /dev/fuse wherever the tests run.
+// withoutCapabilities is headrace as a user runs it who may do nothing but what files allow: it mounts by fusermount3.
+// It stays root by number, for which the kernel gives no capabilities here, so that it may open /dev/fuse wherever the
+// tests run.
 func withoutCapabilities(t *testing.T) func() (string, error) {
 	return func() (string, error) {
 		headrace, err := shared.raced()

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// openReader has a file open and mapped, in a process of its own: a page fault here might wait for this process. For each line it is told it lets the kernel forget what it has of the file, and
-// says the SHA-256 of it by read and by the mapping.
+// openReader has a file open and mapped, in a process of its own: a page fault here might wait for this process. For
+// each line it is told it lets the kernel forget what it has of the file, and says the SHA-256 of it by read and by the
+// mapping.
 const openReader = `
 import hashlib, mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -63,10 +64,12 @@ func (h *openedElsewhere) reads(when string, o object) {
 	}
 }
 
-// A file that is open and mapped in cached mode while it becomes whole on the disk, and then in passthrough mode beside that, gives its bytes to both, by read and by
-// mapping. What the kernel has leased is not evicted; and once the object is replaced, who has it open in passthrough mode keeps the old bytes and who opens it gets the new ones.
+// A file that is open and mapped in cached mode while it becomes whole on the disk, and then in passthrough mode beside
+// that, gives its bytes to both, by read and by mapping. What the kernel has leased is not evicted; and once the object
+// is replaced, who has it open in passthrough mode keeps the old bytes and who opens it gets the new ones.
 //
-// A descriptor that the kernel reads by itself (passthrough) keeps the version it opened, also when this mount writes to the file.
+// A descriptor that the kernel reads by itself (passthrough) keeps the version it opened, also when this mount writes
+// to the file.
 func TestPassthroughBesideCached(t *testing.T) {
 	t.Parallel()
 	const size = 2*chunk + 3*block + 77

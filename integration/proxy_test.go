@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// proxy stands in front of the S3 server, records every request and breaks those it is told to break. It passes the Host
-// header on unchanged, since the requests are signed for it.
+// proxy stands in front of the S3 server, records every request and breaks those it is told to break. It passes the
+// Host header on unchanged, since the requests are signed for it.
 type proxy struct {
 	server *httptest.Server
 
@@ -41,7 +41,8 @@ type request struct {
 	failed bool // its client gave it up after it had waited for tooLong
 }
 
-// tooLong is for how long a request waits at least that is given up since the store seems dead, or is overtaken by a second one: where the machine has time, none does.
+// tooLong is for how long a request waits at least that is given up since the store seems dead, or is overtaken by a
+// second one: where the machine has time, none does.
 const tooLong = time.Second
 
 // String is the request as it stands in a golden trace.
@@ -49,8 +50,9 @@ func (r request) String() string {
 	return strings.TrimRight(fmt.Sprintf("%s /%s %s", r.operation, r.key, r.detail), " ")
 }
 
-// settled is at how many looks in a row, five milliseconds apart or more, nothing must have happened before a proxy's record is taken to be complete: much longer than a client
-// takes to follow up one request, or a command, with the next request. On a machine that has no time the looks come later, as the request does.
+// settled is at how many looks in a row, five milliseconds apart or more, nothing must have happened before a proxy's
+// record is taken to be complete: much longer than a client takes to follow up one request, or a command, with the next
+// request. On a machine that has no time the looks come later, as the request does.
 const settled = 50
 
 // newProxy puts a proxy in front of the server at endpoint, for the life of the test.
@@ -126,8 +128,9 @@ func (p *proxy) end(req *request, client context.Context) {
 	p.changes++
 }
 
-// take waits until no request is under way nor begun for a while from now on, and returns what was recorded since the last take, sorted:
-// requests made in parallel have no order. What a machine without time has had to ask for again is one request.
+// take waits until no request is under way nor begun for a while from now on, and returns what was recorded since the
+// last take, sorted: requests made in parallel have no order. What a machine without time has had to ask for again is
+// one request.
 func (p *proxy) take(t testing.TB) []string {
 	t.Helper()
 	seen, looks := -1, 0

@@ -20,7 +20,8 @@ type refusal struct {
 	says string   // what the line must tell, in the user's terms
 }
 
-// What prevents a mount is said in one line on stderr that tells what to do, with an exit code that tells what it was, and leaves nothing behind.
+// What prevents a mount is said in one line on stderr that tells what to do, with an exit code that tells what it was,
+// and leaves nothing behind.
 func TestMountRefusals(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

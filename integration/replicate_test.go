@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/objstore/replicas"
 )
 
-// `headrace replicate` keeps copies of hot objects under other hashes; a mount with --replicas reads from all of them, never from one that is not the same, and not at all when they are removed.
+// `headrace replicate` keeps copies of hot objects under other hashes; a mount with --replicas reads from all of them,
+// never from one that is not the same, and not at all when they are removed.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})
@@ -71,7 +72,8 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-// Small objects are read from copies as well, and an open still sees what somebody else has just stored, of which the copies know nothing.
+// Small objects are read from copies as well, and an open still sees what somebody else has just stored, of which the
+// copies know nothing.
 func TestReplicasOfSmallObjects(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})
@@ -107,7 +109,8 @@ func TestReplicasOfSmallObjects(t *testing.T) {
 	}
 }
 
-// With hashed keys the copies are of objects as they are stored: named by a file of the mount, made for it, read by it, and not when the object is another.
+// With hashed keys the copies are of objects as they are stored: named by a file of the mount, made for it, read by it,
+// and not when the object is another.
 func TestReplicasOfHashedKeys(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// `headrace restripe` puts large objects of one piece into parts, on the store's side, with what goes along with them, and leaves the others.
+// `headrace restripe` puts large objects of one piece into parts, on the store's side, with what goes along with them,
+// and leaves the others.
 func TestRestripe(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestSemanticsPage compares docs/semantics.md with the tests: every list item of the page is a paragraph of the doc comment
-// of a test here, so a promise cannot be written down without a test, nor a test's promise be changed behind the page's back.
+// TestSemanticsPage compares docs/semantics.md with the tests: every list item of the page is a paragraph of the doc
+// comment of a test here, so a promise cannot be written down without a test, nor a test's promise be changed behind
+// the page's back.
 func TestSemanticsPage(t *testing.T) {
 	page := must[[]byte](t)(os.ReadFile("../docs/semantics.md"))
 	promises := listItems(string(page))

@@ -31,7 +31,8 @@ func (m *mount) listed(t *testing.T, n int) {
 	}
 }
 
-// Files of a listed directory that are opened in any order are brought ahead of their opening, and still cost one GET each and no other request.
+// Files of a listed directory that are opened in any order are brought ahead of their opening, and still cost one GET
+// each and no other request.
 func TestSiblingsCostOneGetEach(t *testing.T) {
 	t.Parallel()
 	const files, readers = 300, 4
@@ -113,7 +114,8 @@ func TestSiblingsOfFewFiles(t *testing.T) {
 	}
 }
 
-// A file that was brought ahead of its opening is asked for again once the TTL is over: what was stored meanwhile is what is read.
+// A file that was brought ahead of its opening is asked for again once the TTL is over: what was stored meanwhile is
+// what is read.
 func TestSiblingsReplaced(t *testing.T) {
 	t.Parallel()
 	const files = 40
@@ -161,8 +163,8 @@ func TestSiblingsWithinFreeMemory(t *testing.T) {
 	}
 }
 
-// A program that waits for a file which is being fetched ahead of its opening, by a request that is never answered, is gone within a second when it is killed; whoever opens
-// the file once the store answers again gets it.
+// A program that waits for a file which is being fetched ahead of its opening, by a request that is never answered, is
+// gone within a second when it is killed; whoever opens the file once the store answers again gets it.
 func TestSiblingThatStallsIsInterrupted(t *testing.T) {
 	t.Parallel()
 	const files = 40

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// `headrace status` tells what a mount has done, and of one that is stopped, within seconds, that it does not answer. `headrace top` tells what it does.
+// `headrace status` tells what a mount has done, and of one that is stopped, within seconds, that it does not answer.
+// `headrace top` tells what it does.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

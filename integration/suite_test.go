@@ -40,8 +40,8 @@ const (
 	secretKey = "integration-secret"
 	// parallelTests is how many tests run at once. Most wait for a deadline or a server, so more than one a core.
 	parallelTests = "8"
-	// garbage is what may be in memory beside what is in use, in percent of it: that is objects of simulated stores, and the race detector takes three times
-	// their memory, which it never gives back.
+	// garbage is what may be in memory beside what is in use, in percent of it: that is objects of simulated stores, and
+	// the race detector takes three times their memory, which it never gives back.
 	garbage = 25
 )
 
@@ -174,7 +174,8 @@ func mountsBelow(dir string) []string {
 	return dirs
 }
 
-// eventually polls until cond holds. It fails the test, saying what was waited for, when that takes longer than the deadline.
+// eventually polls until cond holds. It fails the test, saying what was waited for, when that takes longer than the
+// deadline.
 func eventually(t testing.TB, within time.Duration, what string, cond func() bool) {
 	t.Helper()
 	if !holdsWithin(within, cond) {
@@ -197,8 +198,8 @@ func holdsWithin(within time.Duration, cond func() bool) bool {
 	return true
 }
 
-// atEnd is t.Cleanup for what has objects in memory: package testing keeps what is given to Cleanup until the test above has ended, which for a test that runs
-// beside others is the whole run, and with it all that it refers to.
+// atEnd is t.Cleanup for what has objects in memory: package testing keeps what is given to Cleanup until the test
+// above has ended, which for a test that runs beside others is the whole run, and with it all that it refers to.
 func atEnd(t testing.TB, end func()) {
 	t.Cleanup(func() {
 		once := end

@@ -15,8 +15,8 @@ import (
 	"github.com/headrace/headrace/objstore/cwsim"
 )
 
-// A sweep of a store that is best at 2 to 8 requests at once, gives half at 24 and hangs from 28 on finds where it is best, for each kind of request, ends at the step that hangs,
-// advises to stay below, and leaves nothing in the bucket.
+// A sweep of a store that is best at 2 to 8 requests at once, gives half at 24 and hangs from 28 on finds where it is
+// best, for each kind of request, ends at the step that hangs, advises to stay below, and leaves nothing in the bucket.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	shape := func(peak float64) cwsim.Model { return cwsim.Model{Peak: peak, From: 2, To: 8, Half: 24, Hang: 28} }
@@ -25,7 +25,8 @@ func TestSweep(t *testing.T) {
 	} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
-			// A machine that has no time makes steps slow that are not, or brings too few requests to the store at once. Each round gives it twice the time of the one before.
+			// A machine that has no time makes steps slow that are not, or brings too few requests to the store at once. Each
+			// round gives it twice the time of the one before.
 			for d := time.Second; ; d *= 2 {
 				l := newLota(t, options)
 				report := l.sweep(operation, d)
@@ -78,7 +79,8 @@ func (c sweepCurve) tried() (tried []int) {
 	return tried
 }
 
-// advises tells whether 6 at once are said to be best, or 15, which differ by little, and whether a mount is told so of what it does most.
+// advises tells whether 6 at once are said to be best, or 15, which differ by little, and whether a mount is told so of
+// what it does most.
 func (r sweepReport) advises(operation string) bool {
 	advised := map[string]string{}
 	for _, a := range r.Advice {

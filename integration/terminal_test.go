@@ -108,7 +108,8 @@ var (
 	barLeft  = regexp.MustCompile(`[|█%]|\[[0-9ms]+:`)
 )
 
-// atTerminal runs a command at a terminal, until Ctrl-C when a bar is seen if it is to be interrupted, and returns what is left on the screen.
+// atTerminal runs a command at a terminal, until Ctrl-C when a bar is seen if it is to be interrupted, and returns what
+// is left on the screen.
 func (l *lota) atTerminal(interrupt bool, code int, args ...string) []string {
 	l.t.Helper()
 	s := newTerminal(l.t)
@@ -135,7 +136,8 @@ func (l *lota) atTerminal(interrupt bool, code int, args ...string) []string {
 	return lines
 }
 
-// Commands that take long show a bar with a rate and the time left at a terminal, and nothing of it stays on the screen, also after Ctrl-C; elsewhere there is none.
+// Commands that take long show a bar with a rate and the time left at a terminal, and nothing of it stays on the
+// screen, also after Ctrl-C; elsewhere there is none.
 func TestProgressAtTerminal(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

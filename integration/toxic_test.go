@@ -11,8 +11,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// wire is a stretch of TCP in front of the server that can go bad below HTTP: it loses, resets and slows connections, which the
-// proxy, a party to HTTP, cannot.
+// wire is a stretch of TCP in front of the server that can go bad below HTTP: it loses, resets and slows connections,
+// which the proxy, a party to HTTP, cannot.
 type wire struct {
 	t     *testing.T
 	proxy *toxiproxy.Proxy

@@ -21,7 +21,8 @@ func TestTraceListing(t *testing.T) { checkTrace(t, "listing") }
 // stat of one name never lists its directory.
 func TestTraceStat(t *testing.T) { checkTrace(t, "stat") }
 
-// Making many files in a directory of up to 1,000 names costs one PUT each, and a listing for as long as names are good.
+// Making many files in a directory of up to 1,000 names costs one PUT each, and a listing for as long as names are
+// good.
 func TestTraceManyFiles(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -56,11 +57,12 @@ func TestTraceWrite(t *testing.T) { checkTrace(t, "write") }
 // Extracting an archive costs one PUT a file, one a directory, and no listing of what this mount has made itself.
 func TestTraceExtract(t *testing.T) { checkTrace(t, "extract") }
 
-// An archive is made of files that are read once each and is one object; as a stream it is read in GETs of 16 MiB, however small its members.
+// An archive is made of files that are read once each and is one object; as a stream it is read in GETs of 16 MiB,
+// however small its members.
 func TestTraceArchive(t *testing.T) { checkTrace(t, "archive") }
 
-// With --posix-metadata, each name that is looked up costs a HEAD, and each change of attributes of a stored file a HEAD and a copy on the store's side; attributes
-// that are set before a file is closed cost nothing.
+// With --posix-metadata, each name that is looked up costs a HEAD, and each change of attributes of a stored file a
+// HEAD and a copy on the store's side; attributes that are set before a file is closed cost nothing.
 func TestTracePosix(t *testing.T) { checkTrace(t, "posix") }
 
 // Not a promise, but worth a review when it changes: what other common doings cost.

@@ -121,7 +121,8 @@ func (b *bucket) multipartUploads() (keys []string) {
 	return keys
 }
 
-// An unclosed file is kept when the mount's process is killed: `headrace uploads` shows it, writes it to a file, stores it, or gives it up; no multipart upload of it is left in the bucket.
+// An unclosed file is kept when the mount's process is killed: `headrace uploads` shows it, writes it to a file, stores
+// it, or gives it up; no multipart upload of it is left in the bucket.
 func TestUnclosedAfterKill(t *testing.T) {
 	t.Parallel()
 	for _, live := range []bool{false, true} {
@@ -193,7 +194,8 @@ func TestUnclosedAfterKill(t *testing.T) {
 	}
 }
 
-// When somebody else has replaced an object meanwhile, close is ESTALE, theirs stays, and what was written here is kept for `headrace uploads`.
+// When somebody else has replaced an object meanwhile, close is ESTALE, theirs stays, and what was written here is kept
+// for `headrace uploads`.
 func TestLostRace(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -224,7 +226,8 @@ func TestLostRace(t *testing.T) {
 	eventually(t, patience, "the mount to see it", func() bool { return m.read("file") == "mine" })
 }
 
-// With `--write-back`, close and fsync return when the data is safe on the local disk; the bucket gets it afterwards, also when the process is killed in between.
+// With `--write-back`, close and fsync return when the data is safe on the local disk; the bucket gets it afterwards,
+// also when the process is killed in between.
 func TestWriteBackAfterKill(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -262,7 +265,8 @@ func TestWriteBackAfterKill(t *testing.T) {
 	}
 }
 
-// Unmounting stores what is left, and says what could not be stored and where it is kept; a second signal ends the process at once.
+// Unmounting stores what is left, and says what could not be stored and where it is kept; a second signal ends the
+// process at once.
 func TestUnmountStores(t *testing.T) {
 	t.Parallel()
 	for _, patient := range []bool{true, false} {
@@ -308,7 +312,8 @@ func TestUnmountStores(t *testing.T) {
 	}
 }
 
-// A store that takes nothing is not waited for longer than `--close-timeout`, and the exit code and the message say what is left, and where.
+// A store that takes nothing is not waited for longer than `--close-timeout`, and the exit code and the message say
+// what is left, and where.
 func TestUnmountGivesUp(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

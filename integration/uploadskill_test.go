@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killAtRequest has the daemon be killed at a request that changes the bucket: before the server gets it, or when it has answered and the daemon has not heard it.
+// killAtRequest has the daemon be killed at a request that changes the bucket: before the server gets it, or when it
+// has answered and the daemon has not heard it.
 func (p *proxy) killAtRequest(m *mount, step int, done bool) *fault {
 	return p.inject(&fault{changes: true, skip: step, times: 1, act: func(w http.ResponseWriter, r *http.Request, next http.Handler, _ <-chan struct{}) {
 		if done {
@@ -31,7 +32,8 @@ func (d discardAnswer) Header() http.Header         { return d.header }
 func (d discardAnswer) WriteHeader(int)             {}
 func (d discardAnswer) Write(p []byte) (int, error) { return len(p), nil }
 
-// crashScript changes a bucket in every way there is. It prints what was acknowledged, a line each, and goes on after errors.
+// crashScript changes a bucket in every way there is. It prints what was acknowledged, a line each, and goes on after
+// errors.
 const crashScript = `
 import os, sys
 os.chdir(sys.argv[1])
@@ -62,7 +64,9 @@ except OSError as e:
     sys.exit(3)
 `
 
-// Killed at any request that changes the bucket, before or after the store has done it, a mount loses nothing that was acknowledged and damages nothing that was there; the next mount finishes what was closed and what was being renamed, and leaves no multipart upload.
+// Killed at any request that changes the bucket, before or after the store has done it, a mount loses nothing that was
+// acknowledged and damages nothing that was there; the next mount finishes what was closed and what was being renamed,
+// and leaves no multipart upload.
 func TestKilledAtEveryRequest(t *testing.T) {
 	t.Parallel()
 	for _, done := range []bool{false, true} {
@@ -77,7 +81,8 @@ func TestKilledAtEveryRequest(t *testing.T) {
 	}
 }
 
-// So it is with `--write-back`, where what was acknowledged may be on the local disk alone: the next mount stores it, under the name that it had been given.
+// So it is with `--write-back`, where what was acknowledged may be on the local disk alone: the next mount stores it,
+// under the name that it had been given.
 func TestKilledAtEveryRequestOfWriteBack(t *testing.T) {
 	t.Parallel()
 	for step := 0; killedAt(t, step, step%2 > 0, "--write-back"); step += 3 { // a third, before and after by turns: TestKilledAtEveryRequest is at each

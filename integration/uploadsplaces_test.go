@@ -45,8 +45,9 @@ func TestUploadsOfAllMounts(t *testing.T) {
 		}
 		return ids
 	}
-	// All mounts of the machine are asked, those of other tests too: one that is busy may not answer in time, and what is in the default place, which is nobody's here, may go meanwhile. The exit
-	// code tells of those; what these two have is in the list.
+	// All mounts of the machine are asked, those of other tests too: one that is busy may not answer in time, and what is
+	// in the default place, which is nobody's here, may go meanwhile. The exit code tells of those; what these two have is
+	// in the list.
 	var ids map[string]string
 	eventually(t, patience, "both mounts' files to be seen", func() bool {
 		stdout, stderr, code := run("ls", "--json")

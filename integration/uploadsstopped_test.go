@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// `headrace uploads` answers though a mount's process is stopped, says which one it is, and shows what that has not stored where it was told to look. No process may have a file of the mount open then: the kernel would
-// have it wait for the mount when it closes that.
+// `headrace uploads` answers though a mount's process is stopped, says which one it is, and shows what that has not
+// stored where it was told to look. No process may have a file of the mount open then: the kernel would have it wait
+// for the mount when it closes that.
 func TestUploadsOfAStoppedMount(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

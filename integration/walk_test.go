@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Programs that walk through a tree (find, ls -R, os.walk) have the directories that come next listed ahead: each is listed once, and several at a time.
+// Programs that walk through a tree (find, ls -R, os.walk) have the directories that come next listed ahead: each is
+// listed once, and several at a time.
 func TestWalkIsListedAhead(t *testing.T) {
 	t.Parallel()
 	const directories = 60

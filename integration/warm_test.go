@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// `headrace warm` reads files, directories, patterns and lists into the cache, reads nothing twice, and tells what it could not read.
+// `headrace warm` reads files, directories, patterns and lists into the cache, reads nothing twice, and tells what it
+// could not read.
 func TestWarm(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -73,7 +74,8 @@ func TestWarm(t *testing.T) {
 	p.heal()
 }
 
-// What `headrace warm` has read is on the disk when it ends, also where the network is faster than the disk and memory is short; what could not be kept is a failure of its file.
+// What `headrace warm` has read is on the disk when it ends, also where the network is faster than the disk and memory
+// is short; what could not be kept is a failure of its file.
 func TestWarmKeepsWhatItReads(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -20,7 +20,8 @@ import (
 
 const large = cwsim.LargestUncached + 1
 
-// `headrace warm --lota` has LOTA fetch large objects, by one request each that brings no bytes here, and nothing small.
+// `headrace warm --lota` has LOTA fetch large objects, by one request each that brings no bytes here, and nothing
+// small.
 func TestWarmLota(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})
@@ -161,8 +162,8 @@ func TestWarmLotaFromStandardInput(t *testing.T) {
 	}
 }
 
-// A list may be a pipe, as a shell's <(...) is, which only one reader gets: it is gone through as it comes, and kept where it is needed twice. Until its end it is not known
-// how much there is, and the time left is not shown.
+// A list may be a pipe, as a shell's <(...) is, which only one reader gets: it is gone through as it comes, and kept
+// where it is needed twice. Until its end it is not known how much there is, and the time left is not shown.
 func TestWarmLotaFromPipe(t *testing.T) {
 	t.Parallel()
 	l := newLota(t, cwsim.Options{})

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files are written anywhere, in any order and by any call (write, pwrite, writev, O_APPEND, O_DIRECT, sendfile, copy_file_range, a shared map), and the bucket gets exactly the bytes that a local disk would have.
+// Files are written anywhere, in any order and by any call (write, pwrite, writev, O_APPEND, O_DIRECT, sendfile,
+// copy_file_range, a shared map), and the bucket gets exactly the bytes that a local disk would have.
 //
 // What lies between what was written, and what truncate adds, reads as zeros.
 //
@@ -114,7 +115,8 @@ func writes() map[string]func(path string) error {
 	}
 }
 
-// fallocate's modes that move bytes about are refused: nobody but a database asks for them, and it asks whether they are there.
+// fallocate's modes that move bytes about are refused: nobody but a database asks for them, and it asks whether they
+// are there.
 func TestFallocateRefused(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -31,7 +31,8 @@ func TestAttributesAreAccepted(t *testing.T) {
 	eventually(t, patience, "the empty file to be stored", func() bool { return b.stored("file") != nil })
 }
 
-// There are no hard links, devices, fifos and sockets (EPERM), no symbolic links (EOPNOTSUPP), and no attributes of one's own (EOPNOTSUPP).
+// There are no hard links, devices, fifos and sockets (EPERM), no symbolic links (EOPNOTSUPP), and no attributes of
+// one's own (EOPNOTSUPP).
 func TestWhatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

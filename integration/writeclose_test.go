@@ -79,7 +79,8 @@ func TestTruncateByPathIsStored(t *testing.T) {
 	}
 }
 
-// closes are programs that close a file in ways that a program that copies files does not. In each, `path` is the file, fd a descriptor of it that may write, and stored() its content in the bucket, None when there is none.
+// closes are programs that close a file in ways that a program that copies files does not. In each, `path` is the file,
+// fd a descriptor of it that may write, and stored() its content in the bucket, None when there is none.
 var closes = []struct{ name, script string }{
 	{"a duplicate", `
 dup = os.dup(fd)
@@ -173,7 +174,8 @@ def eventually(want):
 fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 `
 
-// The close that stores a file is that of the process that has written to it, whichever thread of it: a duplicate's as well, and never that of a child that was forked meanwhile and has written nothing.
+// The close that stores a file is that of the process that has written to it, whichever thread of it: a duplicate's as
+// well, and never that of a child that was forked meanwhile and has written nothing.
 //
 // What a process that was killed had written is stored when the kernel closes its files.
 //
@@ -190,7 +192,8 @@ func TestWhichCloseStores(t *testing.T) {
 	}
 }
 
-// `echo x > f` never puts an empty object in place of the old one, and costs one PUT; so does `(a; b) > f` if only one of the two writes.
+// `echo x > f` never puts an empty object in place of the old one, and costs one PUT; so does `(a; b) > f` if only one
+// of the two writes.
 func TestShellRedirection(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -212,7 +215,8 @@ func TestShellRedirection(t *testing.T) {
 	}
 }
 
-// A file that nothing was written to (touch, `: > f`) is stored when its last descriptor is closed; close need not wait for that, but with O_EXCL it does.
+// A file that nothing was written to (touch, `: > f`) is stored when its last descriptor is closed; close need not wait
+// for that, but with O_EXCL it does.
 func TestEmptyFiles(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -270,7 +274,8 @@ func countOf(requests []string, kind string) (n int) {
 	return n
 }
 
-// A close that waits for the store ends within a second when the process gets a signal that is to kill it, and what was written is stored all the same.
+// A close that waits for the store ends within a second when the process gets a signal that is to kill it, and what was
+// written is stored all the same.
 func TestKilledInClose(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -9,7 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// close and fsync say why what was written is not stored: EACCES when the store forbids it, EDQUOT when its quota is used up, ETIMEDOUT after `--close-timeout` without progress. The data stays, can be read, and goes on being tried: it is stored when the store takes it.
+// close and fsync say why what was written is not stored: EACCES when the store forbids it, EDQUOT when its quota is
+// used up, ETIMEDOUT after `--close-timeout` without progress. The data stays, can be read, and goes on being tried: it
+// is stored when the store takes it.
 func TestWhatCloseSays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -88,7 +90,8 @@ func TestWriteThroughFaults(t *testing.T) {
 	}
 }
 
-// What arrives at the store is compared with the checksum that goes along with it: a wire that spoils it is EIO at close, and never stored; what was written is kept, and stored once it arrives as it is.
+// What arrives at the store is compared with the checksum that goes along with it: a wire that spoils it is EIO at
+// close, and never stored; what was written is kept, and stored once it arrives as it is.
 func TestWireThatSpoils(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -114,7 +117,8 @@ func lose() action {
 	})
 }
 
-// A writer that outruns the store waits when `--staging-size` is used up, and a file that is larger goes through when it is written in order.
+// A writer that outruns the store waits when `--staging-size` is used up, and a file that is larger goes through when
+// it is written in order.
 func TestStagingBudget(t *testing.T) {
 	t.Parallel()
 	const size = 300 << 20
@@ -144,7 +148,8 @@ func TestStagingBudget(t *testing.T) {
 	}
 }
 
-// A write that does not fit on the disk of the staging directory is ENOSPC; what was written before is not lost by it, and when there is room again writing goes on.
+// A write that does not fit on the disk of the staging directory is ENOSPC; what was written before is not lost by it,
+// and when there is room again writing goes on.
 func TestFullStagingDisk(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -38,7 +38,8 @@ var fsxMounts = [][]string{
 	{"--write-back", "--posix-metadata", "--cache-dir", "CACHE"},
 }
 
-// Reads, writes, maps, truncations, allocations, holes and copies in any order, by one process, give what they give on a local disk; and whenever fsync or close returns, the bucket has just that.
+// Reads, writes, maps, truncations, allocations, holes and copies in any order, by one process, give what they give on
+// a local disk; and whenever fsync or close returns, the bucket has just that.
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -88,7 +89,8 @@ func (x *fsx) note(format string, args ...any) {
 	x.did = x.did[max(0, len(x.did)-fsxHistory):]
 }
 
-// runFsx is the helper: a process of its own may map files. Its arguments are the file's path, its object's, the seed and the mount's flags.
+// runFsx is the helper: a process of its own may map files. Its arguments are the file's path, its object's, the seed
+// and the mount's flags.
 func runFsx(args []string) error {
 	seed, err := strconv.ParseUint(args[2], 10, 64)
 	if err != nil {

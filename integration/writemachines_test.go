@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// mountTwice mounts a bucket twice, as two machines would, with staging directories of their own: what loses against the other mount stays there.
+// mountTwice mounts a bucket twice, as two machines would, with staging directories of their own: what loses against
+// the other mount stays there.
 func mountTwice(t *testing.T, b *bucket, flags ...string) [2]*mount {
 	t.Helper()
 	var mounts [2]*mount
@@ -24,7 +25,8 @@ func mountTwice(t *testing.T, b *bucket, flags ...string) [2]*mount {
 	return mounts
 }
 
-// What one machine has stored (close or fsync returned 0), an open() on another one sees, unless it had confirmed what was there before within its `--metadata-ttl`.
+// What one machine has stored (close or fsync returned 0), an open() on another one sees, unless it had confirmed what
+// was there before within its `--metadata-ttl`.
 func TestCloseToOpen(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -56,7 +58,8 @@ func TestCloseToOpen(t *testing.T) {
 	}
 }
 
-// Of several machines that make one name with O_EXCL exactly one wins. Whether it is oneself is known at close or fsync, where the others get EEXIST; with `--exclusive-create=open`, as lock files need it, at open.
+// Of several machines that make one name with O_EXCL exactly one wins. Whether it is oneself is known at close or
+// fsync, where the others get EEXIST; with `--exclusive-create=open`, as lock files need it, at open.
 func TestExclusiveCreate(t *testing.T) {
 	t.Parallel()
 	for when, make := range map[string]func(path, text string) error{"close": makeAndWrite, "open": makeOnly} {
@@ -133,7 +136,8 @@ func makeOnly(path, text string) error {
 	return nil
 }
 
-// So it is where the store's answer is lost: an empty file made with O_EXCL bears a name of its writer in its metadata (`headrace-writer`), by which a mount knows whether what is in its way is its own; one with content is known by that.
+// So it is where the store's answer is lost: an empty file made with O_EXCL bears a name of its writer in its metadata
+// (`headrace-writer`), by which a mount knows whether what is in its way is its own; one with content is known by that.
 func TestExclusiveCreateWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -180,7 +184,8 @@ func TestLostLocksLeaveNothing(t *testing.T) {
 	}
 }
 
-// What another machine has replaced or removed since it was opened here is not replaced: close is ESTALE, and what was written is kept (`headrace uploads`).
+// What another machine has replaced or removed since it was opened here is not replaced: close is ESTALE, and what was
+// written is kept (`headrace uploads`).
 func TestReplacedWhileWritten(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -214,7 +219,8 @@ func TestReplacedWhileWritten(t *testing.T) {
 	}
 }
 
-// A file that another machine replaces while it is open here reads as the version that was opened, or not at all: bytes of the new one are never seen by the old descriptor.
+// A file that another machine replaces while it is open here reads as the version that was opened, or not at all: bytes
+// of the new one are never seen by the old descriptor.
 func TestReplacedUnderReader(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mkdir makes a directory that other clients see as a marker; rmdir removes it, and is ENOTEMPTY when something is in it.
+// mkdir makes a directory that other clients see as a marker; rmdir removes it, and is ENOTEMPTY when something is in
+// it.
 func TestMakeAndRemoveDirectories(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -65,7 +66,8 @@ func TestDirectoryStays(t *testing.T) {
 	}
 }
 
-// A file that is removed, or replaced by a rename, while it is open can be read and written to its end by those who have it open.
+// A file that is removed, or replaced by a rename, while it is open can be read and written to its end by those who
+// have it open.
 func TestRemoveWhileOpen(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -108,7 +110,8 @@ func TestRemoveWhileOpen(t *testing.T) {
 	b.want("replaced", "other")
 }
 
-// What such a file needs is fetched before its object goes, up to `--keep-removed`; of a larger file, what is not local by then is ESTALE.
+// What such a file needs is fetched before its object goes, up to `--keep-removed`; of a larger file, what is not local
+// by then is ESTALE.
 func TestRemoveMoreThanIsKept(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -165,7 +168,8 @@ func TestRemoveWhileStored(t *testing.T) {
 	checkNames(t, mountBucket(t, b).names())
 }
 
-// A file may be closed while it is being unlinked, and its content fetched for who had it open: nobody is left to read it, and the name is gone.
+// A file may be closed while it is being unlinked, and its content fetched for who had it open: nobody is left to read
+// it, and the name is gone.
 func TestCloseWhileUnlinked(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

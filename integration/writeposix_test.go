@@ -70,7 +70,8 @@ func (m *mount) shows(name string, mode uint32, uid, gid uint32, modTime int64) 
 	}
 }
 
-// With --posix-metadata, modes, owners and times are kept, in the objects' metadata as s3fs writes it: of files while they are written and afterwards, and of directories.
+// With --posix-metadata, modes, owners and times are kept, in the objects' metadata as s3fs writes it: of files while
+// they are written and afterwards, and of directories.
 func TestPosixMetadata(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -207,7 +208,8 @@ func TestPosixLinks(t *testing.T) {
 	m.shell(`test "$(find $MNT -type l)" = $MNT/dir/moved`)
 }
 
-// With --posix-metadata, attributes of the user's own are kept, of files and directories, up to the 2 KiB of metadata that an object may have.
+// With --posix-metadata, attributes of the user's own are kept, of files and directories, up to the 2 KiB of metadata
+// that an object may have.
 func TestPosixAttributes(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

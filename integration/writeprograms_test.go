@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// eachWay runs programs on a mount as it is by default, and on one with --write-back. settle waits there until the bucket has what was written.
+// eachWay runs programs on a mount as it is by default, and on one with --write-back. settle waits there until the
+// bucket has what was written.
 func eachWay(t *testing.T, run func(t *testing.T, b *bucket, m *mount, settle func()), flags ...string) {
 	t.Parallel()
 	t.Run("default", func(t *testing.T) {
@@ -56,7 +57,8 @@ func TestTreesAreCopied(t *testing.T) {
 	checkNames(t, mountBucket(t, b).names())
 }
 
-// localTree makes a tree on a local disk: files of many sizes, directories in directories, an empty one, a program, odd names.
+// localTree makes a tree on a local disk: files of many sizes, directories in directories, an empty one, a program, odd
+// names.
 func localTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +113,8 @@ cd /
 git fsck --strict; test "$(git rev-list --count HEAD)" = 2; cd /`)
 }
 
-// With --write-back too cp -r, rsync -a and tar x make trees, and git a repository, of which the bucket has all in the end.
+// With --write-back too cp -r, rsync -a and tar x make trees, and git a repository, of which the bucket has all in the
+// end.
 func TestTreesWithWriteBack(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -208,7 +211,8 @@ sq 'pragma integrity_check; select count(*), sum(n) from t; pragma journal_mode'
 	checkNames(t, m.names(), names...)
 }
 
-// An editor that moves what a file was out of the way, writes another, and removes the first, leaves the new one alone in the bucket.
+// An editor that moves what a file was out of the way, writes another, and removes the first, leaves the new one alone
+// in the bucket.
 func TestEditorSaves(t *testing.T) {
 	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
 		b.putText("text", "old")
@@ -265,7 +269,9 @@ wait $first
 	})
 }
 
-// Python programs save as training jobs do: an archive that is written with seeks (torch.save), a temporary file with fsync, chmod and rename (safetensors), an array that is mapped and changed in place (numpy.memmap), an event file that is appended to and flushed.
+// Python programs save as training jobs do: an archive that is written with seeks (torch.save), a temporary file with
+// fsync, chmod and rename (safetensors), an array that is mapped and changed in place (numpy.memmap), an event file
+// that is appended to and flushed.
 func TestPythonSaves(t *testing.T) {
 	eachWay(t, func(t *testing.T, b *bucket, m *mount, settle func()) {
 		m.python(pythonSaves, b.path(""), fmt.Sprint(strings.HasSuffix(t.Name(), "write-back")))

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file is renamed to a new name or in place of another file, which is gone as soon as the new one is there; RENAME_NOREPLACE is EEXIST where the name is taken, and RENAME_EXCHANGE EINVAL.
+// A file is renamed to a new name or in place of another file, which is gone as soon as the new one is there;
+// RENAME_NOREPLACE is EEXIST where the name is taken, and RENAME_EXCHANGE EINVAL.
 func TestRenameFile(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -102,7 +103,8 @@ func TestRenameDirectory(t *testing.T) {
 	}
 }
 
-// What is created and stored below a directory while that is renamed is under the new name afterwards, and not under the old one.
+// What is created and stored below a directory while that is renamed is under the new name afterwards, and not under
+// the old one.
 func TestRenameDirectoryMeanwhile(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -154,7 +156,8 @@ func TestRenameDirectoryMeanwhile(t *testing.T) {
 	}
 }
 
-// A name too long for a key (1,024 bytes, the directory's included) is ENAMETOOLONG, also before a directory rename begins.
+// A name too long for a key (1,024 bytes, the directory's included) is ENAMETOOLONG, also before a directory rename
+// begins.
 func TestNamesTooLong(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
@@ -287,7 +290,8 @@ func TestRenameOverWhileStored(t *testing.T) {
 	}
 }
 
-// Who has a file open goes on writing to it when it is renamed: what is written afterwards is stored under its new name.
+// Who has a file open goes on writing to it when it is renamed: what is written afterwards is stored under its new
+// name.
 func TestRenameWhileWritten(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

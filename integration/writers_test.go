@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// What this mount changes, this mount sees at once: on every other descriptor, in stat, and in a listing, stored or not.
+// What this mount changes, this mount sees at once: on every other descriptor, in stat, and in a listing, stored or
+// not.
 func TestReadYourOwnWrites(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

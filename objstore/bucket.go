@@ -27,7 +27,8 @@ type Bucket interface {
 
 // Statter asks for one object by its exact key.
 type Statter interface {
-	// Stat returns what HEAD tells. ErrNotExist when there is no such object; a key that ends in "/" is a key as any other.
+	// Stat returns what HEAD tells. ErrNotExist when there is no such object; a key that ends in "/" is a key as any
+	// other.
 	Stat(ctx context.Context, key string) (Entry, error)
 }
 
@@ -45,15 +46,16 @@ type Page struct {
 	Prefixes []string // common prefixes, delimiter included
 	Last     bool     // the store said that nothing follows; where it is not known, false
 
-	// AsOf is when it was so, for what does not come from the store itself: see [Indexed]. Zero is when the page was asked for, or later.
+	// AsOf is when it was so, for what does not come from the store itself: see [Indexed]. Zero is when the page was asked
+	// for, or later.
 	AsOf time.Time
 }
 
 // Lister lists keys.
 type Lister interface {
-	// List yields pages in order until the listing ends. A failed request yields one error, and then the iteration is over;
-	// pages yielded before it are right. A prefix with nothing below it yields pages without content, and no error. Keys
-	// ascend in byte order on AWS and most stores, but not on all: a caller that depends on it checks.
+	// List yields pages in order until the listing ends. A failed request yields one error, and then the iteration is
+	// over; pages yielded before it are right. A prefix with nothing below it yields pages without content, and no error.
+	// Keys ascend in byte order on AWS and most stores, but not on all: a caller that depends on it checks.
 	List(ctx context.Context, opts ListOptions) iter.Seq2[Page, error]
 }
 
@@ -61,8 +63,9 @@ type Lister interface {
 type Opener interface {
 	// Open starts reading r of v and returns once the store's headers are here and say that they are of v. Every request
 	// carries If-Match: ErrChanged when the key has another content now, ErrNotExist when it has none. The range must lie
-	// within the version and not be empty (ErrInvalid). The body yields exactly r.Len bytes and then io.EOF, or an error; a body that ends
-	// early yields io.ErrUnexpectedEOF, never a plain EOF. The caller closes the body; closing it early ends the request.
+	// within the version and not be empty (ErrInvalid). The body yields exactly r.Len bytes and then io.EOF, or an error;
+	// a body that ends early yields io.ErrUnexpectedEOF, never a plain EOF. The caller closes the body; closing it early
+	// ends the request.
 	Open(ctx context.Context, v Version, r Range) (io.ReadCloser, error)
 }
 
@@ -80,14 +83,15 @@ type Attributes struct {
 	Tags         string            // as in a query: "a=1&b=2", escaped
 	Headers      map[string]string `json:",omitempty"` // those of [KeptHeaders] that it has, by name
 
-	// Copies says of a multipart upload that parts of it will be copied: then it has no checksum of the whole, which not all stores can make of copies.
+	// Copies says of a multipart upload that parts of it will be copied: then it has no checksum of the whole, which not
+	// all stores can make of copies.
 	Copies bool
 }
 
 // Putter stores a whole object with one request.
 type Putter interface {
-	// Put stores size bytes of body under key and returns the new entry (Key, Size, ETag; ModTime where the store tells it).
-	// The body is read at most once an attempt and rewound by Seek between attempts.
+	// Put stores size bytes of body under key and returns the new entry (Key, Size, ETag; ModTime where the store tells
+	// it). The body is read at most once an attempt and rewound by Seek between attempts.
 	Put(ctx context.Context, key string, body io.ReadSeeker, size int64, cond Condition, attrs Attributes) (Entry, error)
 }
 
@@ -123,8 +127,8 @@ type Multipart interface {
 type Copier interface {
 	// Copy stores src under key, metadata included; ErrChanged when src is gone.
 	Copy(ctx context.Context, key string, src Version, cond Condition) (Entry, error)
-	// CopyWith is Copy with other content type, headers, metadata and storage class than src has: those of attrs. Its tags go along as they are. key may be
-	// src's own.
+	// CopyWith is Copy with other content type, headers, metadata and storage class than src has: those of attrs. Its tags
+	// go along as they are. key may be src's own.
 	CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (Entry, error)
 }
 
@@ -136,8 +140,9 @@ type Deleter interface {
 
 // VersionDeleter removes an object if it is still the one that is meant. Optional: see [AsVersionDeleter].
 type VersionDeleter interface {
-	// DeleteVersion is Delete of v's key while that holds v: ErrChanged when it holds another content. A store that refuses such a condition answers ErrUnsupported; one that does not know
-	// of it ignores it, and nothing tells but a probe.
+	// DeleteVersion is Delete of v's key while that holds v: ErrChanged when it holds another content. A store that
+	// refuses such a condition answers ErrUnsupported; one that does not know of it ignores it, and nothing tells but a
+	// probe.
 	DeleteVersion(ctx context.Context, v Version) error
 }
 
@@ -162,12 +167,14 @@ type Prestager interface {
 	Prestage(ctx context.Context, key string) error
 }
 
-// Indexed is a bucket whose listings come from an index of all its keys, which has to be made before the first one: to ask for single keys is far cheaper then.
-// Optional.
+// Indexed is a bucket whose listings come from an index of all its keys, which has to be made before the first one: to
+// ask for single keys is far cheaper then. Optional.
 type Indexed interface {
-	// IndexReady tells whether the index is there, and young enough to be used. Then a listing asks the store for nothing, and may be as old as the index: see Page.AsOf.
+	// IndexReady tells whether the index is there, and young enough to be used. Then a listing asks the store for nothing,
+	// and may be as old as the index: see Page.AsOf.
 	IndexReady() bool
-	// Has tells whether a key of the index begins with prefix, however old the index is; false where there is none. It asks nothing, and waits for nobody.
+	// Has tells whether a key of the index begins with prefix, however old the index is; false where there is none. It
+	// asks nothing, and waits for nobody.
 	Has(prefix string) bool
 }
 
@@ -188,7 +195,8 @@ type Distant interface {
 	WritePatience() time.Duration
 }
 
-// Spreader is a bucket that also reads from copies under other keys. Such a GET brings the right bytes and says nothing of whether the key still means them. Optional: see [ReadFromCopy].
+// Spreader is a bucket that also reads from copies under other keys. Such a GET brings the right bytes and says nothing
+// of whether the key still means them. Optional: see [ReadFromCopy].
 type Spreader interface {
 	// ReadFromCopy tells whether a GET of v may have been answered by a copy that was sent at a time or later.
 	ReadFromCopy(v Version, since time.Time) bool

@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// TellChanges is b with changing being told the keys of each request that changes objects: before it is made, and once it was answered, also with an error, as nobody knows then what the
-// store has done.
+// TellChanges is b with changing being told the keys of each request that changes objects: before it is made, and once
+// it was answered, also with an error, as nobody knows then what the store has done.
 func TellChanges(b Bucket, changing func(keys ...string)) Bucket {
 	t := &telling{changing: changing}
 	t.through = through{inner: b, do: func(ctx context.Context, q request, call func(context.Context) error) error {

@@ -32,8 +32,9 @@ func CopyRanges(size, part int64) []Range {
 	return ranges
 }
 
-// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the store's side. What it has begun it gives up when it fails; of a process that
-// is killed the plan's log tells what it has left in the store.
+// CopyParts makes the object of a key from the parts of a stored version, which may be of that key itself, on the
+// store's side. What it has begun it gives up when it fails; of a process that is killed the plan's log tells what it
+// has left in the store.
 func CopyParts(ctx context.Context, b Bucket, key string, src Version, ranges []Range, p CopyPlan) (e Entry, err error) {
 	id, number, err := p.begin(ctx, b, key)
 	if err != nil {
@@ -125,8 +126,9 @@ type CopyPlan struct {
 	Log        UploadLog         // nil for none
 }
 
-// CopyObject copies a version to a key, with what goes along with it in place of the plan's attributes, by as many requests as its size takes. Markers of directories are made anew: stores that
-// keep objects in folders do not copy them.
+// CopyObject copies a version to a key, with what goes along with it in place of the plan's attributes, by as many
+// requests as its size takes. Markers of directories are made anew: stores that keep objects in folders do not copy
+// them.
 func CopyObject(ctx context.Context, b Bucket, key string, src Version, p CopyPlan) (Entry, error) {
 	isMarker := src.Size == 0 && strings.HasSuffix(src.Key, "/")
 	if !isMarker && src.Size <= MaxCopy {
@@ -146,8 +148,8 @@ func CopyObject(ctx context.Context, b Bucket, key string, src Version, p CopyPl
 	return CopyParts(ctx, b, key, src, CopyRanges(src.Size, 1<<30), p)
 }
 
-// SameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal contents have different
-// ETags when they were sent in different parts.
+// SameContent tells whether two versions are the same bytes. Where their ETags do not say so they are read: equal
+// contents have different ETags when they were sent in different parts.
 func SameContent(ctx context.Context, b Opener, one, other Version) (bool, error) {
 	if one.Size != other.Size {
 		return false, nil

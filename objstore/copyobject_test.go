@@ -166,7 +166,8 @@ type mute struct {
 
 func (b mute) Tags(context.Context, string) (string, error) { return "", b.err }
 
-// What goes along with an object that is going to be gone is all that there is, also where the store does not say that it has tags; where they cannot be read, that is an error.
+// What goes along with an object that is going to be gone is all that there is, also where the store does not say that
+// it has tags; where they cannot be read, that is an error.
 func TestAllAttributesOf(t *testing.T) {
 	store := memstore.New("bucket")
 	want := objstore.Attributes{

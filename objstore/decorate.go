@@ -12,8 +12,8 @@ type request struct {
 	sent int64 // bytes of body that go along with it
 }
 
-// through is a Bucket whose requests go through do, which must call its function to have the request made. Decorators embed it,
-// and write those methods themselves whose answers are streams: Open, List and ListUploads.
+// through is a Bucket whose requests go through do, which must call its function to have the request made. Decorators
+// embed it, and write those methods themselves whose answers are streams: Open, List and ListUploads.
 type through struct {
 	inner Bucket
 	do    func(ctx context.Context, q request, call func(context.Context) error) error

@@ -9,12 +9,14 @@
 //
 //   - [Version], [Entry], [Range]: what is named, what a listing tells, which bytes are meant.
 //   - Interfaces of one to three methods ([Statter], [Lister], [Opener], ...), and [Bucket], their sum. Powers that not
-//     every store has ([Renamer], [VersionDeleter], [Tagger], [Prestager]) stay out of the sum: use [AsRenamer] and its like.
+//     every store has ([Renamer], [VersionDeleter], [Tagger], [Prestager]) stay out of the sum: use [AsRenamer] and its
+//     like.
 //   - A closed set of error sentinels, wrapped once by [*Error], which says operation, key, status and request id.
 //   - [Ticket], which carries a request's [Class] down to the gate and lets it be raised while it waits.
-//   - Decorators, always composed as retry(hedger(gate(meter(store)))): see [NewRetry], [Hedger], [Gate], [Meter]. Retry is outermost so
-//     that a request that sleeps between attempts holds no slot; the hedger is around the gate so that its second requests need slots; the
-//     meter is innermost so that it counts whatever is sent. Hedger, gate and meter are one a daemon, over all its buckets.
+//   - Decorators, always composed as retry(hedger(gate(meter(store)))): see [NewRetry], [Hedger], [Gate], [Meter].
+//     Retry is outermost so that a request that sleeps between attempts holds no slot; the hedger is around the gate so
+//     that its second requests need slots; the meter is innermost so that it counts whatever is sent. Hedger, gate and
+//     meter are one a daemon, over all its buckets.
 //   - [Router], which finds the bucket of a version.
 //
 // What it must not know: files, inodes, errno, blocks, FUSE. Stores live in the packages below it: s3store, memstore,

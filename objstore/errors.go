@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The closed set of errors. A store wraps exactly one of them in an [*Error]; callers tell them apart with errors.Is and
-// never by text. An error that is none of these (a refused connection, a 500) is a failure of the transport or of the
-// server: retried, and at last EIO. A context's error is passed on as it is.
+// The closed set of errors. A store wraps exactly one of them in an [*Error]; callers tell them apart with errors.Is
+// and never by text. An error that is none of these (a refused connection, a 500) is a failure of the transport or of
+// the server: retried, and at last EIO. A context's error is passed on as it is.
 var (
 	ErrNotExist    = errors.New("no such object")
 	ErrNoBucket    = errors.New("no such bucket") // also matches ErrNotExist

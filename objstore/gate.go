@@ -14,16 +14,16 @@ type GateConfig struct {
 	Max   int // at most; default 300
 }
 
-// Gate bounds the requests under way at once, over all the buckets it wraps, by a limit that moves with what the store can
-// bear (see limitFollower), and lets the urgent ones go first. A daemon has one.
+// Gate bounds the requests under way at once, over all the buckets it wraps, by a limit that moves with what the store
+// can bear (see limitFollower), and lets the urgent ones go first. A daemon has one.
 //
 // A request takes a slot before it is sent and holds it until its answer is read: the slot of an Open until its body
 // has ended or is closed, that of a listing only while a page is asked for. Requests that find no slot free wait in the
-// order of their class and then of their arrival, but uploads that have waited for long get a part of the slots first. The
-// class is that of the context's [Ticket], else the operation's; raising the ticket moves the waiting request.
+// order of their class and then of their arrival, but uploads that have waited for long get a part of the slots first.
+// The class is that of the context's [Ticket], else the operation's; raising the ticket moves the waiting request.
 //
-// Where the store throttles some keys only, the requests for those have a limit of their own (see partitionTable), and those that wait
-// because of it hold nobody else up. Reads that hang together are broken off; see shed.
+// Where the store throttles some keys only, the requests for those have a limit of their own (see partitionTable), and
+// those that wait because of it hold nobody else up. Reads that hang together are broken off; see shed.
 //
 // INVARIANT: total is the sum of inUse and the number of slots; that of a partition is the number of slots in it.
 // INVARIANT: who is in a queue has its class and has no slot yet.
@@ -60,8 +60,8 @@ func NewGate(cfg GateConfig) *Gate {
 	return &Gate{born: time.Now(), limit: newLimitFollower(cfg.Start, cfg.Max), slots: make(map[*slot]struct{})}
 }
 
-// OnLimit makes f the one function that is told the limit: now, and whenever it has moved. It must be quick and must not
-// call the gate.
+// OnLimit makes f the one function that is told the limit: now, and whenever it has moved. It must be quick and must
+// not call the gate.
 func (g *Gate) OnLimit(f func(limit int)) {
 	g.tellMu.Lock()
 	g.onLimit, g.told = f, 0
@@ -91,7 +91,8 @@ type slot struct {
 	read  *gatedRead    // of an Open; nil for others
 }
 
-// acquire waits for a slot for a request of class op.Class() or of the context's ticket. read is the request if it is an Open.
+// acquire waits for a slot for a request of class op.Class() or of the context's ticket. read is the request if it is
+// an Open.
 func (g *Gate) acquire(ctx context.Context, op Op, at place, read *gatedRead) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

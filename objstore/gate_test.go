@@ -159,7 +159,8 @@ func TestGateReservesSlots(t *testing.T) {
 	})
 }
 
-// A prefetch that a reader has caught up with goes to the demand queue, whether it was raised while it waited or before.
+// A prefetch that a reader has caught up with goes to the demand queue, whether it was raised while it waited or
+// before.
 func TestGateRaise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, objstore.GateConfig{Start: 1, Max: 1})

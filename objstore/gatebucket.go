@@ -60,7 +60,8 @@ func (r *gatedRead) cause(err error, at place) error {
 	return err
 }
 
-// gatedBody holds its request's slot until it ends, fails or is closed, or its context ends: whoever forgets to close it loses no slot.
+// gatedBody holds its request's slot until it ends, fails or is closed, or its context ends: whoever forgets to close
+// it loses no slot.
 type gatedBody struct {
 	inner    io.ReadCloser
 	gate     *Gate
@@ -136,8 +137,8 @@ func (b *gated) ListUploads(ctx context.Context, prefix string) iter.Seq2[Upload
 // uploadsPage is how many uploads a store tells with one request, at most and by default.
 const uploadsPage = 1000
 
-// uploadPages gathers uploads as the store sends them, so that a slot is taken for a request and not for each upload. An
-// error comes with those gathered before it.
+// uploadPages gathers uploads as the store sends them, so that a slot is taken for a request and not for each upload.
+// An error comes with those gathered before it.
 func uploadPages(uploads iter.Seq2[Upload, error]) iter.Seq2[[]Upload, error] {
 	return func(yield func([]Upload, error) bool) {
 		var page []Upload
@@ -160,7 +161,8 @@ func uploadPages(uploads iter.Seq2[Upload, error]) iter.Seq2[[]Upload, error] {
 }
 
 // gatedPages holds a slot while the store is asked for the next item, and none while the caller looks at one: a
-// directory may be read over minutes. After the item that is known to be the last, no slot is taken. ask waits for a slot.
+// directory may be read over minutes. After the item that is known to be the last, no slot is taken. ask waits for a
+// slot.
 func gatedPages[T any](g *Gate, ask func() (*slot, error), pages iter.Seq2[T, error], last func(T) bool) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		s, err := ask()

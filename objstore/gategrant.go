@@ -31,7 +31,8 @@ func (g *Gate) window() window {
 	return w
 }
 
-// someoneWaits tells whether the limit keeps a request waiting. Those that wait because of their partition's, or for the end of a pause, do not count.
+// someoneWaits tells whether the limit keeps a request waiting. Those that wait because of their partition's, or for
+// the end of a pause, do not count.
 func (g *Gate) someoneWaits(now time.Duration) bool {
 	for c := range g.queues {
 		if g.limit.paused(now, Class(c)) {
@@ -116,8 +117,9 @@ func (g *Gate) start(w *waiter, now time.Duration) {
 	close(w.ready)
 }
 
-// relieve gives slots to uploads that have waited for long, before anybody else: while there are always more readers than slots, none would be
-// left for them, and close would wait for as long as readers go on. They get a small part of the limit.
+// relieve gives slots to uploads that have waited for long, before anybody else: while there are always more readers
+// than slots, none would be left for them, and close would wait for as long as readers go on. They get a small part of
+// the limit.
 func (g *Gate) relieve(now time.Duration) {
 	for w := g.queues[ClassUpload].first; w != nil && now-w.since >= uploadPatience; {
 		if g.inUse[ClassUpload] >= max(1, g.limit.limit/uploadPart) || g.total >= g.limit.limit {

@@ -78,7 +78,8 @@ func (r *restless) read(ctx context.Context) {
 	}
 }
 
-// Whatever requests come to, whoever gives them up and when, each slot comes back, and nobody waits for ever: then the bubble would not end.
+// Whatever requests come to, whoever gives them up and when, each slot comes back, and nobody waits for ever: then the
+// bubble would not end.
 func TestGateLosesNothing(t *testing.T) {
 	for name, wrap := range map[string]func(objstore.Bucket) objstore.Bucket{
 		"gate":   func(b objstore.Bucket) objstore.Bucket { return b },

@@ -11,12 +11,13 @@ import (
 const (
 	// hungPace is less than what a read brings a second in a store that works: a chunk would take two minutes...
 	hungPace = 128 << 10
-	// ...and hungPart less than what part of the best of late all bring together, so that a slow line is not taken for a store that hangs.
+	// ...and hungPart less than what part of the best of late all bring together, so that a slow line is not taken for a
+	// store that hangs.
 	hungPart = 1.0 / 16
 	// lately is what the best of late loses in a look: half of it in half a minute.
 	lately = 0.99
-	// shedAfter is for how long reads may bring so little, together and each, before they are taken to hang: longer than stores that work take for a
-	// first byte.
+	// shedAfter is for how long reads may bring so little, together and each, before they are taken to hang: longer than
+	// stores that work take for a first byte.
 	shedAfter = 2 * time.Second
 	// shedFloor is how few reads are never taken to hang together: few cannot be what overloads a store.
 	shedFloor = fallFloor
@@ -24,10 +25,11 @@ const (
 	listenEvery = 500 * time.Millisecond
 )
 
-// A store that is asked for too much at once may stop serving anybody. Then no request ends, so that a lower limit alone would change nothing.
-// Silence is the sign: when next to nothing has come for shedAfter while at least shedFloor reads wait, and at least so many of them have been below
-// hungPace for as long, the limit falls to half, and those of them above it are broken off as timed out, the least urgent first. Whoever asked asks
-// again, and waits for a slot. Where each is answered within that time, however little there is to be read, none hangs.
+// A store that is asked for too much at once may stop serving anybody. Then no request ends, so that a lower limit
+// alone would change nothing. Silence is the sign: when next to nothing has come for shedAfter while at least shedFloor
+// reads wait, and at least so many of them have been below hungPace for as long, the limit falls to half, and those of
+// them above it are broken off as timed out, the least urgent first. Whoever asked asks again, and waits for a slot.
+// Where each is answered within that time, however little there is to be read, none hangs.
 
 // silence is since when next to nothing has come. The gate's mu guards it.
 type silence struct {

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// Hedger makes second requests for demand reads that take much longer than others have lately, over all the buckets it wraps: of
-// two requests for the same bytes one is rarely slow when the other is. A daemon has one.
+// Hedger makes second requests for demand reads that take much longer than others have lately, over all the buckets it
+// wraps: of two requests for the same bytes one is rarely slow when the other is. A daemon has one.
 //
-// It belongs around the [Gate], so that a second request needs a slot as any other, and inside of [NewRetry], so that it is no attempt: what a second
-// request fails with is nobody's error. A wait counts from the moment the gate has let the request through, and ends with bytes: for the first ones,
-// or, in a body that has stopped, for the next, which are then asked for from where the body has stopped. Whichever request brings bytes first is read on, and
-// the other one is ended. A body that goes on slowly, byte by byte, is not hedged.
+// It belongs around the [Gate], so that a second request needs a slot as any other, and inside of [NewRetry], so that
+// it is no attempt: what a second request fails with is nobody's error. A wait counts from the moment the gate has let
+// the request through, and ends with bytes: for the first ones, or, in a body that has stopped, for the next, which are
+// then asked for from where the body has stopped. Whichever request brings bytes first is read on, and the other one is
+// ended. A body that goes on slowly, byte by byte, is not hedged.
 //
-// Only what somebody waits for is hedged: requests of class demand, and those that have been raised to it since they were sent. Second requests are
-// bounded by a budget, a share of all reads; see hedgePace.
+// Only what somebody waits for is hedged: requests of class demand, and those that have been raised to it since they
+// were sent. Second requests are bounded by a budget, a share of all reads; see hedgePace.
 type Hedger struct {
 	mu    sync.Mutex // guards the fields below
 	pace  hedgePace
@@ -70,8 +71,8 @@ func (b *hedged) Open(ctx context.Context, v Version, r Range) (io.ReadCloser, e
 	return read, nil
 }
 
-// judge decides whether a second request is made for a wait, and if not, when to ask next. late is the wait's own mark, set once
-// somebody's wait is slow. wanted tells that somebody waits.
+// judge decides whether a second request is made for a wait, and if not, when to ask next. late is the wait's own mark,
+// set once somebody's wait is slow. wanted tells that somebody waits.
 func (h *Hedger) judge(age time.Duration, inBody, wanted bool, late *bool) (hedge bool, again time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

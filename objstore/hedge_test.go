@@ -112,7 +112,8 @@ func every(n int, at int64) func(int) int64 {
 	}
 }
 
-// One GET in a hundred stalls for ten seconds, before its first byte or in its body, and next to no reader waits for it.
+// One GET in a hundred stalls for ten seconds, before its first byte or in its body, and next to no reader waits for
+// it.
 func TestHedgeHidesStalls(t *testing.T) {
 	const size = 128 << 10
 	for name, at := range map[string]int64{"before the headers": stallHeaders, "after the headers": 0, "in the body": 64 << 10} {
@@ -232,8 +233,8 @@ func TestHedgeGivenUp(t *testing.T) {
 	}
 }
 
-// When the object is replaced while its GET stands still, the second GET is refused, and the reader gets what the first one brings, or an error: never
-// bytes of both contents.
+// When the object is replaced while its GET stands still, the second GET is refused, and the reader gets what the first
+// one brings, or an error: never bytes of both contents.
 func TestHedgeMixesNothing(t *testing.T) {
 	for name, goesOn := range map[string]bool{"the first goes on": true, "the first breaks": false} {
 		t.Run(name, func(t *testing.T) {

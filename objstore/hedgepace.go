@@ -6,11 +6,12 @@ import (
 )
 
 const (
-	// hedgeMultiple is how many times the recent median a wait lasts before a second request is made for it, when there is budget enough. With the
-	// time that one takes, a demand read in a store that stalls takes about five medians. At less, the slower half of an ordinary store would use up the budget.
+	// hedgeMultiple is how many times the recent median a wait lasts before a second request is made for it, when there is
+	// budget enough. With the time that one takes, a demand read in a store that stalls takes about five medians. At less,
+	// the slower half of an ordinary store would use up the budget.
 	hedgeMultiple = 4
-	// hedgeFrugal is how many times it lasts when the budget is nearly used up: what is left of it is for waits that do not end by themselves. More, and
-	// the slowest of a thousand reads would take ten medians.
+	// hedgeFrugal is how many times it lasts when the budget is nearly used up: what is left of it is for waits that do
+	// not end by themselves. More, and the slowest of a thousand reads would take ten medians.
 	hedgeFrugal = 7
 	// hedgeFloor is the shortest wait that a second request is made for: below, it is the machine that was busy.
 	hedgeFloor = 5 * time.Millisecond
@@ -37,8 +38,8 @@ func (r *recentTimes) add(d time.Duration) {
 	r.sorted = r.sorted[:0]
 }
 
-// median is that of the recent times and of so many unfinished ones that are longer than it; false when it is not known, or when most of
-// all are unfinished.
+// median is that of the recent times and of so many unfinished ones that are longer than it; false when it is not
+// known, or when most of all are unfinished.
 func (r *recentTimes) median(unfinished int) (time.Duration, bool) {
 	n := min(r.count, hedgeRecent)
 	if n < hedgeLearned {
@@ -56,10 +57,11 @@ func (r *recentTimes) median(unfinished int) (time.Duration, bool) {
 
 // hedgePace decides for which waits a second request is made. It is a pure state machine.
 //
-// What is slow is measured by the recent past: the median time to the first byte, and inside bodies also the median of the longest gaps. Waits of
-// somebody that are slow already and have not ended count as longer than it, so that a store which is slow as a whole is not taken for one
-// in which a few requests have bad luck, and when most have stalled no second request is made at all. In a store where more waits are longer than
-// the budget has second requests for, the longer ones get them: the less is saved, the longer a wait has to be.
+// What is slow is measured by the recent past: the median time to the first byte, and inside bodies also the median of
+// the longest gaps. Waits of somebody that are slow already and have not ended count as longer than it, so that a store
+// which is slow as a whole is not taken for one in which a few requests have bad luck, and when most have stalled no
+// second request is made at all. In a store where more waits are longer than the budget has second requests for, the
+// longer ones get them: the less is saved, the longer a wait has to be.
 //
 // INVARIANT: second requests taken <= budget * requests earned.
 type hedgePace struct {

@@ -14,7 +14,8 @@ func paced(budget float64) *hedgePace {
 	return p
 }
 
-// What is slow follows the recent median, counts unfinished waits as long, and is not known at first nor when most are unfinished.
+// What is slow follows the recent median, counts unfinished waits as long, and is not known at first nor when most are
+// unfinished.
 func TestHedgeSlow(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*hedgePace)

@@ -22,10 +22,12 @@ func (l leg) end() error {
 	return l.body.Close()
 }
 
-// hedgedRead is one range, read by the GET that brings its bytes, or by a second one that has overtaken it. Its reader waits in a call of the
-// first one; a timer looks at the wait and runs the second, which ends the first one when it has an answer.
+// hedgedRead is one range, read by the GET that brings its bytes, or by a second one that has overtaken it. Its reader
+// waits in a call of the first one; a timer looks at the wait and runs the second, which ends the first one when it has
+// an answer.
 //
-// INVARIANT: a second request is under way only while the reader waits, and begins with the byte that the reader waits for.
+// INVARIANT: a second request is under way only while the reader waits, and begins with the byte that the reader waits
+// for.
 type hedgedRead struct {
 	hedger  *Hedger
 	from    Bucket
@@ -108,8 +110,8 @@ func (r *hedgedRead) begin(inBody bool) io.Reader {
 	return r.current.body
 }
 
-// end ends the wait that brought n bytes, unless another GET has overtaken it meanwhile, which is returned then. Before there was a wait, it
-// does nothing.
+// end ends the wait that brought n bytes, unless another GET has overtaken it meanwhile, which is returned then. Before
+// there was a wait, it does nothing.
 func (r *hedgedRead) end(n int) (won *leg, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

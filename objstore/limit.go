@@ -43,13 +43,14 @@ const (
 	falling
 )
 
-// limitFollower decides how many requests may be under way at once. It is a pure state machine: time is what it is told,
-// counted from any beginning.
+// limitFollower decides how many requests may be under way at once. It is a pure state machine: time is what it is
+// told, counted from any beginning.
 //
-// It goes by work done alone, not by latency. It moves the limit one step and keeps what the next window proves: a climb must bring
-// work, a fall must cost none. So it comes to the smallest limit at which the store does its best, from whichever side, and since it tries
-// again from time to time, and at once when work changes by itself, it follows. It moves only while requests wait for slots.
-// Throttling is different: it is an order, and halves the limit at once, once for all requests that were under way.
+// It goes by work done alone, not by latency. It moves the limit one step and keeps what the next window proves: a
+// climb must bring work, a fall must cost none. So it comes to the smallest limit at which the store does its best,
+// from whichever side, and since it tries again from time to time, and at once when work changes by itself, it follows.
+// It moves only while requests wait for slots. Throttling is different: it is an order, and halves the limit at once,
+// once for all requests that were under way.
 //
 // INVARIANT: 1 <= limit <= max.
 // INVARIANT: a trial is under way only with a base on the other side of the limit.
@@ -98,7 +99,8 @@ func (l *limitFollower) idle(now time.Duration) {
 	l.opened, l.settling = now, true
 }
 
-// begins tells whether a window begins now: requests under way have come down to the limit, and something has come of them.
+// begins tells whether a window begins now: requests under way have come down to the limit, and something has come of
+// them.
 func (l *limitFollower) begins(now time.Duration, inUse int, since window) bool {
 	came := since.answers > 0 || since.bytes > 0
 	if !l.settling || (inUse > l.limit || !came) && now-l.opened < windowMax {
@@ -181,7 +183,8 @@ func (l *limitFollower) takeBack(now time.Duration, fair bool) {
 	l.trial, l.limit, l.steady, l.strange = noTrial, l.base, 0, 0
 }
 
-// notice compares the work of a limit at rest with what it was. When it is another, the store has changed, and rests are over.
+// notice compares the work of a limit at rest with what it was. When it is another, the store has changed, and rests
+// are over.
 func (l *limitFollower) notice(now time.Duration, work float64) {
 	switch {
 	case now >= l.climbFrom && now >= l.fallFrom:
@@ -274,7 +277,8 @@ func (l *limitFollower) ceiling(c Class) int {
 	}
 }
 
-// reservedSlots is an eighth of the limit, at most 16: random readers and lookups that come while prefetch is at its ceiling.
+// reservedSlots is an eighth of the limit, at most 16: random readers and lookups that come while prefetch is at its
+// ceiling.
 func reservedSlots(limit int) int { return min((limit+7)/8, 16) }
 
 // paused tells whether the store asked for a pause that class c should keep. What somebody waits for is not held up:

@@ -12,7 +12,8 @@ type window struct {
 	waiting  bool  // a request is queued for a slot at the end: the limit is what holds it
 }
 
-// add counts a request that has ended. One that failed is no work: else a store that breaks under too many requests would seem to do more and more.
+// add counts a request that has ended. One that failed is no work: else a store that breaks under too many requests
+// would seem to do more and more.
 func (w *window) add(carriesBody bool, r result) {
 	w.answers++
 	if !r.served() {
@@ -27,8 +28,8 @@ func (w *window) add(carriesBody bool, r result) {
 	}
 }
 
-// data tells whether bodies were moved. Where they are, requests without one are no work: a thousand names come in the time of ten chunks, and
-// that they come or do not says nothing about the limit.
+// data tells whether bodies were moved. Where they are, requests without one are no work: a thousand names come in the
+// time of ten chunks, and that they come or do not says nothing about the limit.
 func (w window) data() bool { return w.bytes > 0 || w.carriers > 0 }
 
 // work is what a window has brought, in bytes a second.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ChunkSize is the size in bytes of a read that stores serve best, and at whose multiples such reads begin. Stores ask for at
-// least 15 MB a request; the layers above read in units of it, and the meter tells whether they did.
+// ChunkSize is the size in bytes of a read that stores serve best, and at whose multiples such reads begin. Stores ask
+// for at least 15 MB a request; the layers above read in units of it, and the meter tells whether they did.
 const ChunkSize = 16 << 20
 
 // GetShape is how the range of a GET lies in its object.

@@ -14,8 +14,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// modelStore is a store in virtual time: each GET takes a while to its first byte, and then goes at the pace that a model gives to so many of
-// them. What is read is zeroes.
+// modelStore is a store in virtual time: each GET takes a while to its first byte, and then goes at the pace that a
+// model gives to so many of them. What is read is zeroes.
 type modelStore struct {
 	objstore.Bucket
 	first time.Duration          // median
@@ -78,7 +78,8 @@ type modelBody struct {
 	closed sync.Once
 }
 
-// Where a GET stalls, for stallTime: before its headers, or after so many bytes of its body, which must be whole pieces.
+// Where a GET stalls, for stallTime: before its headers, or after so many bytes of its body, which must be whole
+// pieces.
 const (
 	stallNever   = -1
 	stallHeaders = -2

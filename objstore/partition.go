@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// maxPartitions is how many throttled ranges of keys are told apart. A store that throttles more of them is throttling everything.
+// maxPartitions is how many throttled ranges of keys are told apart. A store that throttles more of them is throttling
+// everything.
 const maxPartitions = 8
 
 // place is where in the store a request goes.
@@ -29,13 +30,15 @@ func (p *partition) covers(at place) bool {
 	return p.bucket == at.bucket && strings.HasPrefix(at.key, p.prefix)
 }
 
-// partitionTable is what is known of the store's partitions. Stores split their keys by prefix, at places nobody tells, and throttle each part by
-// itself: the other parts should not pay for it. It is a pure state machine, which finds the parts by what is refused.
+// partitionTable is what is known of the store's partitions. Stores split their keys by prefix, at places nobody tells,
+// and throttle each part by itself: the other parts should not pay for it. It is a pure state machine, which finds the
+// parts by what is refused.
 //
-// A refusal makes a partition of the directory its key is in, with half of the requests that are under way there. When there are too many, the two
-// that have the longest beginning in common become one with that beginning; so of keys that begin with a hash a few refusals make the first
-// digits, and not thousands of directories. When they have none in common, it is the whole store that throttles.
-// A partition's limit grows again with time, and it is forgotten when it holds nobody back.
+// A refusal makes a partition of the directory its key is in, with half of the requests that are under way there. When
+// there are too many, the two that have the longest beginning in common become one with that beginning; so of keys that
+// begin with a hash a few refusals make the first digits, and not thousands of directories. When they have none in
+// common, it is the whole store that throttles. A partition's limit grows again with time, and it is forgotten when it
+// holds nobody back.
 //
 // INVARIANT: at most maxPartitions; no key is in two.
 // INVARIANT: limit >= 1.
@@ -66,8 +69,9 @@ func (t partitionTable) admits(now time.Duration, c Class, at place) bool {
 	return p.open(now, c)
 }
 
-// throttled takes a refusal into account of a request that was sent at the time sent. It is false when the refusal is none of a part, but of
-// the store. changed tells that keys belong to other partitions than before: then inUse must be counted anew, and the limits set by settle.
+// throttled takes a refusal into account of a request that was sent at the time sent. It is false when the refusal is
+// none of a part, but of the store. changed tells that keys belong to other partitions than before: then inUse must be
+// counted anew, and the limits set by settle.
 func (t *partitionTable) throttled(now, sent time.Duration, at place, retryAfter time.Duration) (local, changed bool) {
 	p := t.find(at)
 	if p == nil {
@@ -143,8 +147,8 @@ func (t partitionTable) settle(now time.Duration) {
 	}
 }
 
-// grow raises limits with time, and forgets the partitions that hold nobody back: those whose limit has reached the store's own, and those
-// that were not full for long. It tells whether any was forgotten.
+// grow raises limits with time, and forgets the partitions that hold nobody back: those whose limit has reached the
+// store's own, and those that were not full for long. It tells whether any was forgotten.
 func (t *partitionTable) grow(now time.Duration, limit int) (forgotten bool) {
 	before := len(*t)
 	*t = slices.DeleteFunc(*t, func(p *partition) bool {

@@ -18,16 +18,18 @@ func Holds(ctx context.Context, b Bucket, v Version) (bool, error) {
 	return err == nil, err
 }
 
-// VersionRemover removes objects under the condition that they are still what was seen of them, and learns where a store refuses it or takes it for something else: one is for one store. That a
-// store ignores it, nothing tells but a probe. The zero value is ready.
+// VersionRemover removes objects under the condition that they are still what was seen of them, and learns where a
+// store refuses it or takes it for something else: one is for one store. That a store ignores it, nothing tells but a
+// probe. The zero value is ready.
 type VersionRemover struct {
 	Refused func(error) // is told, once, that the store removes nothing under a condition, and why; nil for nobody
 
 	unconditional atomic.Bool
 }
 
-// Remove removes v, which its key held when [Holds] was asked just before: nil when it holds nothing any more, ErrChanged when it holds something else. Where the store knows no
-// condition, what somebody else puts there in the moment between is lost.
+// Remove removes v, which its key held when [Holds] was asked just before: nil when it holds nothing any more,
+// ErrChanged when it holds something else. Where the store knows no condition, what somebody else puts there in the
+// moment between is lost.
 func (r *VersionRemover) Remove(ctx context.Context, b Bucket, v Version) error {
 	deleter, ok := AsVersionDeleter(b)
 	if !ok || r.unconditional.Load() {

@@ -43,7 +43,8 @@ type resumingBody struct {
 
 var errBodyClosed = errors.New("read of a closed body")
 
-// Read delivers what the GET under way brings. A break is reported or mended by the Read after the last bytes before it.
+// Read delivers what the GET under way brings. A break is reported or mended by the Read after the last bytes before
+// it.
 func (b *resumingBody) Read(p []byte) (int, error) {
 	for b.final == nil {
 		if b.broken != nil {
@@ -111,7 +112,8 @@ func (b *resumingBody) resume() {
 	}
 }
 
-// replace makes body the one that Close closes and cancel what it calls, unless it was closed already: then it sets final.
+// replace makes body the one that Close closes and cancel what it calls, unless it was closed already: then it sets
+// final.
 func (b *resumingBody) replace(body io.ReadCloser, cancel context.CancelFunc) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// List goes on after the last name it yielded when a page cannot be had, provided that names have come in ascending order.
+// List goes on after the last name it yielded when a page cannot be had, provided that names have come in ascending
+// order.
 func (r *retry) List(ctx context.Context, opts ListOptions) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
 		a := r.attempts(OpList, opts.Prefix)
@@ -58,8 +59,8 @@ func (p *position) list(ctx context.Context, b Bucket, opts ListOptions, yield f
 	return nil
 }
 
-// after is the page without the names up to last. A listing that is taken up again may repeat its last common prefix: stores
-// differ in whether keys below "a/" come after a start-after of "a/".
+// after is the page without the names up to last. A listing that is taken up again may repeat its last common prefix:
+// stores differ in whether keys below "a/" come after a start-after of "a/".
 func (page Page) after(last string) Page {
 	page.Entries = slices.DeleteFunc(slices.Clone(page.Entries), func(e Entry) bool { return e.Key <= last })
 	page.Prefixes = slices.DeleteFunc(slices.Clone(page.Prefixes), func(prefix string) bool { return prefix <= last })

@@ -17,8 +17,8 @@ type RetryPolicy struct {
 	// MaxDelay bounds the doubling. What the store asks for in Retry-After is honoured beyond it.
 	MaxDelay time.Duration // default 5 s
 
-	// Budget is for how long one request is tried without any byte of progress. A wait that would end after it is not begun:
-	// the last error is returned instead. A body that moves bytes starts it anew.
+	// Budget is for how long one request is tried without any byte of progress. A wait that would end after it is not
+	// begun: the last error is returned instead. A body that moves bytes starts it anew.
 	Budget time.Duration // default 60 s
 
 	// OnRetry, if set, is told of each new attempt before the wait for it. It must not block.
@@ -56,8 +56,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	return p
 }
 
-// Do makes a request that belongs to no [Bucket], until it succeeds or fails for good as [NewRetry] has it. event says what is
-// asked, for OnRetry.
+// Do makes a request that belongs to no [Bucket], until it succeeds or fails for good as [NewRetry] has it. event says
+// what is asked, for OnRetry.
 func (p RetryPolicy) Do(ctx context.Context, event RetryEvent, call func(context.Context) error) error {
 	p = p.withDefaults()
 	a := attempts{policy: &p, event: event}
@@ -77,8 +77,8 @@ func (p RetryPolicy) delay(attempt int, err error) time.Duration {
 	return d
 }
 
-// corruptAttempts is how often a request whose answer contradicts itself is made in all: a proxy's or one node's fault is
-// gone with the next answer, and a lasting one should not look like a slow store.
+// corruptAttempts is how often a request whose answer contradicts itself is made in all: a proxy's or one node's fault
+// is gone with the next answer, and a lasting one should not look like a slow store.
 const corruptAttempts = 3
 
 // retryable tells whether another attempt may end better, after attempt attempts.
@@ -128,7 +128,8 @@ func (a *attempts) again(ctx context.Context, call func(context.Context) error) 
 	}
 }
 
-// wait is called after a failed attempt. It returns nil when another one should be made now, else the error to give up with.
+// wait is called after a failed attempt. It returns nil when another one should be made now, else the error to give up
+// with.
 func (a *attempts) wait(ctx context.Context, err error) error {
 	a.failed++
 	if !retryable(err, a.failed) {

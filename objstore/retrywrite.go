@@ -10,8 +10,8 @@ import (
 	"maps"
 )
 
-// refused tells whether err can be the effect of a first attempt that was done: the new object stands in its own way, or
-// what was to be moved or completed is gone.
+// refused tells whether err can be the effect of a first attempt that was done: the new object stands in its own way,
+// or what was to be moved or completed is gone.
 func refused(err error) bool {
 	return errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNotExist)
 }
@@ -97,7 +97,8 @@ func (r *retry) Copy(ctx context.Context, key string, src Version, cond Conditio
 	return e, err
 }
 
-// CopyWith may be of a key onto itself, which leaves the ETag as it was: whether it was done is seen by what goes along.
+// CopyWith may be of a key onto itself, which leaves the ETag as it was: whether it was done is seen by what goes
+// along.
 func (r *retry) CopyWith(ctx context.Context, key string, src Version, cond Condition, attrs Attributes) (e Entry, err error) {
 	copied := func() error {
 		e, err = r.inner.CopyWith(ctx, key, src, cond, attrs)
@@ -136,8 +137,8 @@ func (r *retry) confirm(ctx context.Context, key, etag string, size int64, refus
 	return e, nil
 }
 
-// multipartETag is the ETag that stores with MD5 ETags give a completed upload: the MD5 of the parts' MD5s, a dash and their
-// number. ok is false when the parts' ETags are not MD5 sums.
+// multipartETag is the ETag that stores with MD5 ETags give a completed upload: the MD5 of the parts' MD5s, a dash and
+// their number. ok is false when the parts' ETags are not MD5 sums.
 func multipartETag(parts []Part) (etag string, size int64, ok bool) {
 	sum := md5.New()
 	for _, p := range parts {

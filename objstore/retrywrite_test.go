@@ -139,7 +139,8 @@ func TestRetryRefused(t *testing.T) {
 	}
 }
 
-// Two clients that put the same under a new name can be told from each other by what names the writer: who has lost an answer has won only if the object is its own.
+// Two clients that put the same under a new name can be told from each other by what names the writer: who has lost an
+// answer has won only if the object is its own.
 func TestRetryKnowsItsWriter(t *testing.T) {
 	for name, other := range map[string]string{"own": "", "another's": "them"} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 package objstore
 
-// UploadLog remembers the multipart uploads of copies while they are under way, so that what a process that was killed has left can be told from what is somebody else's. Its methods
-// may be called at the same time.
+// UploadLog remembers the multipart uploads of copies while they are under way, so that what a process that was killed
+// has left can be told from what is somebody else's. Its methods may be called at the same time.
 type UploadLog interface {
 	// Intend notes that an upload of a key is about to be created, and gives it a number. When it fails none is created.
 	Intend(b Bucket, key string) (number int, err error)

@@ -11,8 +11,8 @@ type ask struct {
 	foreseen   bool  // the lane had asked for it before
 }
 
-// stretch is what a read in a lane that gets chunks asks for: from where it is to the end of the unit, or all of the unit
-// when the lane has just come into it: parts that readahead let be overtaken are still to come.
+// stretch is what a read in a lane that gets chunks asks for: from where it is to the end of the unit, or all of the
+// unit when the lane has just come into it: parts that readahead let be overtaken are still to come.
 func (w *window) stretch(l *lane, r objstore.Range, unit int64) objstore.Range {
 	from := down(r.Off, BlockSize)
 	if enter := down(r.Off, unit); l.sequential && l.start <= enter && r.Off-enter <= farJump {

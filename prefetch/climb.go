@@ -3,16 +3,16 @@ package prefetch
 import "time"
 
 const (
-	// firstWindow is as far as a lane's window grows while its reader never has to wait. What is further ahead than that only
-	// occupies memory.
+	// firstWindow is as far as a lane's window grows while its reader never has to wait. What is further ahead than that
+	// only occupies memory.
 	firstWindow = 4 * ChunkSize
 
 	// maxWindow is as far ahead as one lane gets: one reader takes at most 2.5 GiB/s through the kernel, which at
 	// 80 MiB/s a connection needs 32 requests.
 	maxWindow = 32 * ChunkSize
 
-	// quickWindows is what the windows of all lanes together grow to at once when their readers wait. Sixteen requests keep
-	// most networks busy; whether more do any good is found out.
+	// quickWindows is what the windows of all lanes together grow to at once when their readers wait. Sixteen requests
+	// keep most networks busy; whether more do any good is found out.
 	quickWindows = 16 * ChunkSize
 
 	// quickEvery is which part of its window a lane must have read since the window last grew quickly, so that many reads
@@ -48,8 +48,8 @@ type climb struct {
 
 func newClimb() climb { return climb{wanted: firstWindow} }
 
-// note takes a read into account that ended at a time, when the lane had read run bytes. waited tells that its bytes were not
-// there; quick is this lane's part of quickWindows.
+// note takes a read into account that ended at a time, when the lane had read run bytes. waited tells that its bytes
+// were not there; quick is this lane's part of quickWindows.
 func (c *climb) note(run int64, at time.Time, waited bool, quick int64) {
 	if c.wanted < quick {
 		if waited && run-c.since >= c.wanted/quickEvery {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// link is a store behind a network: each request of a chunk takes a time of its own, and all together have so much a second.
+// link is a store behind a network: each request of a chunk takes a time of its own, and all together have so much a
+// second.
 type link struct {
 	request  time.Duration // for a chunk
 	capacity float64       // bytes a second
@@ -27,8 +28,8 @@ func (l link) read(c *climb, run *int64, now *time.Time, n, quick int64) (most i
 	return most
 }
 
-// A window grows while that makes the reader faster, at once up to its part of what is quick, and then step by step; where it
-// does not, the memory is given back, and it is tried again seldom.
+// A window grows while that makes the reader faster, at once up to its part of what is quick, and then step by step;
+// where it does not, the memory is given back, and it is tried again seldom.
 func TestClimb(t *testing.T) {
 	const gib = 1 << 30
 	far := link{200 * time.Millisecond, 10 * gib}

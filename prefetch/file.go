@@ -43,10 +43,11 @@ func newFile(p *Prefetcher, v objstore.Version) *File {
 	}
 }
 
-// Preload fetches an object of up to two chunks whole and now, one GET a chunk, and waits for its first byte when all of
-// it was newly asked for. confirmed tells that the store was asked for this version after the call began, and has it:
-// nobody needs to ask again whether the name still means this version. For larger and for empty objects, and for those
-// that are already here or on a local disk in part, nothing is confirmed. Errors are objstore's: ErrChanged when the name has moved on.
+// Preload fetches an object of up to two chunks whole and now, one GET a chunk, and waits for its first byte when all
+// of it was newly asked for. confirmed tells that the store was asked for this version after the call began, and has
+// it: nobody needs to ask again whether the name still means this version. For larger and for empty objects, and for
+// those that are already here or on a local disk in part, nothing is confirmed. Errors are objstore's: ErrChanged when
+// the name has moved on.
 func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 	if f.version.Size == 0 || !f.window.whole() {
 		return false, nil
@@ -72,8 +73,9 @@ func (f *File) Preload(ctx context.Context) (confirmed bool, err error) {
 	return !f.p.source.CameLocal(f.version, 0), nil
 }
 
-// Read returns the bytes from off on, n at most and fewer only at the end of the file; none at or after the end. They are
-// pinned until release is called, exactly once, also when there are none. ctx ends only the waiting. Errors are objstore's.
+// Read returns the bytes from off on, n at most and fewer only at the end of the file; none at or after the end. They
+// are pinned until release is called, exactly once, also when there are none. ctx ends only the waiting. Errors are
+// objstore's.
 func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
 	r := objstore.Range{Off: off, Len: int64(n)}.Intersect(objstore.Range{Len: f.version.Size})
 	if r.Empty() {
@@ -95,8 +97,8 @@ func (f *File) Read(ctx context.Context, off int64, n int) (data [][]byte, relea
 	return data, release, err
 }
 
-// HandedOver tells that the reader keeps what a Read gave it, as the kernel's page cache does. Bytes that belong to a file that is
-// read from start to end are not needed here then.
+// HandedOver tells that the reader keeps what a Read gave it, as the kernel's page cache does. Bytes that belong to a
+// file that is read from start to end are not needed here then.
 func (f *File) HandedOver(off int64, n int) {
 	r := objstore.Range{Off: off, Len: int64(n)}
 	f.mu.Lock()
@@ -176,8 +178,8 @@ func (f *File) settle() {
 	}
 }
 
-// claim counts on the file's ending up in memory when it is read at random and memory is not counted on for others; and gives
-// up when that turns out to be wrong, or when it rests. The caller holds mu.
+// claim counts on the file's ending up in memory when it is read at random and memory is not counted on for others; and
+// gives up when that turns out to be wrong, or when it rests. The caller holds mu.
 func (f *File) claim() {
 	switch {
 	case f.claimed && !f.window.wantsAll():

@@ -9,7 +9,8 @@ import (
 
 const (
 	// nearJump is how far off a read of any size may be from where the lane is and still belong to it: a tar reader skips
-	// bodies of so much and reads on. 32 lanes of it are 2 percent of a file of 2 GiB, so random reads seldom match by chance.
+	// bodies of so much and reads on. 32 lanes of it are 2 percent of a file of 2 GiB, so random reads seldom match by
+	// chance.
 	nearJump = 1 << 20
 
 	// reorder is the same in units of the read's own size: kernel readahead has up to four requests under way, which
@@ -19,8 +20,8 @@ const (
 	// farJump bounds both.
 	farJump = 4 << 20
 
-	// enoughRun is how far a lane has to be read on before it counts as sequential: further than the kernel reads around one
-	// page fault, which comes as up to four adjacent requests of 1 MiB.
+	// enoughRun is how far a lane has to be read on before it counts as sequential: further than the kernel reads around
+	// one page fault, which comes as up to four adjacent requests of 1 MiB.
 	enoughRun = 5 << 20
 
 	// windowPerRun is how many bytes ahead a lane gets for each byte that was read in it. With 4 and 80 MiB/s a
@@ -112,8 +113,8 @@ func (l *lane) window(share, unit int64) int64 {
 	return max(down(w, unit), unit)
 }
 
-// short notes that the source took only what ends at offset end. The next attempt is when the reader comes into its next
-// unit: by then so much was read and can make room, and what is asked for is not broken up into crumbs.
+// short notes that the source took only what ends at offset end. The next attempt is when the reader comes into its
+// next unit: by then so much was read and can make room, and what is asked for is not broken up into crumbs.
 func (l *lane) short(end, here int64) {
 	l.asked, l.refused = end, here
 	l.limit = max(end-l.pos, 0)

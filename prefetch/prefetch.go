@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// idleAfter is when a lane's claim to the budget ends if nobody reads there: longer than a training step takes, shorter
-	// than the others would like to wait. What was fetched stays in the cache until somebody needs the room.
+	// idleAfter is when a lane's claim to the budget ends if nobody reads there: longer than a training step takes,
+	// shorter than the others would like to wait. What was fetched stays in the cache until somebody needs the room.
 	idleAfter = 10 * time.Second
 	// sweepEvery bounds what the search for idle lanes costs.
 	sweepEvery = 2 * time.Second
@@ -24,14 +24,15 @@ const (
 // Source is where bytes are had from and asked for ahead of need: the cache.
 type Source interface {
 	// Read waits until all bytes of r are here and returns them in order, pinned until release is called (exactly once).
-	// What is neither here nor under way is fetched on demand. ctx ends only the waiting. waited tells whether they were not all
-	// here when the call began.
+	// What is neither here nor under way is fetched on demand. ctx ends only the waiting. waited tells whether they were
+	// not all here when the call began.
 	Read(ctx context.Context, v objstore.Version, r objstore.Range) (data [][]byte, release func(), waited bool, err error)
 
 	// Fetch asks for r to be brought and never waits for the network. For ClassDemand, first is the offset somebody waits
 	// for: its page comes first. ctx is the prediction's life: while it lives the bytes are kept for their reader; when it
 	// ends, what is under way and nobody else wants is cancelled. accepted counts the bytes from r.Off on that are here,
-	// under way or started now: less than r.Len means that memory is short. started counts those newly asked from the store.
+	// under way or started now: less than r.Len means that memory is short. started counts those newly asked from the
+	// store.
 	Fetch(ctx context.Context, v objstore.Version, r objstore.Range, class objstore.Class, first int64) (accepted, started int64)
 
 	// HandedOver tells that the reader of r keeps the bytes itself and will not ask for them again soon.
@@ -81,7 +82,8 @@ type Prefetcher struct {
 	budget int64
 	now    func() time.Time
 
-	// active is how many lanes share the budget: those that are sequential and not at their end, and those with a read under way.
+	// active is how many lanes share the budget: those that are sequential and not at their end, and those with a read
+	// under way.
 	active atomic.Int64
 
 	counters counters

@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 
-// TestScripts runs the scripts of reads in testdata/*.script on the state machine and compares what it asks for, and its
-// state after each read, with the golden file beside it. A script is lines of:
+// TestScripts runs the scripts of reads in testdata/*.script on the state machine and compares what it asks for, and
+// its state after each read, with the golden file beside it. A script is lines of:
 //
 //	file SIZE [fits]     the file; first line
 //	budget SIZE          for all lanes together; 1G unless said

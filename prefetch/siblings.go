@@ -6,32 +6,35 @@ import (
 )
 
 const (
-	// siblingsStart is how many different files of a directory must have been opened before others of it are asked for: more than `head`, `diff` and most
-	// commands touch.
+	// siblingsStart is how many different files of a directory must have been opened before others of it are asked for:
+	// more than `head`, `diff` and most commands touch.
 	siblingsStart = 4
-	// siblingsAhead is how many files may be ahead for each one opened, as with a lane's window: so what is fetched for nothing is bounded by what was read.
+	// siblingsAhead is how many files may be ahead for each one opened, as with a lane's window: so what is fetched for
+	// nothing is bounded by what was read.
 	siblingsAhead = 4
 	// maxSiblings bounds the files ahead in one directory, and with it what is remembered of them: about 1 MB.
 	maxSiblings = 4096
-	// unusedOpens is after how many opens in a row of files that were not ahead nobody is expected to come to those that are. A shuffled reader of a directory of
-	// 10,000 meets three of them on average meanwhile.
+	// unusedOpens is after how many opens in a row of files that were not ahead nobody is expected to come to those that
+	// are. A shuffled reader of a directory of 10,000 meets three of them on average meanwhile.
 	unusedOpens = 128
-	// trustPerSecond is how many files may be ahead, before any was opened in time, for each second that an answer of the store is believed. A file that is opened later
-	// costs a HEAD besides its GET, and a shuffled reader opens most of them later: with 400 ahead and a second, 2,000 files took 800 HEADs and twice the time.
+	// trustPerSecond is how many files may be ahead, before any was opened in time, for each second that an answer of the
+	// store is believed. A file that is opened later costs a HEAD besides its GET, and a shuffled reader opens most of
+	// them later: with 400 ahead and a second, 2,000 files took 800 HEADs and twice the time.
 	trustPerSecond = 32
 	// leastLimit is how far down openings that came too late bring the number of files ahead.
 	leastLimit = 8
 	// siblingsPause is how long after the last opening more is asked for.
 	siblingsPause = 2 * time.Second
-	// maxSeen bounds what is remembered of a directory as opened or asked for, so that no file is asked for twice. Beyond it, it is forgotten as a whole.
+	// maxSeen bounds what is remembered of a directory as opened or asked for, so that no file is asked for twice. Beyond
+	// it, it is forgotten as a whole.
 	maxSeen = 1 << 15
 )
 
 // fileID stands for one version of one file.
 type fileID uint64
 
-// siblings is the state machine of one directory: openings in, how many files to ask for out. It does no I/O and knows no clock but the times it is
-// given; which files come next in the directory is not its business.
+// siblings is the state machine of one directory: openings in, how many files to ask for out. It does no I/O and knows
+// no clock but the times it is given; which files come next in the directory is not its business.
 //
 // INVARIANT: len(ahead) <= maxSiblings, and every file ahead has been seen.
 // INVARIANT: what was asked for is ahead, used or wasted.
@@ -52,7 +55,8 @@ type siblings struct {
 	asked, used, wasted int64 // in all
 }
 
-// newSiblings begins to follow a directory, one among so many: readers who are in many of them come to the files of each less often.
+// newSiblings begins to follow a directory, one among so many: readers who are in many of them come to the files of
+// each less often.
 func newSiblings(ttl time.Duration, among int) *siblings {
 	limit := maxSiblings
 	if ttl >= 0 {
@@ -88,8 +92,9 @@ func (s *siblings) open(id fileID, lost bool, now time.Time) {
 	}
 }
 
-// reopen notes that a file was opened once more, and had to be fetched again. Several such are the beginning of another pass over the directory, in which the files that
-// are not here any more are worth asking for again. What may be ahead stays bounded by all that was ever opened.
+// reopen notes that a file was opened once more, and had to be fetched again. Several such are the beginning of another
+// pass over the directory, in which the files that are not here any more are worth asking for again. What may be ahead
+// stays bounded by all that was ever opened.
 func (s *siblings) reopen(id fileID) {
 	if slices.Contains(s.again, id) {
 		return
@@ -106,7 +111,8 @@ func (s *siblings) reopen(id fileID) {
 	s.pass++
 }
 
-// use is the opening of a file that was ahead. One that comes when the store's answer is too old has to ask once more: then fewer should be ahead.
+// use is the opening of a file that was ahead. One that comes when the store's answer is too old has to ask once more:
+// then fewer should be ahead.
 func (s *siblings) use(id fileID, asked, now time.Time) {
 	s.used++
 	late := s.ttl >= 0 && now.Sub(asked) >= s.ttl
@@ -137,7 +143,8 @@ func (s *siblings) ask(id fileID, now time.Time) bool {
 	return true
 }
 
-// unasked takes an ask back, since the store was not asked: the file was there, or, when it may be asked for again, there was no room.
+// unasked takes an ask back, since the store was not asked: the file was there, or, when it may be asked for again,
+// there was no room.
 func (s *siblings) unasked(id fileID, again bool) {
 	if _, ok := s.ahead[id]; ok {
 		delete(s.ahead, id)

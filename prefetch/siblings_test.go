@@ -15,7 +15,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// TestSiblingsScripts runs testdata/siblings/*.script on the state machine and compares what it asks for, and its state, with the golden file. A script is lines of:
+// TestSiblingsScripts runs testdata/siblings/*.script on the state machine and compares what it asks for, and its
+// state, with the golden file. A script is lines of:
 //
 //	ttl DURATION       for how long an answer is believed; for ever unless said
 //	open A B [step S]  the files of these numbers are opened, from A up to B; so many further on each time
@@ -259,8 +260,8 @@ func TestSiblingsFail(t *testing.T) {
 	})
 }
 
-// An open that comes while its file is under way has its GET go as what somebody demands, gets its error, and may give up waiting; what was given up for another reason is
-// no answer.
+// An open that comes while its file is under way has its GET go as what somebody demands, gets its error, and may give
+// up waiting; what was given up for another reason is no answer.
 func TestSiblingsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets := make(map[string]*objstore.Ticket)

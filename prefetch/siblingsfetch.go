@@ -10,28 +10,33 @@ import (
 )
 
 const (
-	// maxSibling is the size in bytes of the largest file that is brought ahead of its opening: larger ones keep the network busy by themselves.
+	// maxSibling is the size in bytes of the largest file that is brought ahead of its opening: larger ones keep the
+	// network busy by themselves.
 	maxSibling = 4 << 20
-	// siblingsAtOnce bounds the GETs under way, each with a goroutine. The gate's limit is 300 at most, and others want some of it.
+	// siblingsAtOnce bounds the GETs under way, each with a goroutine. The gate's limit is 300 at most, and others want
+	// some of it.
 	siblingsAtOnce = 128
 	// siblingsBatch is how many names are taken from a listing at a time.
 	siblingsBatch = 64
-	// maxDirectories is in how many directories openings are followed: a reader of each of many classes. Each may have maxSeen and maxSiblings names remembered.
+	// maxDirectories is in how many directories openings are followed: a reader of each of many classes. Each may have
+	// maxSeen and maxSiblings names remembered.
 	maxDirectories = 16
 )
 
 // Spare is where small files are brought ahead of their opening: the cache's free memory.
 type Spare interface {
-	// FetchSpare brings all of v, by one GET for that version and no other, and waits until it is here. It evicts nothing for it. asked is false when the
-	// store was not asked, because v is here or coming already or, then full is true, because nothing is free. The class of the GET is that of ctx's
-	// [objstore.Ticket], and rises with it. ctx ends the waiting and what nobody else wants.
+	// FetchSpare brings all of v, by one GET for that version and no other, and waits until it is here. It evicts nothing
+	// for it. asked is false when the store was not asked, because v is here or coming already or, then full is true,
+	// because nothing is free. The class of the GET is that of ctx's [objstore.Ticket], and rises with it. ctx ends the
+	// waiting and what nobody else wants.
 	FetchSpare(ctx context.Context, v objstore.Version) (asked, full bool, err error)
 }
 
 // Upcoming walks through the files of a directory that may be opened next.
 type Upcoming interface {
-	// Next gives the next n at most. more is false at the end, and only there; without it there may be none all the same, since it must not look through
-	// a long directory at a time: others wait meanwhile. It must not ask the store, nor call [Siblings].
+	// Next gives the next n at most. more is false at the end, and only there; without it there may be none all the same,
+	// since it must not look through a long directory at a time: others wait meanwhile. It must not ask the store, nor
+	// call [Siblings].
 	Next(n int) (next []objstore.Version, more bool)
 }
 
@@ -42,7 +47,8 @@ type SiblingsConfig struct {
 	Now    func() time.Time // required
 }
 
-// Siblings brings the files of a directory that will be opened next, once several of it have been. A nil one does nothing.
+// Siblings brings the files of a directory that will be opened next, once several of it have been. A nil one does
+// nothing.
 type Siblings struct {
 	source Spare
 	ttl    time.Duration
@@ -101,8 +107,9 @@ func (s *Siblings) Close() {
 	s.workers.Wait()
 }
 
-// Confirmed tells when the store was asked for a file that was brought ahead and has not been opened since. It had this version then. ok is false when it was not
-// asked. One that is still under way is waited for, as what somebody demands from then on; errors are the store's and ctx's, as they are for who joins any fetch.
+// Confirmed tells when the store was asked for a file that was brought ahead and has not been opened since. It had this
+// version then. ok is false when it was not asked. One that is still under way is waited for, as what somebody demands
+// from then on; errors are the store's and ctx's, as they are for who joins any fetch.
 func (s *Siblings) Confirmed(ctx context.Context, dir any, v objstore.Version) (asked time.Time, ok bool, err error) {
 	id := s.id(v)
 	s.mu.Lock()
@@ -133,7 +140,8 @@ func (s *Siblings) Confirmed(ctx context.Context, dir any, v objstore.Version) (
 	return asked, ok, nil
 }
 
-// Lost notes that the opening of a file failed because its bytes were not here and did not come. One that was ahead will not be used.
+// Lost notes that the opening of a file failed because its bytes were not here and did not come. One that was ahead
+// will not be used.
 func (s *Siblings) Lost(dir any, v objstore.Version) {
 	if s == nil {
 		return
@@ -145,8 +153,8 @@ func (s *Siblings) Lost(dir any, v objstore.Version) {
 	}
 }
 
-// Opened notes that a file of a directory was opened, and may begin to bring others. fetched says that its bytes were not here. upcoming is called when a walk
-// through the directory begins, and is nil when nothing is known of it.
+// Opened notes that a file of a directory was opened, and may begin to bring others. fetched says that its bytes were
+// not here. upcoming is called when a walk through the directory begins, and is nil when nothing is known of it.
 func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming func() Upcoming) {
 	if s == nil || v.Size == 0 || v.Size > maxSibling {
 		return
@@ -184,8 +192,9 @@ func (s *Siblings) Opened(dir any, v objstore.Version, fetched bool, upcoming fu
 	}
 }
 
-// follow is the directory with its openings, made if need be; nil when others have all the room. They keep it while they are in use: were the least recent dropped
-// for each new one, a reader that goes from one to another of very many would have nothing ahead in any, and what was fetched would be for nothing.
+// follow is the directory with its openings, made if need be; nil when others have all the room. They keep it while
+// they are in use: were the least recent dropped for each new one, a reader that goes from one to another of very many
+// would have nothing ahead in any, and what was fetched would be for nothing.
 func (s *Siblings) follow(dir any, now time.Time) *openedDirectory {
 	d := s.dirs[dir]
 	if d != nil || len(s.dirs) >= maxDirectories && !s.replace(now) {

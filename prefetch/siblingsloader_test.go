@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// loader is a training job that reads each file of some directories once, shuffled, by several workers, as a DataLoader does.
+// loader is a training job that reads each file of some directories once, shuffled, by several workers, as a DataLoader
+// does.
 type loader struct {
 	directories, files int // files in each
 	ttl                time.Duration
@@ -24,7 +25,8 @@ const (
 	loaderWork    = 5 * time.Millisecond  // what a worker does with a file
 )
 
-// read gives how long an epoch takes, and what it costs. s is nil when nothing is brought ahead. It must be called in a bubble of synctest.
+// read gives how long an epoch takes, and what it costs. s is nil when nothing is brought ahead. It must be called in a
+// bubble of synctest.
 func (l loader) read(t *testing.T, siblings bool) (took time.Duration, store *unhurried) {
 	store = &unhurried{trip: loaderTrip, free: l.room, held: make(map[objstore.Version]chan struct{})}
 	var s *Siblings
@@ -79,8 +81,8 @@ func (l loader) open(t *testing.T, s *Siblings, store *unhurried, dir string, v 
 	}
 }
 
-// A shuffled reader is never slower for what is brought ahead, and no file is fetched that is not read: each once. Where answers do not age it is much faster; where
-// they age soon it pays a second request for few of its files.
+// A shuffled reader is never slower for what is brought ahead, and no file is fetched that is not read: each once.
+// Where answers do not age it is much faster; where they age soon it pays a second request for few of its files.
 func TestSiblingsOfAShuffledLoader(t *testing.T) {
 	for _, test := range []struct {
 		name string

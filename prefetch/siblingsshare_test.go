@@ -154,7 +154,8 @@ func TestSiblingsOfManyDirectories(t *testing.T) {
 	})
 }
 
-// unhurried is a store that takes a round trip for each request, as one that is far away does; it asks once for each file at a time.
+// unhurried is a store that takes a round trip for each request, as one that is far away does; it asks once for each
+// file at a time.
 type unhurried struct {
 	trip time.Duration
 

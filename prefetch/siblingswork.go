@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// work brings files one after another while more are wanted and there is room. Each time it is the turn of the directory that has the fewest under way, so that a
-// large one does not keep the others from having any.
+// work brings files one after another while more are wanted and there is room. Each time it is the turn of the
+// directory that has the fewest under way, so that a large one does not keep the others from having any.
 func (s *Siblings) work() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,8 @@ func (d *openedDirectory) wants(now time.Time) bool {
 	return d.upcoming != nil && !d.done && (!d.full || d.retry) && d.want(now) > 0
 }
 
-// next is the file to bring now; false when it was not found among as many names as are looked at in one go. The caller holds mu.
+// next is the file to bring now; false when it was not found among as many names as are looked at in one go. The caller
+// holds mu.
 func (s *Siblings) next(d *openedDirectory, now time.Time) (v objstore.Version, id fileID, ok bool) {
 	if len(d.queue) == 0 {
 		var more bool

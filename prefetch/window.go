@@ -73,7 +73,8 @@ func newWindow(size, budget int64) *window {
 	return w
 }
 
-// setFits says that the file is, or is not any more, counted on to end up in memory. When it is, all its chunks are remembered.
+// setFits says that the file is, or is not any more, counted on to end up in memory. When it is, all its chunks are
+// remembered.
 func (w *window) setFits(fits bool) {
 	w.fits = fits
 	if fits {
@@ -81,8 +82,8 @@ func (w *window) setFits(fits bool) {
 	}
 }
 
-// read takes the read of r, which is within the file and not empty, into account and returns the id of its lane, for done.
-// part is what the lane may use.
+// read takes the read of r, which is within the file and not empty, into account and returns the id of its lane, for
+// done. part is what the lane may use.
 func (w *window) read(r objstore.Range, part allotment, now time.Time) (id int64) {
 	w.tick++
 	l, first := w.find(r), false
@@ -191,8 +192,8 @@ func (w *window) active() (n int64) {
 	return n
 }
 
-// wantsAll tells whether the file is read at random, so that it would be best to have all of it: unless half of it had to
-// be fetched again, since then it evidently does not stay.
+// wantsAll tells whether the file is read at random, so that it would be best to have all of it: unless half of it had
+// to be fetched again, since then it evidently does not stay.
 func (w *window) wantsAll() bool {
 	return w.generation != fileLife && w.fetched <= int64(w.grid)+int64(w.grid)/2
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// FuzzWindow reads anywhere in a file of any size. Whatever the pattern, the invariants hold, what somebody waits for is
-// asked for by demand, and what is asked ahead stays within the lane's share.
+// FuzzWindow reads anywhere in a file of any size. Whatever the pattern, the invariants hold, what somebody waits for
+// is asked for by demand, and what is asked ahead stays within the lane's share.
 func FuzzWindow(f *testing.F) {
 	f.Add(uint32(4<<20), uint32(1024), []byte{0, 0, 0, 0, 0, 0, 255, 0})
 	f.Add(uint32(100), uint32(16), []byte("every eight bytes are a read somewhere in the file"))

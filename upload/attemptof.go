@@ -17,7 +17,8 @@ type original struct {
 	changes int64
 }
 
-// reading is what is found out of an object while it is read once: whether it has certain bytes of the staging file's, or their sum.
+// reading is what is found out of an object while it is read once: whether it has certain bytes of the staging file's,
+// or their sum.
 type reading struct {
 	bytes ranges
 	sum   hash.Hash   // nil where they are compared
@@ -28,8 +29,9 @@ type reading struct {
 // compareUnit is how many bytes are read, and looked at, at a time.
 const compareUnit = 256 << 10
 
-// attemptOf is the last of some attempts of which a version has the bytes; nil for none. They are the staging file's where the content is still the same, and are known by their sum elsewhere. The version is read once, however many attempts
-// there are, and only where one of them wrote.
+// attemptOf is the last of some attempts of which a version has the bytes; nil for none. They are the staging file's
+// where the content is still the same, and are known by their sum elsewhere. The version is read once, however many
+// attempts there are, and only where one of them wrote.
 func attemptOf(ctx context.Context, b objstore.Bucket, v objstore.Version, attempts []unanswered, now original) (*unanswered, error) {
 	of, readings := make([]*reading, len(attempts)), []*reading(nil)
 	var wanted ranges

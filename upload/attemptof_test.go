@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// However many attempts had no answer, what the key holds is read once to tell which of them it is of; so it is where it is of none.
+// However many attempts had no answer, what the key holds is read once to tell which of them it is of; so it is where
+// it is of none.
 func TestAttemptsAreTriedByOneReading(t *testing.T) {
 	const size = 600_000 // of several pieces
 	for name, which := range map[string]int{"the first": 0, "the second": 1, "the last": 4, "none": -1} {

@@ -7,7 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// await waits until ended is closed, or ctx ends, or nothing has moved for as long as timeout: objstore.ErrTimeout. moved is when something last did, in Unix nanoseconds.
+// await waits until ended is closed, or ctx ends, or nothing has moved for as long as timeout: objstore.ErrTimeout.
+// moved is when something last did, in Unix nanoseconds.
 func await(ctx context.Context, ended <-chan struct{}, timeout time.Duration, moved func() int64) error {
 	began := time.Now()
 	timer := time.NewTimer(timeout)

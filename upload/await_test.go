@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// Nobody waits for ever: for what is stored or moved without progress, as long as close(2) does; where there is some, longer.
+// Nobody waits for ever: for what is stored or moved without progress, as long as close(2) does; where there is some,
+// longer.
 func TestWaitsEnd(t *testing.T) {
 	const timeout = time.Minute
 	stuck := faultstore.Fault{Op: objstore.OpPut, Before: func(ctx context.Context) error {

@@ -21,8 +21,8 @@ func newBudget(limit int64, timeout time.Duration) *budget {
 	return &budget{limit: limit, timeout: timeout, changed: make(chan struct{})}
 }
 
-// take waits until there is room for n bytes more. full is called each time there is none, and may make some. ENOSPC when for too long nobody gives any
-// back.
+// take waits until there is room for n bytes more. full is called each time there is none, and may make some. ENOSPC
+// when for too long nobody gives any back.
 func (b *budget) take(ctx context.Context, n int64, full func()) error {
 	for {
 		b.mu.Lock()

@@ -14,7 +14,8 @@ type taker func()
 func (t taker) Take() (shared bool) { t(); return false }
 func (taker) Leave()                {}
 
-// TestCarry: a file that is being taken over while the store gives it another key goes by that in the end, whichever of the two is ready first.
+// TestCarry: a file that is being taken over while the store gives it another key goes by that in the end, whichever of
+// the two is ready first.
 func TestCarry(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		ctx := context.Background()

@@ -8,7 +8,8 @@ import (
 
 // content is what a file holds: which bytes are in the staging file, and which are the base's. It is pure.
 //
-// INVARIANT: what is neither local nor released lies within the base, and within the file. INVARIANT: what differs from the base is local or released.
+// INVARIANT: what is neither local nor released lies within the base, and within the file. INVARIANT: what differs from
+// the base is local or released.
 type content struct {
 	base     objstore.Version // what the bytes that are not local are of; the zero value for nothing
 	size     int64
@@ -25,7 +26,8 @@ func newContent(base objstore.Version) content {
 	return content{base: base, size: base.Size, dirty: base.ETag == ""}
 }
 
-// write notes that bytes were put into the staging file, and returns what is newly local, or newly differs from what is stored: what the log does not say yet.
+// write notes that bytes were put into the staging file, and returns what is newly local, or newly differs from what is
+// stored: what the log does not say yet.
 func (c *content) write(r objstore.Range) (fresh objstore.Range) {
 	c.dirty = true
 	c.changes++

@@ -15,7 +15,8 @@ import (
 
 var errDead = errors.New("the process is dead")
 
-// dieAt has the mount die at a request: before it, or when the store has done it and nobody heard. It returns whether that came.
+// dieAt has the mount die at a request: before it, or when the store has done it and nobody heard. It returns whether
+// that came.
 func (r *rig) dieAt(step int, done bool) (hit func() bool) {
 	var dead atomic.Bool
 	fault := faultstore.Fault{Skip: step, Before: func(context.Context) error {
@@ -72,8 +73,8 @@ func (c *crashed) changeAndCreate(r *rig, old []byte) error {
 	return c.publish(r, large, "large", content)
 }
 
-// TestCrashes: a mount that dies at any request, done or not, has lost nothing that was acknowledged, and damaged nothing that was there; what was closed is
-// stored by the next one, whole, and no multipart upload is left.
+// TestCrashes: a mount that dies at any request, done or not, has lost nothing that was acknowledged, and damaged
+// nothing that was there; what was closed is stored by the next one, whole, and no multipart upload is left.
 func TestCrashes(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		for _, done := range []bool{false, true} {

@@ -18,7 +18,8 @@ func (f *File) doubt() bool {
 	return f.doubtful
 }
 
-// unanswered is an attempt to store the file of which nobody heard the answer: its object may appear at any time, until something else has taken the place that it is to take.
+// unanswered is an attempt to store the file of which nobody heard the answer: its object may appear at any time, until
+// something else has taken the place that it is to take.
 type unanswered struct {
 	size    int64
 	changes int64             // of the content when it was made; -1 for one that is not there any more
@@ -32,13 +33,15 @@ func (a unanswered) knowable(c content) bool {
 	return a.changes == c.changes || a.summed && (len(a.bytes) > 0 || a.size == 0) && len(c.released) == 0 // what was let go, that object has
 }
 
-// maxUnanswered bounds how many attempts are remembered. Those between two of them are at least a second apart, and at a store that answers none, soon a minute.
+// maxUnanswered bounds how many attempts are remembered. Those between two of them are at least a second apart, and at
+// a store that answers none, soon a minute.
 const maxUnanswered = 32
 
 // summedMost is how many bytes of an attempt are summed, while its writers wait: less than a second's worth.
 const summedMost = 256 << 20
 
-// rememberUnanswered has the object of an attempt be known if it appears. The caller holds the turnstile, so that the file is what it was.
+// rememberUnanswered has the object of an attempt be known if it appears. The caller holds the turnstile, so that the
+// file is what it was.
 func (f *File) rememberUnanswered(p *publication) {
 	p.mu.Lock()
 	committed := p.committed
@@ -80,7 +83,8 @@ func (a *unanswered) summedBy(staging *journal.Upload) (err error) {
 // latest are those of the attempts that are remembered.
 func latest(all []unanswered) []unanswered { return all[max(0, len(all)-maxUnanswered):] }
 
-// resumeDoubt has the file know of the attempts that its log tells of: the last is of what it is now, if it was not changed since.
+// resumeDoubt has the file know of the attempts that its log tells of: the last is of what it is now, if it was not
+// changed since.
 func (f *File) resumeDoubt(r journal.Record) {
 	f.doubtful = r.Publishing || r.Boot != journal.Boot() // that it was being stored, or is, is noted without a sync
 	for _, one := range r.Unanswered {
@@ -111,7 +115,8 @@ func (a unanswered) sumOf(open func(objstore.Range) (io.ReadCloser, error)) (sum
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come through: it may have done so in between.
+// store is an attempt, before and after which it is looked, where there is doubt, whether an earlier one has come
+// through: it may have done so in between.
 func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err error) {
 	for {
 		if f.doubt() {
@@ -133,8 +138,9 @@ func (f *File) store(ctx context.Context, p *publication) (e objstore.Entry, err
 	}
 }
 
-// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. Where the file was changed since, what has come through is what it is a change of, and there is no
-// doubt any more. The caller holds the turnstile.
+// appeared tells whether an attempt of which nobody heard the answer has come through. It is noted then. Where the file
+// was changed since, what has come through is what it is a change of, and there is no doubt any more. The caller holds
+// the turnstile.
 func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err error) {
 	e, a, err := f.find(ctx)
 	if err != nil || a == nil {
@@ -152,7 +158,8 @@ func (f *File) appeared(ctx context.Context) (e objstore.Entry, found bool, err 
 	return e, true, staging.Note(journal.Stored{ETag: e.ETag, Size: e.Size})
 }
 
-// writer is the metadata by which the object of an attempt is known that has no bytes to know it by, and which nobody else may have made: a lock, mostly.
+// writer is the metadata by which the object of an attempt is known that has no bytes to know it by, and which nobody
+// else may have made: a lock, mostly.
 func writer(t Target, size int64, staging *journal.Upload) map[string]string {
 	if !t.Exclusive || size > 0 {
 		return nil
@@ -160,7 +167,8 @@ func writer(t Target, size int64, staging *journal.Upload) map[string]string {
 	return map[string]string{objstore.WriterMetadata: staging.ID()}
 }
 
-// changeOf has the file be a change of an earlier state of its, which the store has. The log goes on to say that it was acknowledged, if it was.
+// changeOf has the file be a change of an earlier state of its, which the store has. The log goes on to say that it was
+// acknowledged, if it was.
 func (f *File) changeOf(v objstore.Version) error {
 	f.mu.Lock()
 	f.abort() // what it was stored by, if that was a multipart upload, is not there any more
@@ -171,8 +179,8 @@ func (f *File) changeOf(v objstore.Version) error {
 	return f.note(step)
 }
 
-// find is the attempt of which the key holds the object: another version than the one the file replaces, of the attempt's size, and with all in it that was written here. nil where there is none. The caller holds the
-// turnstile.
+// find is the attempt of which the key holds the object: another version than the one the file replaces, of the
+// attempt's size, and with all in it that was written here. nil where there is none. The caller holds the turnstile.
 func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, err error) {
 	f.mu.Lock()
 	c, t, staging, attempts := f.content.clone(), f.target, f.staging, slices.Clone(f.unanswered)
@@ -199,7 +207,8 @@ func (f *File) find(ctx context.Context) (e objstore.Entry, found *unanswered, e
 	return e, found, err
 }
 
-// stray is what an attempt of which nobody heard the answer has put under the file's key; no version where there was none, or the store does not tell.
+// stray is what an attempt of which nobody heard the answer has put under the file's key; no version where there was
+// none, or the store does not tell.
 func (f *File) stray(ctx context.Context) (v objstore.Version, err error) {
 	if !f.doubt() {
 		return v, nil

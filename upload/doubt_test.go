@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// What is written after an attempt of which nobody heard the answer is stored over what that has made, which is nobody else's; what is somebody else's stays.
+// What is written after an attempt of which nobody heard the answer is stored over what that has made, which is nobody
+// else's; what is somebody else's stays.
 func TestChangedAfterDoubt(t *testing.T) {
 	for _, size := range []int{1000, 300_000} {
 		for name, change := range map[string]func(f *File, content []byte) []byte{

@@ -34,7 +34,8 @@ func (r *rig) lockWithoutAnswer() (*File, Target) {
 	return f, target
 }
 
-// Of two who make an empty file that must be new exactly one has it, also where the first one's answer is lost, whether its write came to be or the other's, and whether it is the same mount that asks again.
+// Of two who make an empty file that must be new exactly one has it, also where the first one's answer is lost, whether
+// its write came to be or the other's, and whether it is the same mount that asks again.
 func TestOneHasTheLock(t *testing.T) {
 	for name, mine := range map[string]bool{"mine": true, "theirs": false} {
 		for _, crash := range []bool{false, true} {
@@ -76,7 +77,8 @@ func TestOneHasTheLock(t *testing.T) {
 	}
 }
 
-// An empty file that could not be made, and comes to be after whoever made it was told so, is removed; one that somebody else makes meanwhile stays.
+// An empty file that could not be made, and comes to be after whoever made it was told so, is removed; one that
+// somebody else makes meanwhile stays.
 func TestRemoveLate(t *testing.T) {
 	for _, others := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -112,7 +114,8 @@ func TestRemoveLate(t *testing.T) {
 	}
 }
 
-// A late empty file that somebody on this mount has open for writing is theirs: it stays, and what they write replaces it, without the name of who made it.
+// A late empty file that somebody on this mount has open for writing is theirs: it stays, and what they write replaces
+// it, without the name of who made it.
 func TestRemoveLateOfOneInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

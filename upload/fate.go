@@ -15,9 +15,10 @@ const (
 	fateNothing             // its log cannot be trusted: it is shown, and left alone
 )
 
-// fateOf decides by what the log says, how many bytes of data are there, and which run of the machine this is. What close(2) or fsync(2) was asked for is published: somebody may have been told that it is kept, or was
-// about to be. What nobody has closed is kept: half a file in place of a whole one helps nobody. So is what was closed, but not on the disk for certain, before the machine
-// went down.
+// fateOf decides by what the log says, how many bytes of data are there, and which run of the machine this is. What
+// close(2) or fsync(2) was asked for is published: somebody may have been told that it is kept, or was about to be.
+// What nobody has closed is kept: half a file in place of a whole one helps nobody. So is what was closed, but not on
+// the disk for certain, before the machine went down.
 func fateOf(r journal.Record, data int64, boot string) fate {
 	switch {
 	case r.Damage != nil:
@@ -32,8 +33,9 @@ func fateOf(r journal.Record, data int64, boot string) fate {
 	return fateKeep
 }
 
-// contentOf is what the file of a log holds, of which so many bytes of data are there, in this run of the machine. What was acknowledged before it went down is what was synced. The log of a file that began as nothing, and was not closed, may be behind the data:
-// what such a file holds is all its own.
+// contentOf is what the file of a log holds, of which so many bytes of data are there, in this run of the machine. What
+// was acknowledged before it went down is what was synced. The log of a file that began as nothing, and was not closed,
+// may be behind the data: what such a file holds is all its own.
 func contentOf(r journal.Record, data int64, boot string) content {
 	if r.Acknowledged && r.Boot != boot {
 		r = r.AfterPowerLoss(data)

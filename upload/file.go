@@ -59,8 +59,8 @@ func newFile(u *Uploads, t Target, base Base) *File {
 	}
 }
 
-// OnStored makes g the one function that is told how each publication ended, also of those that nobody waits for. It is called in their order, and under no
-// lock. It is set before the first.
+// OnStored makes g the one function that is told how each publication ended, also of those that nobody waits for. It is
+// called in their order, and under no lock. It is set before the first.
 func (f *File) OnStored(g func(objstore.Entry, error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +74,8 @@ func (f *File) Size() int64 {
 	return f.content.size
 }
 
-// Changed tells whether there is something to be stored, unless the file is given up. That is so of a new file that nothing was written to.
+// Changed tells whether there is something to be stored, unless the file is given up. That is so of a new file that
+// nothing was written to.
 func (f *File) Changed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +96,8 @@ func (f *File) Touched() time.Time {
 	return f.touched
 }
 
-// ReadAt fills p with bytes from off on; n is less than len(p) only at the end of the file. EIO for bytes that were let go from the disk.
+// ReadAt fills p with bytes from off on; n is less than len(p) only at the end of the file. EIO for bytes that were let
+// go from the disk.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
 	f.mu.Lock()
 	r := objstore.Range{Off: off, Len: int64(len(p))}.Intersect(objstore.Range{Len: f.content.size})
@@ -246,7 +248,8 @@ func (f *File) finish() {
 	end()
 }
 
-// carry has what was taken over of a version go by the key that it was given meanwhile: who moved it found nothing to take along. A move that is under way is waited for.
+// carry has what was taken over of a version go by the key that it was given meanwhile: who moved it found nothing to
+// take along. A move that is under way is waited for.
 func (f *File) carry(adopted Base) {
 	u := f.uploads
 	for {

@@ -28,8 +28,8 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// A disk that is full before the budget is used up has its room back from parts that are stored: a file that is written in order goes through. Where there are none, the writer gets the disk's error, and what was written before is
-// stored.
+// A disk that is full before the budget is used up has its room back from parts that are stored: a file that is written
+// in order goes through. Where there are none, the writer gets the disk's error, and what was written before is stored.
 func TestFullDisk(t *testing.T) {
 	for _, parts := range []bool{true, false} {
 		r := &rig{t: t}

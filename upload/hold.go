@@ -10,8 +10,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Hold keeps what goes by a key from being stored while the store moves that: the files that have the key, or one below it where it ends in a slash, also those
-// that are opened meanwhile. They are read and written on; who publishes them waits.
+// Hold keeps what goes by a key from being stored while the store moves that: the files that have the key, or one below
+// it where it ends in a slash, also those that are opened meanwhile. They are read and written on; who publishes them
+// waits.
 type Hold struct {
 	uploads *Uploads
 	bucket  objstore.Bucket
@@ -24,9 +25,11 @@ type Hold struct {
 // NewETag is what a move has made of an object's ETag: stores that copy may compute another one.
 type NewETag struct{ Old, New string }
 
-// Hold begins to hold a key, after what is being stored under it. ctx ends the waiting, and then nothing is held. The caller calls Release.
+// Hold begins to hold a key, after what is being stored under it. ctx ends the waiting, and then nothing is held. The
+// caller calls Release.
 //
-// Errors: EBUSY when parts of a file were let go from the disk, which belong to its key: it is to be stored first. objstore.ErrTimeout when what is being stored makes no progress.
+// Errors: EBUSY when parts of a file were let go from the disk, which belong to its key: it is to be stored first.
+// objstore.ErrTimeout when what is being stored makes no progress.
 func (u *Uploads) Hold(ctx context.Context, b objstore.Bucket, key string) (*Hold, error) {
 	h := &Hold{uploads: u, bucket: b, key: key, ended: make(chan struct{})}
 	u.mu.Lock()
@@ -41,8 +44,8 @@ func (u *Uploads) Hold(ctx context.Context, b objstore.Bucket, key string) (*Hol
 	return h, nil
 }
 
-// StoreDue stores what was acknowledged, or was to be, of the files that have a key, or one below it where it ends in a slash. What is being written, and nobody has closed, is
-// left.
+// StoreDue stores what was acknowledged, or was to be, of the files that have a key, or one below it where it ends in a
+// slash. What is being written, and nobody has closed, is left.
 //
 // Errors: as [File.Publish], but for those of files that will never be stored.
 func (u *Uploads) StoreDue(ctx context.Context, b objstore.Bucket, key string) error {
@@ -69,7 +72,8 @@ func (h *Hold) covers(b objstore.Bucket, key string) bool {
 		b.Name() == h.bucket.Name() && b.Endpoint() == h.bucket.Endpoint()
 }
 
-// Moved says that all that was held goes by another key now, and which ETags have changed, by the old keys. Nothing may be opened by an old key any more.
+// Moved says that all that was held goes by another key now, and which ETags have changed, by the old keys. Nothing may
+// be opened by an old key any more.
 func (h *Hold) Moved(to string, changed map[string]NewETag) {
 	h.to = to
 	for _, f := range append(h.uploads.at(h.key), h.uploads.at(to)...) {
@@ -122,7 +126,8 @@ func (f *File) pause(ctx context.Context) error {
 // goesOn tells whether something of the file is, or may be, stored. The caller holds mu.
 func (f *File) goesOn() bool { return f.lost == nil && (!f.discarded || f.withdrawn != nil) }
 
-// follow has the file go by the key that what is held goes by now. Who opened it while it was moved may have taken the new key with the old ETag.
+// follow has the file go by the key that what is held goes by now. Who opened it while it was moved may have taken the
+// new key with the old ETag.
 func (f *File) follow(h *Hold, changed map[string]NewETag) {
 	f.mu.Lock()
 	old, key := f.target.Key, f.target.Key

@@ -24,7 +24,8 @@ var (
 	ErrReplaced = errors.New("somebody else has put something under its name")
 )
 
-// Retry stores a file now, or goes on with a rename. A file that is in conflict replaces what its key holds if replace says so, and is ErrReplaced otherwise.
+// Retry stores a file now, or goes on with a rename. A file that is in conflict replaces what its key holds if replace
+// says so, and is ErrReplaced otherwise.
 func (u *Uploads) Retry(ctx context.Context, buckets Buckets, id string, replace bool) error {
 	if rename, found, err := u.rename(id); err != nil {
 		return err
@@ -234,8 +235,9 @@ func (u *Uploads) abortRename(ctx context.Context, buckets Buckets, r journal.Mo
 	return u.mover.giveUp(ctx, b, r.ID, u.knownUploads())
 }
 
-// Export writes what a file holds into a local one, and returns how long that is. It changes nothing, so that the mount whose journal it is may live. EIO when
-// bytes are stored as parts, and nowhere else: no store gives parts back, so that such a file can only be stored whole. os.ErrNotExist when it was stored meanwhile.
+// Export writes what a file holds into a local one, and returns how long that is. It changes nothing, so that the mount
+// whose journal it is may live. EIO when bytes are stored as parts, and nowhere else: no store gives parts back, so
+// that such a file can only be stored whole. os.ErrNotExist when it was stored meanwhile.
 func Export(ctx context.Context, dir *journal.Dir, id string, base Content, to *os.File) (size int64, err error) {
 	r, data, err := dir.Look(id)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// late has the next attempt not be answered, and come to the store only when it is asked to store the file for so many times more: between the look and the write. It returns the bytes that the attempt was of.
+// late has the next attempt not be answered, and come to the store only when it is asked to store the file for so many
+// times more: between the look and the write. It returns the bytes that the attempt was of.
 func (r *rig) late(f *File, op objstore.Op, key string, others []byte, wait int) []byte {
 	r.t.Helper()
 	r.bucket.Add(faultstore.Fault{Op: op, Times: 1, Lost: objstore.ErrTimeout})
@@ -33,7 +34,8 @@ func (r *rig) late(f *File, op objstore.Op, key string, others []byte, wait int)
 	return content
 }
 
-// A write of which nobody heard the answer, and which comes to the store after it was looked whether it had, is our own, however the file was changed since; what is somebody else's is not.
+// A write of which nobody heard the answer, and which comes to the store after it was looked whether it had, is our
+// own, however the file was changed since; what is somebody else's is not.
 func TestLateWrite(t *testing.T) {
 	ops := map[int]objstore.Op{1000: objstore.OpPut, 300_000: objstore.OpCompleteUpload}
 	for size, op := range ops {

@@ -23,10 +23,11 @@ const (
 
 // storeSizes are those for S3. Parts of at least 50 MB are what CoreWeave's store asks for.
 //
-// Where the parts of an upload begin must be known before it is known how large it will be, since they are sent while it is written. So they grow
-// with the file: of 64 MiB until that is a sixty-fourth of what is before them, and of that share from there on, in whole MiB, up to the
-// largest that S3 takes. Of an object's at most 10,000 parts some 9,500 are then of 5 GiB, and all hold 46 TiB; an object of the 48.8 TiB that 10,000
-// of the largest parts would hold cannot be begun with a part that is small enough to be sent early.
+// Where the parts of an upload begin must be known before it is known how large it will be, since they are sent while
+// it is written. So they grow with the file: of 64 MiB until that is a sixty-fourth of what is before them, and of that
+// share from there on, in whole MiB, up to the largest that S3 takes. Of an object's at most 10,000 parts some 9,500
+// are then of 5 GiB, and all hold 46 TiB; an object of the 48.8 TiB that 10,000 of the largest parts would hold cannot
+// be begun with a part that is small enough to be sent early.
 var storeSizes = newSizes(sizes{part: 64 << 20, largest: 5 << 30, unit: 1 << 20, least: 5 << 20, copied: 1 << 30})
 
 func newSizes(s sizes) *sizes {

@@ -8,15 +8,17 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// Describe makes g the function that tells what user metadata the object is to have, whenever something of the file is about to be stored: values by name, laid
-// over what the replaced object has; an empty value takes a name off. It is called under no lock of the file's. It is set before anything is written.
+// Describe makes g the function that tells what user metadata the object is to have, whenever something of the file is
+// about to be stored: values by name, laid over what the replaced object has; an empty value takes a name off. It is
+// called under no lock of the file's. It is set before anything is written.
 func (f *File) Describe(g func() map[string]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.describe = g
 }
 
-// described is what is to be laid over the metadata now: what [File.Describe]'s function tells, else what is known from a log.
+// described is what is to be laid over the metadata now: what [File.Describe]'s function tells, else what is known from
+// a log.
 func (f *File) described() map[string]string {
 	f.mu.Lock()
 	describe, metadata := f.describe, f.target.Metadata
@@ -31,8 +33,9 @@ func (f *File) described() map[string]string {
 	return metadata
 }
 
-// Redescribe says that [File.Describe]'s function tells something else now: what is to be stored, or is being stored, will have it in the end. False where there is nothing to be stored any
-// more: then it is for the caller to change the object. What somebody was told is kept has it after a crash of the mount, too.
+// Redescribe says that [File.Describe]'s function tells something else now: what is to be stored, or is being stored,
+// will have it in the end. False where there is nothing to be stored any more: then it is for the caller to change the
+// object. What somebody was told is kept has it after a crash of the mount, too.
 func (f *File) Redescribe() (did bool, err error) {
 	metadata := f.described()
 	f.mu.Lock()
@@ -85,8 +88,8 @@ func bears(e objstore.Entry, over map[string]string) bool {
 	return true
 }
 
-// describeStored lays the metadata over that of an object that was just stored with other. Where that fails, the object stays as it is: its content is safe, and
-// that is what was asked for.
+// describeStored lays the metadata over that of an object that was just stored with other. Where that fails, the object
+// stays as it is: its content is safe, and that is what was asked for.
 func (f *File) describeStored(ctx context.Context, t Target, e objstore.Entry) objstore.Entry {
 	f.mu.Lock()
 	e.Key, e.Size = t.Key, f.content.size

@@ -33,7 +33,8 @@ type model struct {
 	history []string
 }
 
-// TestModel: whatever is done to a file in whatever order, it reads as a slice of bytes would, and what is published is what it read as.
+// TestModel: whatever is done to a file in whatever order, it reads as a slice of bytes would, and what is published is
+// what it read as.
 func TestModel(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		m := &model{rig: newRig(t, nil), rnd: rand.New(rand.NewPCG(seed, seed)), key: "key"}

@@ -19,8 +19,9 @@ import (
 // roomSeeds is how many histories of little room are made for each of the others: they are longer.
 const roomSeeds = 2
 
-// TestModelOfLittleRoom: a file that is larger than the room for it, written mostly in order, with parts that the store has in another order than they were begun, reads as a slice of bytes would, but for what was let go
-// from the disk; what is published, and what a person stores after a crash, is what was written.
+// TestModelOfLittleRoom: a file that is larger than the room for it, written mostly in order, with parts that the store
+// has in another order than they were begun, reads as a slice of bytes would, but for what was let go from the disk;
+// what is published, and what a person stores after a crash, is what was written.
 func TestModelOfLittleRoom(t *testing.T) {
 	letGo := 0
 	for seed := *firstSeed; seed < *firstSeed+*seeds/roomSeeds; seed++ {
@@ -149,7 +150,8 @@ func (m *model) stepInLittleRoom(gone ranges) error {
 	}
 }
 
-// writeInLittleRoom writes. There may be no room for what is not written in order, and what was let go, also just now to make room, cannot be written over.
+// writeInLittleRoom writes. There may be no room for what is not written in order, and what was let go, also just now
+// to make room, cannot be written over.
 func (m *model) writeInLittleRoom(ctx context.Context, r objstore.Range) error {
 	p := text(int(r.Len), byte(m.rnd.Uint32()))
 	err := m.f.WriteAt(ctx, p, r.Off)

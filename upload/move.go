@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// copyPart, in bytes, is how much one request of a copy copies that is too large for one, so that several do it at the same time; more only where the
-	// parts would be too many.
+	// copyPart, in bytes, is how much one request of a copy copies that is too large for one, so that several do it at the
+	// same time; more only where the parts would be too many.
 	copyPart = 1 << 30
 	// copiesAtOnce bounds the requests of one large copy.
 	copiesAtOnce = 8
 )
 
-// moveTask moves one object: by the store's own rename or, where it has none, by a copy on its side and the removal of what was
-// copied. Doing it again after a crash at any point is right.
+// moveTask moves one object: by the store's own rename or, where it has none, by a copy on its side and the removal of
+// what was copied. Doing it again after a crash at any point is right.
 type moveTask struct {
 	mover  *mover
 	bucket objstore.Bucket
@@ -31,11 +31,12 @@ type moveTask struct {
 	index  int64
 	move   journal.Move
 
-	// again: it may have been done in part before, so that a destination of the same content is this move's own work, and a source that
-	// is not there was moved.
+	// again: it may have been done in part before, so that a destination of the same content is this move's own work, and
+	// a source that is not there was moved.
 	again bool
 
-	// change is made of what goes along with a copy in parts, and ranges are those parts; nil for none, and for a choice of the task's own.
+	// change is made of what goes along with a copy in parts, and ranges are those parts; nil for none, and for a choice
+	// of the task's own.
 	change func(*objstore.Attributes)
 	ranges []objstore.Range
 
@@ -95,7 +96,8 @@ func (t *moveTask) renamed(ctx context.Context, err error) (objstore.Entry, erro
 	return e, nil
 }
 
-// settle finds out what a refusal means: an earlier try that has come as far (nil; gone: the source has been removed too), or an error.
+// settle finds out what a refusal means: an earlier try that has come as far (nil; gone: the source has been removed
+// too), or an error.
 func (t *moveTask) settle(ctx context.Context, refusal error) (e objstore.Entry, gone bool, err error) {
 	if !errors.Is(refusal, objstore.ErrExists) && !errors.Is(refusal, objstore.ErrChanged) && !errors.Is(refusal, objstore.ErrNotExist) || !t.again {
 		return objstore.Entry{}, false, refusal

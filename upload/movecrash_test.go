@@ -48,7 +48,8 @@ func TestMoveCrashes(t *testing.T) {
 	}
 }
 
-// crashMoves renames a directory up to a request, and has another mount finish it. It tells whether there was such a request.
+// crashMoves renames a directory up to a request, and has another mount finish it. It tells whether there was such a
+// request.
 func crashMoves(t *testing.T, when string, rename bool, step int, done bool) bool {
 	t.Helper()
 	r := newMoveRig(t, rename)
@@ -120,7 +121,8 @@ func crashScript(r *moveRig, cut faultstore.Fault, lost error) (hit func() bool)
 	return dead.Load
 }
 
-// A rename that the end of the mount meets while it is planned is not begun, and nothing is left of it for the next mount to carry out.
+// A rename that the end of the mount meets while it is planned is not begun, and nothing is left of it for the next
+// mount to carry out.
 func TestMoveEndsWhilePlanned(t *testing.T) {
 	r := newMoveRig(t, false)
 	r.put(t, "a/f", "f")

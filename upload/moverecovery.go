@@ -8,8 +8,9 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// resume finishes a rename that a dead mount has left. What was not planned whole has not begun, and is forgotten. What somebody was told has
-// failed is left as it is (finished: false), but for multipart uploads of its, unless they ask again.
+// resume finishes a rename that a dead mount has left. What was not planned whole has not begun, and is forgotten. What
+// somebody was told has failed is left as it is (finished: false), but for multipart uploads of its, unless they ask
+// again.
 func (m *mover) resume(ctx context.Context, b objstore.Bucket, id string, asked bool, known func(string) bool) (finished bool, err error) {
 	release, err := m.claim(id)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 // namedFailures is how many of the objects that could not be moved an error names.
 const namedFailures = 5
 
-// newETags are those that moves have changed, by the old keys: of all others nobody need be told, and there may be millions.
+// newETags are those that moves have changed, by the old keys: of all others nobody need be told, and there may be
+// millions.
 type newETags struct {
 	mu      sync.Mutex // guards changed
 	changed map[string]NewETag

@@ -18,14 +18,15 @@ import (
 )
 
 const (
-	// movesAtOnce is how many objects of one rename are moved at the same time: what the gate begins with. It bounds them from there on.
+	// movesAtOnce is how many objects of one rename are moved at the same time: what the gate begins with. It bounds them
+	// from there on.
 	movesAtOnce = 64
 	// maxFailures ends a rename of which so many objects could not be moved: the rest would fail as well.
 	maxFailures = 100
 )
 
-// mover renames: plans what is to be moved in the journal, carries it out, and finishes what a dead mount has begun. Whoever asked may stop
-// waiting; the moving goes on until close.
+// mover renames: plans what is to be moved in the journal, carries it out, and finishes what a dead mount has begun.
+// Whoever asked may stop waiting; the moving goes on until close.
 type mover struct {
 	journal *journal.Dir
 	renamed func(from, to objstore.Version) // see Config
@@ -150,7 +151,8 @@ func (m *mover) begin(b objstore.Bucket, from, to string) (log *journal.Moves, r
 	return log, release, nil
 }
 
-// directory moves every key below one prefix to below another. listing ends it before anything is moved, as the end of the mount does.
+// directory moves every key below one prefix to below another. listing ends it before anything is moved, as the end of
+// the mount does.
 func (m *mover) directory(ctx, listing context.Context, b objstore.Bucket, from, to string) (map[string]NewETag, error) {
 	if strings.HasPrefix(to, from) {
 		return nil, fmt.Errorf("%s below %s: %w", to, from, objstore.ErrInvalid)
@@ -196,7 +198,8 @@ func plan(ctx context.Context, b objstore.Bucket, log *journal.Moves, from, to s
 	return log.Listed()
 }
 
-// carryOut makes the moves of a plan that are not made, and closes its log. again: some may have been made without a note.
+// carryOut makes the moves of a plan that are not made, and closes its log. again: some may have been made without a
+// note.
 func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Moves, again bool) (map[string]NewETag, error) {
 	var failed failures
 	var etags newETags
@@ -207,7 +210,8 @@ func (m *mover) carryOut(ctx context.Context, b objstore.Bucket, log *journal.Mo
 			break
 		}
 		g.Go(func() error {
-			// Where the plan says that nothing was there, a marker of the same content may have been: renaming over an empty directory.
+			// Where the plan says that nothing was there, a marker of the same content may have been: renaming over an empty
+			// directory.
 			t := moveTask{mover: m, bucket: b, log: log, index: index, move: one, again: again || strings.HasSuffix(one.To, "/")}
 			e, err := t.run(ctx)
 			if err == nil {

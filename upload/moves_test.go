@@ -83,7 +83,8 @@ func TestMoveObjectRefused(t *testing.T) {
 	}
 }
 
-// TestMoveIsTold: whoever keeps bytes is told of the key, and the ETag, that they have now, and not where it is not sure that they are the same.
+// TestMoveIsTold: whoever keeps bytes is told of the key, and the ETag, that they have now, and not where it is not
+// sure that they are the same.
 func TestMoveIsTold(t *testing.T) {
 	ctx := context.Background()
 	for _, rename := range []bool{true, false} {

@@ -42,7 +42,8 @@ func (m *multipart) begun(ctx context.Context) error {
 	}
 }
 
-// multipartLocked is the multipart upload of the file, begun when there is none; copies: with parts that are copied. The caller holds mu.
+// multipartLocked is the multipart upload of the file, begun when there is none; copies: with parts that are copied.
+// The caller holds mu.
 func (f *File) multipartLocked(copies bool) *multipart {
 	if f.multipart == nil {
 		m := &multipart{bucket: f.target.Bucket, key: f.target.Key, ready: make(chan struct{}), parts: make(map[int]*part)}
@@ -56,7 +57,8 @@ func (f *File) multipartLocked(copies bool) *multipart {
 	return f.multipart
 }
 
-// create has the store begin a multipart upload. That it is intended is in the log before, and its id before it is used.
+// create has the store begin a multipart upload. That it is intended is in the log before, and its id before it is
+// used.
 func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bool) {
 	defer close(m.ready)
 	t.Metadata = f.described()
@@ -76,8 +78,8 @@ func (f *File) create(m *multipart, t Target, staging *journal.Upload, copies bo
 	m.err = err
 }
 
-// attributes are what goes along with the object: what was given, or what the object has that is replaced. objstore.ErrChanged when that is not there any
-// more.
+// attributes are what goes along with the object: what was given, or what the object has that is replaced.
+// objstore.ErrChanged when that is not there any more.
 func (f *File) attributes(ctx context.Context, t Target) (objstore.Attributes, error) {
 	a, err := f.ownAttributes(ctx, t)
 	if _, ok := a.Metadata[objstore.WriterMetadata]; ok { // of the write that this one replaces
@@ -102,8 +104,8 @@ func (f *File) ownAttributes(ctx context.Context, t Target) (objstore.Attributes
 	return objstore.AttributesOf(ctx, t.Bucket, e)
 }
 
-// abort gives up the multipart upload, if there is one, and has the store forget it. The caller holds mu, and nothing of it may be
-// let go.
+// abort gives up the multipart upload, if there is one, and has the store forget it. The caller holds mu, and nothing
+// of it may be let go.
 func (f *File) abort() {
 	m, staging := f.multipart, f.staging
 	if m == nil {

@@ -17,7 +17,8 @@ func (f *File) noteName(s journal.Step) error {
 	return err
 }
 
-// SyncNames has all that was renamed and removed be so after a loss of power too, when it returns: with [Config.WriteBack], and what is to be removed later in any case. What the store has, it has.
+// SyncNames has all that was renamed and removed be so after a loss of power too, when it returns: with
+// [Config.WriteBack], and what is to be removed later in any case. What the store has, it has.
 func (u *Uploads) SyncNames() error {
 	removals, err := u.mover.syncRemovals()
 	failures := []error{err}

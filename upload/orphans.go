@@ -8,14 +8,16 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// A multipart upload whose creation was intended, and whose id nobody heard of, is looked for by its key and by when it was begun: the store's
-// clock may be behind by clockBehind, and the request may have been tried, with the clock ahead, until intentWindow later.
+// A multipart upload whose creation was intended, and whose id nobody heard of, is looked for by its key and by when it
+// was begun: the store's clock may be behind by clockBehind, and the request may have been tried, with the clock ahead,
+// until intentWindow later.
 const (
 	clockBehind  = 5 * time.Second
 	intentWindow = 90 * time.Second
 )
 
-// abortAgain is how long after it was aborted a multipart upload is looked for once more. A part that was on its way may bring it back, see AbortMultipartUpload in the S3 API.
+// abortAgain is how long after it was aborted a multipart upload is looked for once more. A part that was on its way
+// may bring it back, see AbortMultipartUpload in the S3 API.
 const abortAgain = 3 * time.Second
 
 // lookAgain aborts a multipart upload once more, a while after, if it is still there.
@@ -46,8 +48,8 @@ type orphans struct {
 	known  func(id string) bool // some log below the staging root has it
 }
 
-// abort aborts a multipart upload of ours. settled: it is gone, or was never there; else its key and time fit none or several, and a person has
-// to look.
+// abort aborts a multipart upload of ours. settled: it is gone, or was never there; else its key and time fit none or
+// several, and a person has to look.
 func (o orphans) abort(ctx context.Context, m journal.Multipart) (settled bool, err error) {
 	id := m.ID
 	if id == "" {

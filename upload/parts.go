@@ -116,7 +116,8 @@ func (f *File) spoil(r objstore.Range) {
 	}
 }
 
-// letGo frees the room of the first part that the store has; false where that has none, or the disk did not get it back.
+// letGo frees the room of the first part that the store has; false where that has none, or the disk did not get it
+// back.
 func (f *File) letGo(ctx context.Context) bool {
 	if f.turn.hold(ctx) != nil {
 		return false
@@ -153,8 +154,9 @@ func (f *File) letGo(ctx context.Context) bool {
 	return freed
 }
 
-// free has the log say that bytes are let go, and then the disk have their room back. gone is what the log says in the end, which is what the file must go by: what it took for its own could be a hole after a crash, or would be looked for in a
-// multipart upload that was given up. freed: their room is free.
+// free has the log say that bytes are let go, and then the disk have their room back. gone is what the log says in the
+// end, which is what the file must go by: what it took for its own could be a hole after a crash, or would be looked
+// for in a multipart upload that was given up. freed: their room is free.
 func (f *File) free(staging *journal.Upload, r objstore.Range) (gone, freed bool) {
 	back := f.uploads.cfg.WriteBack
 	if back { // after a loss of power the file goes on to the end of what was let go: what is before that must not be zeros that nobody wrote
@@ -224,7 +226,8 @@ func (f *File) sendSteps(ctx context.Context, m *multipart, steps []step, seen f
 	return parts, g.Wait()
 }
 
-// keep has the next attempt know of a part that was sent, where it is one of the layout. A shorter one is not: the file may be longer by then.
+// keep has the next attempt know of a part that was sent, where it is one of the layout. A shorter one is not: the file
+// may be longer by then.
 func (f *File) keep(m *multipart, s step, sent objstore.Part) {
 	if s.Range != f.uploads.sizes.at(s.number) {
 		return

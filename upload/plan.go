@@ -14,8 +14,8 @@ type step struct {
 	sent   *objstore.Part // the store has it
 }
 
-// planOf decides how content becomes an object: by one request when steps is nil, else by parts. sent are the parts that the store has, by their
-// numbers in the layout.
+// planOf decides how content becomes an object: by one request when steps is nil, else by parts. sent are the parts
+// that the store has, by their numbers in the layout.
 func (z *sizes) planOf(c *content, sent map[int]objstore.Part) (steps []step) {
 	switch {
 	case len(sent) > 0 || len(c.released) > 0:

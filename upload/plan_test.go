@@ -22,8 +22,8 @@ func changedAt(size int64, changes ...objstore.Range) content {
 	return c
 }
 
-// checkPlan makes sure that a plan's parts are the whole file in order, of sizes that a store takes, and that no byte is copied that has changed. It returns the
-// bytes that are sent.
+// checkPlan makes sure that a plan's parts are the whole file in order, of sizes that a store takes, and that no byte
+// is copied that has changed. It returns the bytes that are sent.
 func checkPlan(t *testing.T, c *content, steps []step) (sent int64) {
 	t.Helper()
 	off, number := int64(0), 0
@@ -88,7 +88,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A new file of more than 64 MiB is sent in parts of at least 50 MB but for its last, however large it is, and one up to there by one request.
+// A new file of more than 64 MiB is sent in parts of at least 50 MB but for its last, however large it is, and one up
+// to there by one request.
 func TestPlanOfNew(t *testing.T) {
 	const tib = 1 << 40
 	for _, c := range []struct {

@@ -18,7 +18,8 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// lossyDisk knows what of the files of a staging directory a loss of power leaves for certain: what they held when they were last synced. Of the rest, the disk may have any.
+// lossyDisk knows what of the files of a staging directory a loss of power leaves for certain: what they held when they
+// were last synced. Of the rest, the disk may have any.
 type lossyDisk struct {
 	t   *testing.T
 	dir string
@@ -139,8 +140,8 @@ func punched(t *testing.T, off, n int) func(f *File, content []byte) ([]byte, er
 	}
 }
 
-// With --write-back, what was synced is what is stored after a loss of power, at whatever moment that comes: nothing of what was written since may take its place as zeros that nobody has written, nor may
-// the log of it.
+// With --write-back, what was synced is what is stored after a loss of power, at whatever moment that comes: nothing of
+// what was written since may take its place as zeros that nobody has written, nor may the log of it.
 func TestPowerLoss(t *testing.T) {
 	const k = 1 << 10
 	for name, script := range map[string]powerLossScript{

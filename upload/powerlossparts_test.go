@@ -62,7 +62,8 @@ func TestPowerLossAfterLettingGo(t *testing.T) {
 	r.settled()
 }
 
-// That a file was being stored, and that it is, the log says without a sync: after a loss of power its own object may be there all the same, and is no conflict.
+// That a file was being stored, and that it is, the log says without a sync: after a loss of power its own object may
+// be there all the same, and is no conflict.
 func TestPowerLossForgetsPublishing(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.WriteBack = true })
 	disk := lossyDisk{t: t}

@@ -14,14 +14,16 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// renameLoss is a file that was acknowledged under "a", is written anew, and is given the name of another one, "b", that was acknowledged too; the store has neither.
+// renameLoss is a file that was acknowledged under "a", is written anew, and is given the name of another one, "b",
+// that was acknowledged too; the store has neither.
 type renameLoss struct {
 	old, new []byte
 	begun    int // of the moments, the first after which the rename had begun
 	disk     lossyDisk
 }
 
-// With --write-back, a rename over what was acknowledged leaves that or what has taken its place, whole, at whatever moment the power goes: not what was synced of the new one some time before, less what was cut off since.
+// With --write-back, a rename over what was acknowledged leaves that or what has taken its place, whole, at whatever
+// moment the power goes: not what was synced of the new one some time before, less what was cut off since.
 func TestPowerLossDuringRename(t *testing.T) {
 	s := &renameLoss{old: text(7000, 2), new: text(3000, 3), disk: lossyDisk{t: t}}
 	synctest.Test(t, func(t *testing.T) { s.run(t) })
@@ -40,7 +42,8 @@ func TestPowerLossDuringRename(t *testing.T) {
 	}
 }
 
-// torn tells whether the disk has anything but all or nothing of what was not synced of the file that is replaced: what that comes to, another test looks at.
+// torn tells whether the disk has anything but all or nothing of what was not synced of the file that is replaced: what
+// that comes to, another test looks at.
 func torn(m moment, left map[string][]byte) bool {
 	for name, content := range left {
 		if bytes.Contains(m.now[name], text(7000, 2)) || strings.HasSuffix(name, ".log") && bytes.Contains(m.now[name], []byte(`"Key":"b","Replaces":{"Endpoint":"","Bucket":"","Key":"","ETag":"","Size":0},"Base"`)) {

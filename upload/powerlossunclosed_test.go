@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// unclosedLoss is a file "a" that nobody has closed, or to which another handle writes while it is given the name of "b", which was acknowledged and is not in the store.
+// unclosedLoss is a file "a" that nobody has closed, or to which another handle writes while it is given the name of
+// "b", which was acknowledged and is not in the store.
 type unclosedLoss struct {
 	stored   bool // "a" is in the store, and was not changed when the rename began
 	old, new []byte
@@ -19,7 +20,8 @@ type unclosedLoss struct {
 	store    []map[string][]byte // what the store has at each moment
 }
 
-// With --write-back, a rename of a file that nobody has closed leaves what it replaces, which was acknowledged, or the file itself, whole, at whatever moment the mount is killed or the power goes, also when another handle writes to it
+// With --write-back, a rename of a file that nobody has closed leaves what it replaces, which was acknowledged, or the
+// file itself, whole, at whatever moment the mount is killed or the power goes, also when another handle writes to it
 // while nothing of what it replaces is stored any more.
 func TestCrashDuringRenameOfUnclosed(t *testing.T) {
 	for _, stored := range []bool{false, true} {
@@ -138,7 +140,8 @@ func (s *unclosedLoss) recover(t *testing.T, m moment, left, has map[string][]by
 	}
 }
 
-// plain tells whether the disk has all or nothing of what was not synced of each file: what comes of half of it, other tests look at.
+// plain tells whether the disk has all or nothing of what was not synced of each file: what comes of half of it, other
+// tests look at.
 func (m moment) plain(left map[string][]byte) bool {
 	for name, content := range left {
 		if !bytes.Equal(content, m.now[name]) && !bytes.Equal(content, m.synced[name]) {

@@ -34,7 +34,8 @@ type publication struct {
 	withdrawn bool       // its file was, while it was under way
 }
 
-// commit is called before the store gets the last of what makes the object appear; context.Canceled when that must not be any more.
+// commit is called before the store gets the last of what makes the object appear; context.Canceled when that must not
+// be any more.
 func (p *publication) commit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,8 +46,9 @@ func (p *publication) commit() error {
 	return nil
 }
 
-// breakOff ends the publication if that can be done so that the object does not appear. A store that has all of a request may carry it out after the connection is
-// gone, and after whatever is asked next: then only its answer tells how it ended, and that is waited for, for as long as ctx and the timeout let.
+// breakOff ends the publication if that can be done so that the object does not appear. A store that has all of a
+// request may carry it out after the connection is gone, and after whatever is asked next: then only its answer tells
+// how it ended, and that is waited for, for as long as ctx and the timeout let.
 func (p *publication) breakOff(ctx context.Context, timeout time.Duration) {
 	p.mu.Lock()
 	p.broken, p.withdrawn = !p.committed, true
@@ -61,7 +63,8 @@ func (p *publication) breakOff(ctx context.Context, timeout time.Duration) {
 
 func (p *publication) acknowledge() { p.ack.Do(func() { close(p.acked) }) }
 
-// answer is what somebody is told who waited for it, or for the local disk only: then a failure of the store that came right afterwards is not theirs.
+// answer is what somebody is told who waited for it, or for the local disk only: then a failure of the store that came
+// right afterwards is not theirs.
 func (p *publication) answer(local bool) (objstore.Entry, error) {
 	if local && p.local.Load() && !errors.Is(p.err, objstore.ErrChanged) && !errors.Is(p.err, objstore.ErrExists) {
 		return p.entry, nil
@@ -69,7 +72,8 @@ func (p *publication) answer(local bool) (objstore.Entry, error) {
 	return p.entry, p.err
 }
 
-// end tells all who wait that entry and err are set: first how it ended, or who waits for the local disk would take an error for a yes.
+// end tells all who wait that entry and err are set: first how it ended, or who waits for the local disk would take an
+// error for a yes.
 func (p *publication) end() {
 	close(p.done)
 	p.acknowledge()
@@ -84,17 +88,20 @@ func (p *publication) seen(n int64) {
 	p.moved.Store(time.Now().UnixNano())
 }
 
-// Publish stores what was written before the call, and returns what the key holds then. Who calls it while it is under way shares it. Nothing
-// changed: the last result. ctx ends the waiting, never the storing; so does a time in which nothing moves (objstore.ErrTimeout). With
-// [Config.WriteBack] it returns once all is safe on the local disk, with no entry.
+// Publish stores what was written before the call, and returns what the key holds then. Who calls it while it is under
+// way shares it. Nothing changed: the last result. ctx ends the waiting, never the storing; so does a time in which
+// nothing moves (objstore.ErrTimeout). With [Config.WriteBack] it returns once all is safe on the local disk, with no
+// entry.
 //
-// Errors: objstore.ErrChanged (ErrExists where the name had to be new) when somebody else has put something under the key; that is for good, and the data
-// is kept for its owner. What else the store or the disk say; then storing is tried again.
+// Errors: objstore.ErrChanged (ErrExists where the name had to be new) when somebody else has put something under the
+// key; that is for good, and the data is kept for its owner. What else the store or the disk say; then storing is tried
+// again.
 func (f *File) Publish(ctx context.Context) (objstore.Entry, error) {
 	return f.publish(ctx, f.uploads.cfg.WriteBack)
 }
 
-// Store is Publish, and waits until the store has it with [Config.WriteBack] too: for who is about to change the store by it.
+// Store is Publish, and waits until the store has it with [Config.WriteBack] too: for who is about to change the store
+// by it.
 func (f *File) Store(ctx context.Context) (objstore.Entry, error) { return f.publish(ctx, false) }
 
 func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) {
@@ -128,15 +135,17 @@ func (f *File) publish(ctx context.Context, local bool) (objstore.Entry, error) 
 	}
 }
 
-// brokenOff tells whether a publication ended because the file was withdrawn, or was refused what is not final: what becomes of the file is the answer then.
+// brokenOff tells whether a publication ended because the file was withdrawn, or was refused what is not final: what
+// becomes of the file is the answer then.
 func (p *publication) brokenOff() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.undecided || p.withdrawn && errors.Is(p.err, context.Canceled)
 }
 
-// current is the publication that has what was written by now, begun when there is none; nil, and the last result, when there is nothing to
-// be stored. Where it is not known yet what becomes of the file, or it is held, it is asked again after wait. local: it is enough that it is safe on the local disk.
+// current is the publication that has what was written by now, begun when there is none; nil, and the last result, when
+// there is nothing to be stored. Where it is not known yet what becomes of the file, or it is held, it is asked again
+// after wait. local: it is enough that it is safe on the local disk.
 func (f *File) current(local bool) (p *publication, last objstore.Entry, wait <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -219,7 +228,8 @@ func (f *File) run(ctx context.Context, p *publication) {
 	f.goOn()
 }
 
-// settle takes over how a publication ended. false, and nothing was done, where the object is to have other metadata by now.
+// settle takes over how a publication ended. false, and nothing was done, where the object is to have other metadata by
+// now.
 func (f *File) settle(p *publication) bool {
 	err := p.err
 	f.mu.Lock()

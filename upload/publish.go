@@ -69,7 +69,8 @@ func (f *File) putWhole(ctx context.Context, p *publication, staging *journal.Up
 	return e, err
 }
 
-// putParts stores the file as a multipart upload. One that the store does not know any more is given up: the next attempt begins another.
+// putParts stores the file as a multipart upload. One that the store does not know any more is given up: the next
+// attempt begins another.
 func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Upload, t Target, steps []step) (e objstore.Entry, id string, err error) {
 	f.mu.Lock()
 	m := f.multipartLocked(slices.ContainsFunc(steps, func(s step) bool { return s.copied }))
@@ -102,8 +103,9 @@ func (f *File) putParts(ctx context.Context, p *publication, staging *journal.Up
 	return e, "", err
 }
 
-// conditionally writes under the condition that the key holds what this file replaces. Where the store knows no conditions, it looks before it writes, which
-// leaves a moment in which somebody else's write is lost; that is said once.
+// conditionally writes under the condition that the key holds what this file replaces. Where the store knows no
+// conditions, it looks before it writes, which leaves a moment in which somebody else's write is lost; that is said
+// once.
 func (f *File) conditionally(ctx context.Context, t Target, write func(objstore.Condition) error) error {
 	cond := objstore.Condition{IfNew: true}
 	if t.Replaces.ETag != "" {

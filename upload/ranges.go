@@ -7,7 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// ranges is a set of bytes: ascending, apart, none empty. Methods may change the set they are called on; what they return is the set.
+// ranges is a set of bytes: ascending, apart, none empty. Methods may change the set they are called on; what they
+// return is the set.
 type ranges []objstore.Range
 
 // from is the index of the first range that ends at off or after it.

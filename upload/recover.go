@@ -21,8 +21,9 @@ type Recovery struct {
 // Buckets opens the bucket of a name.
 type Buckets func(ctx context.Context, name string) (objstore.Bucket, error)
 
-// Recover goes on with what is in the journal, of mounts that are dead, before anything else is: what was closed is stored, and what was being renamed is moved,
-// both in the background ([Uploads.Flush] waits); multipart uploads that nobody needs are aborted; the rest is kept. The error tells of what could not be dealt with, and stays.
+// Recover goes on with what is in the journal, of mounts that are dead, before anything else is: what was closed is
+// stored, and what was being renamed is moved, both in the background ([Uploads.Flush] waits); multipart uploads that
+// nobody needs are aborted; the rest is kept. The error tells of what could not be dealt with, and stays.
 func (u *Uploads) Recover(ctx context.Context, buckets Buckets) (Recovery, error) {
 	var done Recovery
 	records, err := u.cfg.Journal.Uploads()
@@ -43,8 +44,9 @@ func (u *Uploads) Recover(ctx context.Context, buckets Buckets) (Recovery, error
 	return done, errors.Join(failures...)
 }
 
-// givenUp are the uploads of which another has taken the name by a rename that their own logs do not say anything of: the mount died before. What took the name of one
-// and is itself for its owner to decide has not, or what somebody was told is kept would be gone for something that is not stored.
+// givenUp are the uploads of which another has taken the name by a rename that their own logs do not say anything of:
+// the mount died before. What took the name of one and is itself for its owner to decide has not, or what somebody was
+// told is kept would be gone for something that is not stored.
 func givenUp(records []journal.Record) map[string]bool {
 	given := make(map[string]bool)
 	for _, r := range records {
@@ -105,8 +107,8 @@ func (u *Uploads) remove(id string) error {
 	return staging.Remove()
 }
 
-// settleUploads aborts the multipart uploads of a log, but for one that has bytes which are nowhere else. left: some may be in the store that cannot be told from somebody
-// else's.
+// settleUploads aborts the multipart uploads of a log, but for one that has bytes which are nowhere else. left: some
+// may be in the store that cannot be told from somebody else's.
 func (u *Uploads) settleUploads(ctx context.Context, b objstore.Bucket, r journal.Record) (left bool, err error) {
 	needed, _ := r.Current()
 	if len(r.Released) == 0 {
@@ -144,7 +146,8 @@ func (u *Uploads) settleUploads(ctx context.Context, b objstore.Bucket, r journa
 	return left, nil
 }
 
-// knownUploads tells of the ids that stand in any log below the staging root, of other mounts too. They are read when the first is asked for.
+// knownUploads tells of the ids that stand in any log below the staging root, of other mounts too. They are read when
+// the first is asked for.
 func (u *Uploads) knownUploads() func(id string) bool {
 	var known map[string]bool
 	return func(id string) bool {

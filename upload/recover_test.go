@@ -79,8 +79,8 @@ func (c *crashed) publish(r *rig, f *File, key string, content []byte) error {
 	return err
 }
 
-// TestUnclosedIsKept: what nobody had closed is not stored, its multipart upload is aborted, and it can be had as a file, stored after all, stored under
-// another key, or given up.
+// TestUnclosedIsKept: what nobody had closed is not stored, its multipart upload is aborted, and it can be had as a
+// file, stored after all, stored under another key, or given up.
 func TestUnclosedIsKept(t *testing.T) {
 	ctx := context.Background()
 	for name, decide := range map[string]func(r *rig, id string, content []byte) error{
@@ -249,8 +249,8 @@ func TestBeingWritten(t *testing.T) {
 	r.settled()
 }
 
-// A mount that dies when a file has taken the name of another, before the other's log says so, leaves the one that has the name; but what was acknowledged is not given
-// up for what is not to be stored.
+// A mount that dies when a file has taken the name of another, before the other's log says so, leaves the one that has
+// the name; but what was acknowledged is not given up for what is not to be stored.
 func TestRenameOverCrashes(t *testing.T) {
 	back := func(c *Config) { c.WriteBack = true }
 	for _, closed := range []bool{true, false} {
@@ -291,7 +291,8 @@ func TestRenameOverCrashes(t *testing.T) {
 	}
 }
 
-// What is held is stored when that ends, under the key that it has then; what is opened meanwhile is held too, and a store's other ETags are gone by.
+// What is held is stored when that ends, under the key that it has then; what is opened meanwhile is held too, and a
+// store's other ETags are gone by.
 func TestHold(t *testing.T) {
 	r := newRig(t, nil)
 	r.put("a/old", []byte("0123456789"))
@@ -328,7 +329,8 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// What is written over after it was stored, and not closed before a crash, is kept for its owner as it was written, though all of it was in the staging file before; with something else written or without.
+// What is written over after it was stored, and not closed before a crash, is kept for its owner as it was written,
+// though all of it was in the staging file before; with something else written or without.
 func TestWrittenOverAfterItWasStoredCrashes(t *testing.T) {
 	for _, appended := range []bool{false, true} {
 		r := newRig(t, nil)

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// What is said of a file while it is being stored, by one request or by parts, is what its object bears in the end; and what is written afterwards is a change of that object.
+// What is said of a file while it is being stored, by one request or by parts, is what its object bears in the end; and
+// what is written afterwards is a change of that object.
 func TestRedescribedWhileStored(t *testing.T) {
 	for op, size := range map[objstore.Op]int{objstore.OpPut: 3000, objstore.OpCompleteUpload: 300 << 10} {
 		t.Run(op.String(), func(t *testing.T) {

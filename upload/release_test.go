@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Where a part cannot be let go, a file and its log agree on where its bytes are: else the next mount would take a hole for them, or look for them in an upload that was given up.
+// Where a part cannot be let go, a file and its log agree on where its bytes are: else the next mount would take a hole
+// for them, or look for them in an upload that was given up.
 func TestPartThatIsNotLetGo(t *testing.T) {
 	for name, c := range map[string]struct {
 		sync, punch error

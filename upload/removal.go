@@ -13,8 +13,9 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// RemoveVersion removes an object, if its key still holds that version: nil when it holds nothing, objstore.ErrChanged when it holds something else. The store removes under that condition where it looks at it; elsewhere what
-// somebody else puts there in the moment between is lost.
+// RemoveVersion removes an object, if its key still holds that version: nil when it holds nothing, objstore.ErrChanged
+// when it holds something else. The store removes under that condition where it looks at it; elsewhere what somebody
+// else puts there in the moment between is lost.
 func (u *Uploads) RemoveVersion(ctx context.Context, b objstore.Bucket, v objstore.Version) error {
 	return u.mover.removeVersion(ctx, b, v)
 }
@@ -32,8 +33,10 @@ func (m *mover) removeVersion(ctx context.Context, b objstore.Bucket, v objstore
 	return m.remover.Remove(ctx, b, v)
 }
 
-// RemoveLater removes a version as RemoveVersion does, but without anybody's waiting for it: what the store could not do just now is tried again, by the next mount too, until it is done, or the store refuses it. Until
-// then nothing is stored under its key, where it would be in the way. Who opens it for writing meanwhile is to replace it: then it stays.
+// RemoveLater removes a version as RemoveVersion does, but without anybody's waiting for it: what the store could not
+// do just now is tried again, by the next mount too, until it is done, or the store refuses it. Until then nothing is
+// stored under its key, where it would be in the way. Who opens it for writing meanwhile is to replace it: then it
+// stays.
 func (u *Uploads) RemoveLater(b objstore.Bucket, v objstore.Version) error {
 	m := u.mover
 	log, release, err := m.begin(b, v.Key, "")
@@ -83,7 +86,8 @@ func (m *mover) ended(logs ...*journal.Moves) {
 	}
 }
 
-// syncRemovals syncs the logs of what is to be removed later, and tells which it did. Each has ended for this only when its name is on the disk, too.
+// syncRemovals syncs the logs of what is to be removed later, and tells which it did. Each has ended for this only when
+// its name is on the disk, too.
 func (m *mover) syncRemovals() (synced []*journal.Moves, err error) {
 	m.mu.Lock()
 	logs := slices.Collect(maps.Keys(m.unsynced))
@@ -98,7 +102,8 @@ func (m *mover) syncRemovals() (synced []*journal.Moves, err error) {
 	return synced, err
 }
 
-// Refused tells that the store will never do what was asked of it, however often. It is the one rule of which removals are tried again.
+// Refused tells that the store will never do what was asked of it, however often. It is the one rule of which removals
+// are tried again.
 func Refused(err error) bool {
 	return errors.Is(err, objstore.ErrPermission) || errors.Is(err, objstore.ErrInvalid) || errors.Is(err, objstore.ErrUnsupported)
 }
@@ -148,11 +153,15 @@ func (u *Uploads) replacing(v objstore.Version) bool {
 	})
 }
 
-// lateRemoval is for how long it is looked whether a write without an answer has come through after all: the store may have it long after whoever sent it has given up.
+// lateRemoval is for how long it is looked whether a write without an answer has come through after all: the store may
+// have it long after whoever sent it has given up.
 const lateRemoval = 90 * time.Second
 
-// RemoveLate has the object of a new empty file, which was discarded while its being stored had no answer, be removed when it appears, without anybody's waiting for it. It is known by what names its writer, so that one that somebody
-// else makes meanwhile stays, or has open here for writing. Only who makes an empty one of the name in the moment between look and removal is not told from it: all of them have the same ETag. t is the file's target before it was stored.
+// RemoveLate has the object of a new empty file, which was discarded while its being stored had no answer, be removed
+// when it appears, without anybody's waiting for it. It is known by what names its writer, so that one that somebody
+// else makes meanwhile stays, or has open here for writing. Only who makes an empty one of the name in the moment
+// between look and removal is not told from it: all of them have the same ETag. t is the file's target before it was
+// stored.
 func (f *File) RemoveLate(t Target) {
 	f.mu.Lock()
 	staging := f.staging

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/faultstore"
 )
 
-// What is to be removed later is, as soon as the store does it, also by the next mount; what is written under its key meanwhile is stored afterwards.
+// What is to be removed later is, as soon as the store does it, also by the next mount; what is written under its key
+// meanwhile is stored afterwards.
 func TestRemoveLater(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -171,7 +172,8 @@ func TestRemoveLaterIsSynced(t *testing.T) {
 	}
 }
 
-// A sync of the names that has failed is done anew when it is asked for again, and so is one that somebody else has not finished.
+// A sync of the names that has failed is done anew when it is asked for again, and so is one that somebody else has not
+// finished.
 func TestRemoveLaterIsSyncedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// ErrStoreFirst is a rename of a file that nobody has closed, over one that was acknowledged by the local disk alone: a crash would leave neither, so that what is to be replaced is to be stored first, and then withdrawn anew.
+// ErrStoreFirst is a rename of a file that nobody has closed, over one that was acknowledged by the local disk alone: a
+// crash would leave neither, so that what is to be replaced is to be stored first, and then withdrawn anew.
 var ErrStoreFirst = errors.New("what is to be replaced is to be stored first")
 
 // Target is under which key the file will be stored, and in place of what.
@@ -20,17 +21,19 @@ func (f *File) Target() Target {
 	return f.target
 }
 
-// Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication under way, after which there may be
-// nothing left to be stored: then it does nothing, and did is false. Parts that were sent for the old key are given up, since a multipart upload
-// belongs to a key. EBUSY when some of these were let go from the disk: then the file is to be stored first. Attributes and metadata stay as
-// they were, if t says nothing; whether the name must be new is for t to say.
+// Retarget has what is not stored yet be stored under another key: the file was renamed. It waits for a publication
+// under way, after which there may be nothing left to be stored: then it does nothing, and did is false. Parts that
+// were sent for the old key are given up, since a multipart upload belongs to a key. EBUSY when some of these were let
+// go from the disk: then the file is to be stored first. Attributes and metadata stay as they were, if t says nothing;
+// whether the name must be new is for t to say.
 func (f *File) Retarget(ctx context.Context, t Target) (did bool, err error) {
 	_, did, err = f.retargetOver(ctx, t, nil, false)
 	return did, err
 }
 
-// retargetOver is Retarget, in place of a file that was withdrawn, or nil: should the mount die before that is discarded, its log is not gone by. It returns the
-// target that was. tentative: where that had an object, it is not final that the new one is refused.
+// retargetOver is Retarget, in place of a file that was withdrawn, or nil: should the mount die before that is
+// discarded, its log is not gone by. It returns the target that was. tentative: where that had an object, it is not
+// final that the new one is refused.
 func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative bool) (was Target, did bool, err error) {
 	if err := f.quiet(ctx); err != nil {
 		return was, false, err
@@ -77,8 +80,9 @@ func (f *File) retargetOver(ctx context.Context, t Target, over *File, tentative
 	return was, true, err
 }
 
-// leavesNothing tells whether a crash would leave neither the file, of which nobody was told that it is kept and which is not stored before its rename is done, nor what it replaces, which somebody was told of and only the local disk has. The
-// caller holds the turnstile, and over was withdrawn: neither changes.
+// leavesNothing tells whether a crash would leave neither the file, of which nobody was told that it is kept and which
+// is not stored before its rename is done, nor what it replaces, which somebody was told of and only the local disk
+// has. The caller holds the turnstile, and over was withdrawn: neither changes.
 func (f *File) leavesNothing(over *File) bool {
 	if over == nil || !over.Acknowledged() {
 		return false
@@ -88,8 +92,10 @@ func (f *File) leavesNothing(over *File) bool {
 	return !f.resting.acknowledged && f.target.Replaces.ETag == ""
 }
 
-// readyToReplace has the file be one that may take the place of the upload of a log, or of what the store has. With write-back, one that was acknowledged is stored after a loss of power, as it was synced last, but for what was cut off since: it is
-// synced as it is, or what it replaces would be gone for what no program has written. The caller holds the turnstile.
+// readyToReplace has the file be one that may take the place of the upload of a log, or of what the store has. With
+// write-back, one that was acknowledged is stored after a loss of power, as it was synced last, but for what was cut
+// off since: it is synced as it is, or what it replaces would be gone for what no program has written. The caller holds
+// the turnstile.
 func (f *File) readyToReplace(id string, t Target) error {
 	f.mu.Lock()
 	due := f.uploads.cfg.WriteBack && f.resting.acknowledged && (id != "" || t.Replaces.ETag != "")
@@ -135,11 +141,13 @@ func (f *File) retargetStep() journal.Retarget {
 	return journal.Retarget{Key: t.Key, Replaces: t.Replaces, Exclusive: t.Exclusive, Attributes: t.Attributes}
 }
 
-// Rename has what is not stored yet be stored under another key, in place of a file that was withdrawn, or nil. Where the old key has an object, of which the
-// content may be a change, it is stored before this returns, and left is that object, or what an attempt of which nobody heard the answer has put there: it is for the caller to remove. When that fails, or ctx ends, all is as it was;
-// did may be true even so, when it could not be undone. did is false, and nothing was done, when there is nothing to be stored. While it is under way, it is not final that the
-// new key holds something else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as Retarget and Publish, and
-// ErrStoreFirst: nothing was done.
+// Rename has what is not stored yet be stored under another key, in place of a file that was withdrawn, or nil. Where
+// the old key has an object, of which the content may be a change, it is stored before this returns, and left is that
+// object, or what an attempt of which nobody heard the answer has put there: it is for the caller to remove. When that
+// fails, or ctx ends, all is as it was; did may be true even so, when it could not be undone. did is false, and nothing
+// was done, when there is nothing to be stored. While it is under way, it is not final that the new key holds something
+// else than t says, and who publishes the file is told only of what it comes to. life ends the undoing. Errors as
+// Retarget and Publish, and ErrStoreFirst: nothing was done.
 func (f *File) Rename(ctx, life context.Context, t Target, over *File) (left objstore.Version, did bool, err error) {
 	defer f.settleRefusal()
 	stray, err := f.stray(ctx)
@@ -219,10 +227,10 @@ func (f *File) storeOnce(ctx context.Context) error {
 	}
 }
 
-// Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. A publication under way is broken off, or waited for where the store has
-// all of it, as long as ctx lets; appeared tells that there was one, or one of which nobody heard the answer, so that the object may have come to be. What was written is read until then, and who
-// publishes it waits for what becomes of it.
-// A crash before Discard undoes it.
+// Withdraw has nothing of the file be stored until Restore or Discard: something else is to have its name. A
+// publication under way is broken off, or waited for where the store has all of it, as long as ctx lets; appeared tells
+// that there was one, or one of which nobody heard the answer, so that the object may have come to be. What was written
+// is read until then, and who publishes it waits for what becomes of it. A crash before Discard undoes it.
 func (f *File) Withdraw(ctx context.Context) (appeared bool) {
 	f.mu.Lock()
 	p, doubtful := f.publication, f.doubtful && f.withdrawn == nil // who asks again has been told
@@ -261,8 +269,8 @@ func (f *File) decide() {
 	}
 }
 
-// Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to end, as Withdraw does. What is local can be
-// read until Close.
+// Discard says that the file was removed: nothing of it is stored any more. It waits for a publication under way to
+// end, as Withdraw does. What is local can be read until Close.
 func (f *File) Discard(ctx context.Context) (appeared bool) {
 	appeared = f.Withdraw(ctx)
 	f.mu.Lock()

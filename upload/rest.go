@@ -8,12 +8,13 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// restAfterClose is for how long a small file that is safe on the local disk is left alone before it is stored. Most programs that give a file another name, or another mode, or remove it
-// again, do so within some milliseconds of its close: what is stored only then costs one request, and not a copy and a removal as well.
+// restAfterClose is for how long a small file that is safe on the local disk is left alone before it is stored. Most
+// programs that give a file another name, or another mode, or remove it again, do so within some milliseconds of its
+// close: what is stored only then costs one request, and not a copy and a removal as well.
 const restAfterClose = 200 * time.Millisecond
 
-// rest is what a file has with [Config.WriteBack] between its acknowledgement and its first attempt. It is not begun anew by who closes the file again, so that one that is written
-// and synced all the time is stored as well.
+// rest is what a file has with [Config.WriteBack] between its acknowledgement and its first attempt. It is not begun
+// anew by who closes the file again, so that one that is written and synced all the time is stored as well.
 type rest struct {
 	timer *time.Timer // runs while it rests
 	owed  bool        // it was acknowledged without being stored; something must be begun, whatever ends the rest
@@ -40,7 +41,8 @@ func (f *File) save(p *publication) error {
 	return err
 }
 
-// saveHeld has the log say what the file is now and, with write-back, be on the disk with its data. The caller holds the turnstile.
+// saveHeld has the log say what the file is now and, with write-back, be on the disk with its data. The caller holds
+// the turnstile.
 func (f *File) saveHeld() error {
 	staging, err := f.stageHeld()
 	if err != nil {
@@ -69,7 +71,8 @@ func (f *File) saveHeld() error {
 	return nil
 }
 
-// rests ends a publication of which nobody waits for more than the local disk, if the file is stored by one request: it is stored after a rest. The caller holds the turnstile.
+// rests ends a publication of which nobody waits for more than the local disk, if the file is stored by one request: it
+// is stored after a rest. The caller holds the turnstile.
 func (f *File) rests(p *publication) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

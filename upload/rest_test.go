@@ -46,7 +46,8 @@ func rested(t *testing.T, test func(t *testing.T, r *rig, a *asked)) {
 	})
 }
 
-// A small file that is safe on the local disk is stored after a rest, in which writers are not kept out, and which who closes it again does not prolong.
+// A small file that is safe on the local disk is stored after a rest, in which writers are not kept out, and which who
+// closes it again does not prolong.
 func TestRestAfterClose(t *testing.T) {
 	rested(t, func(t *testing.T, r *rig, a *asked) {
 		f := r.open("key", true)

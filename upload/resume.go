@@ -52,8 +52,8 @@ func (u *Uploads) reserve(id string) error {
 	return nil
 }
 
-// resumeParts is a multipart upload with those of its parts that are nowhere else any more. The others are sent again: that nothing of them was changed
-// afterwards, the log does not tell.
+// resumeParts is a multipart upload with those of its parts that are nowhere else any more. The others are sent again:
+// that nothing of them was changed afterwards, the log does not tell.
 func (u *Uploads) resumeParts(b objstore.Bucket, from journal.Multipart, released ranges) *multipart {
 	m := &multipart{bucket: b, key: from.Key, id: from.ID, ready: make(chan struct{}), slots: partSlots(b), parts: make(map[int]*part)}
 	close(m.ready)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// How long is waited between two attempts to store a file: doubling, and up to a quarter less so that many files do not come at once.
+// How long is waited between two attempts to store a file: doubling, and up to a quarter less so that many files do not
+// come at once.
 const (
 	firstRetry = time.Second
 	maxRetry   = time.Minute

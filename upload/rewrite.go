@@ -11,8 +11,9 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// Rewrite gives a stored object other attributes, by a copy onto itself on the store's side, and returns what is there then. The bytes are the same, the ETag may
-// be another. change is called with what the object has. Whoever asked may stop waiting; it goes on.
+// Rewrite gives a stored object other attributes, by a copy onto itself on the store's side, and returns what is there
+// then. The bytes are the same, the ETag may be another. change is called with what the object has. Whoever asked may
+// stop waiting; it goes on.
 //
 // Errors: objstore.ErrChanged when the key does not hold v any more. What else the store says.
 func (u *Uploads) Rewrite(ctx context.Context, b objstore.Bucket, v objstore.Version, change func(*objstore.Attributes)) (objstore.Entry, error) {
@@ -27,7 +28,8 @@ func (u *Uploads) Rewrite(ctx context.Context, b objstore.Bucket, v objstore.Ver
 	})
 }
 
-// partsETag matches the ETags of objects that were stored in parts, on AWS and most stores. To copy one whole would make it one of one part, with another ETag.
+// partsETag matches the ETags of objects that were stored in parts, on AWS and most stores. To copy one whole would
+// make it one of one part, with another ETag.
 var partsETag = regexp.MustCompile(`-[0-9]+$`)
 
 func (u *Uploads) rewrite(ctx context.Context, b objstore.Bucket, v objstore.Version, change func(*objstore.Attributes)) (e objstore.Entry, err error) {
@@ -58,8 +60,9 @@ func (u *Uploads) rewrite(ctx context.Context, b objstore.Bucket, v objstore.Ver
 	return e, err
 }
 
-// rewriteParts is a rewrite in the parts that the object would have been stored in, so that its ETag stays if it was. What is left of one that a crash
-// ends is aborted as that of a rename is, by a log of one from the key to itself; there is nothing to be finished.
+// rewriteParts is a rewrite in the parts that the object would have been stored in, so that its ETag stays if it was.
+// What is left of one that a crash ends is aborted as that of a rename is, by a log of one from the key to itself;
+// there is nothing to be finished.
 func (m *mover) rewriteParts(ctx context.Context, b objstore.Bucket, v objstore.Version, z *sizes, change func(*objstore.Attributes)) (objstore.Entry, error) {
 	one := journal.Move{From: v.Key, To: v.Key, ETag: v.ETag, Size: v.Size, Condition: objstore.Condition{IfMatch: v.ETag}}
 	log, release, err := m.begin(b, v.Key, v.Key)

@@ -18,7 +18,8 @@ import (
 // smallSizes make uploads of many parts of little.
 var smallSizes = newSizes(sizes{part: 64 << 10, largest: 1 << 20, unit: 4 << 10, least: 5 << 10, copied: 256 << 10})
 
-// testPatience is for how long a test waits for what comes without its doing: long enough for a machine that is slow, busy, and looks for races.
+// testPatience is for how long a test waits for what comes without its doing: long enough for a machine that is slow,
+// busy, and looks for races.
 const testPatience = 2 * time.Minute
 
 // rig is uploads over a store that can be broken.
@@ -136,7 +137,8 @@ func (r *rig) put(key string, content []byte) objstore.Entry {
 	return e
 }
 
-// settled waits until nothing is to be stored, and makes sure that nothing is left: no staging file, no multipart upload, no byte of the budget.
+// settled waits until nothing is to be stored, and makes sure that nothing is left: no staging file, no multipart
+// upload, no byte of the budget.
 func (r *rig) settled() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testPatience)

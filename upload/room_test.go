@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A file larger than the room for it goes through when it is written in order, and what was let go can neither be read nor written until it is stored.
+// A file larger than the room for it goes through when it is written in order, and what was let go can neither be read
+// nor written until it is stored.
 func TestLargerThanTheBudget(t *testing.T) {
 	const room = 512 << 10
 	r := newRig(t, func(c *Config) { c.Size = room })

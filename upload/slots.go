@@ -14,13 +14,14 @@ const (
 	nearby   = 40 * time.Millisecond
 )
 
-// PartsAtOnce is how many parts of one file are sent at the same time: in proportion to the latency of writes, since what one connection carries falls with it.
+// PartsAtOnce is how many parts of one file are sent at the same time: in proportion to the latency of writes, since
+// what one connection carries falls with it.
 func PartsAtOnce(latency time.Duration) int {
 	return max(partsNearby, min(int(partsNearby*latency/nearby), partsFar))
 }
 
-// partSlots has a slot for each part that b is sent at the same time. What is known of its latency is from its last writes, of which the one that has begun the upload
-// is the latest.
+// partSlots has a slot for each part that b is sent at the same time. What is known of its latency is from its last
+// writes, of which the one that has begun the upload is the latest.
 func partSlots(b objstore.Bucket) chan struct{} {
 	var latency time.Duration
 	if d, ok := objstore.AsDistant(b); ok {

@@ -101,8 +101,8 @@ type Progress struct {
 // flushPoll is how often it is looked whether all is stored.
 const flushPoll = 50 * time.Millisecond
 
-// Flush stores what is left, and returns when nothing is, or ctx ends; what is left then is in the result, and told to each meanwhile. Files that somebody
-// else's write has refused are not waited for.
+// Flush stores what is left, and returns when nothing is, or ctx ends; what is left then is in the result, and told to
+// each meanwhile. Files that somebody else's write has refused are not waited for.
 func (u *Uploads) Flush(ctx context.Context, told func(Progress)) Progress {
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()

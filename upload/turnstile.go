@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// turnstile has writers, of whom many go in together, and who needs the file for itself take turns. Whoever waits for all others to leave keeps new ones
-// out.
+// turnstile has writers, of whom many go in together, and who needs the file for itself take turns. Whoever waits for
+// all others to leave keeps new ones out.
 type turnstile struct {
 	mu      sync.Mutex // guards what is below
 	inside  int

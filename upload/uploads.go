@@ -23,7 +23,8 @@ type Content interface {
 
 // Adoption is the taking over of a staging file. One of its methods ends it.
 type Adoption interface {
-	// Take takes the file over. shared tells that it may have been taken over, or still be: nothing else is ever written to it then.
+	// Take takes the file over. shared tells that it may have been taken over, or still be: nothing else is ever written
+	// to it then.
 	Take() (shared bool)
 	// Leave gives it up.
 	Leave()
@@ -40,17 +41,19 @@ type Config struct {
 	// WriteBack has publications be answered when data and log are on the local disk. The store gets them afterwards.
 	WriteBack bool
 
-	// CloseTimeout is for how long a publication is waited for that makes no progress. It goes on being tried afterwards. 0 means 10 minutes.
+	// CloseTimeout is for how long a publication is waited for that makes no progress. It goes on being tried afterwards.
+	// 0 means 10 minutes.
 	CloseTimeout time.Duration
 
 	// Content reads the version that a changed file began as. Required.
 	Content Content
 
-	// Adopt is told of a staging file that has all of a version and is not needed any more, and does not wait. It is closed and removed when the adoption has
-	// ended. nil means that nobody wants it.
+	// Adopt is told of a staging file that has all of a version and is not needed any more, and does not wait. It is
+	// closed and removed when the adoption has ended. nil means that nobody wants it.
 	Adopt func(v objstore.Version, data *os.File) Adoption
 
-	// Renamed is told that the store has given the bytes of one version another key. It is called before anybody asks for them by that. nil for nobody.
+	// Renamed is told that the store has given the bytes of one version another key. It is called before anybody asks for
+	// them by that. nil for nobody.
 	Renamed func(from, to objstore.Version)
 
 	Log *slog.Logger     // nil for nobody
@@ -116,7 +119,8 @@ type Target struct {
 	Bucket objstore.Bucket
 	Key    string
 
-	// Replaces is what the key holds now, as far as is known; the zero value: nothing. The write happens only if that is still so.
+	// Replaces is what the key holds now, as far as is known; the zero value: nothing. The write happens only if that is
+	// still so.
 	Replaces objstore.Version
 
 	// Exclusive says that the name had to be new: that it is not is objstore.ErrExists then, and else objstore.ErrChanged.
@@ -129,7 +133,8 @@ type Target struct {
 	Metadata map[string]string
 }
 
-// Open begins to write a file. It asks nothing of the network, nor of the disk until something changes. The caller closes the file.
+// Open begins to write a file. It asks nothing of the network, nor of the disk until something changes. The caller
+// closes the file.
 func (u *Uploads) Open(t Target, content Base) (*File, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -219,8 +224,9 @@ func (u *Uploads) MoveObject(ctx context.Context, b objstore.Bucket, src objstor
 	return u.mover.object(ctx, b, src, key, cond)
 }
 
-// MoveDirectory gives all keys that begin with from ones that begin with to, and tells which ETags have changed by that, by the old keys. What could not be moved
-// is named by the error, and stays in the journal. listing ends it before anything is moved; ctx ends the waiting.
+// MoveDirectory gives all keys that begin with from ones that begin with to, and tells which ETags have changed by
+// that, by the old keys. What could not be moved is named by the error, and stays in the journal. listing ends it
+// before anything is moved; ctx ends the waiting.
 func (u *Uploads) MoveDirectory(ctx, listing context.Context, b objstore.Bucket, from, to string) (changed map[string]NewETag, err error) {
 	return u.mover.directory(ctx, listing, b, from, to)
 }

@@ -2,7 +2,8 @@ package upload
 
 import "io"
 
-// watched tells how far a body was read: a client reads it for its checksums first, and again for each try, and goes back to its beginning for that.
+// watched tells how far a body was read: a client reads it for its checksums first, and again for each try, and goes
+// back to its beginning for that.
 type watched struct {
 	*io.SectionReader
 	seen func(int64)  // may be nil; less than zero when it goes back

@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// lateStore has all of a write before it answers, and carries it out also when nobody waits for the answer any more, later than what is asked next: as a server does
-// that is behind a slow line.
+// lateStore has all of a write before it answers, and carries it out also when nobody waits for the answer any more,
+// later than what is asked next: as a server does that is behind a slow line.
 type lateStore struct {
 	objstore.Bucket
 	has    chan struct{} // closed when it has all of the write
@@ -52,7 +52,8 @@ func (s *lateStore) CompleteUpload(ctx context.Context, key, id string, parts []
 	})
 }
 
-// What the store has all of is not broken off: the object could come to be after whoever withdrew it has removed it. Who is to give up the waiting does.
+// What the store has all of is not broken off: the object could come to be after whoever withdrew it has removed it.
+// Who is to give up the waiting does.
 func TestWithdrawWaitsForTheAnswer(t *testing.T) {
 	for name, size := range map[string]int{"empty": 0, "whole": 1000, "parts": 200_000} {
 		for _, gives := range []bool{false, true} {

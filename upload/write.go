@@ -12,12 +12,13 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// noteEvery is how many bytes of a new file are written before the log says so again. Of a changed one each is said: what is local cannot be
-// told from the data file alone.
+// noteEvery is how many bytes of a new file are written before the log says so again. Of a changed one each is said:
+// what is local cannot be told from the data file alone.
 const noteEvery = 1 << 20
 
-// WriteAt puts p into the file: all of it, or there is an error. It waits while there is no room on the disk that the store may still make.
-// Errors: ENOSPC, EDQUOT and the like from the disk, EFBIG, what has become of the name (objstore.ErrChanged), and ctx's.
+// WriteAt puts p into the file: all of it, or there is an error. It waits while there is no room on the disk that the
+// store may still make. Errors: ENOSPC, EDQUOT and the like from the disk, EFBIG, what has become of the name
+// (objstore.ErrChanged), and ctx's.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) error {
 	r := objstore.Range{Off: off, Len: int64(len(p))}
 	if r.Empty() {
@@ -57,7 +58,8 @@ func (f *File) change(ctx context.Context, r objstore.Range, do func(*journal.Up
 	}
 }
 
-// put is one try to write bytes for which room was taken; written: that is accounted for. full: the disk itself has none.
+// put is one try to write bytes for which room was taken; written: that is accounted for. full: the disk itself has
+// none.
 func (f *File) put(ctx context.Context, s *journal.Upload, r objstore.Range, room int64, do func(*journal.Upload) error) (written, full bool, err error) {
 	if err := f.turn.enter(ctx); err != nil {
 		return false, false, err
@@ -72,7 +74,8 @@ func (f *File) put(ctx context.Context, s *journal.Upload, r objstore.Range, roo
 	return true, false, f.changed(s, r, room)
 }
 
-// makeRoom lets go of a part that the store has, or is about to have, for a disk that is full before the budget is used up. Half of a write may have gone to the end of the file, and taken the room that the log needs for it.
+// makeRoom lets go of a part that the store has, or is about to have, for a disk that is full before the budget is used
+// up. Half of a write may have gone to the end of the file, and taken the room that the log needs for it.
 func (f *File) makeRoom(ctx context.Context, s *journal.Upload) bool {
 	if f.turn.hold(ctx) != nil {
 		return false
@@ -214,7 +217,8 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	return s.Note(journal.Truncate{Size: size})
 }
 
-// Allocate does what fallocate(2) says: make the file longer, or bytes of it zeros. objstore.ErrUnsupported for other modes.
+// Allocate does what fallocate(2) says: make the file longer, or bytes of it zeros. objstore.ErrUnsupported for other
+// modes.
 func (f *File) Allocate(ctx context.Context, off, length int64, mode uint32) error {
 	const keep, punch, zero = unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_PUNCH_HOLE, unix.FALLOC_FL_ZERO_RANGE
 	r := objstore.Range{Off: off, Len: length}
@@ -269,8 +273,8 @@ func (f *File) zero(ctx context.Context, r objstore.Range) error {
 	return f.changed(s, r, 0)
 }
 
-// Localise brings what is the base's into the staging file, so that the file outlives the object: objstore.ErrQuota when that is more than
-// limit bytes.
+// Localise brings what is the base's into the staging file, so that the file outlives the object: objstore.ErrQuota
+// when that is more than limit bytes.
 func (f *File) Localise(ctx context.Context, limit int64) error {
 	if err := f.turn.hold(ctx); err != nil {
 		return err

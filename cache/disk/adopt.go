@@ -12,11 +12,13 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// adoptShare is the part of the limit that one adopted version may have: half. A larger one would push out all the rest before it was ever read.
+// adoptShare is the part of the limit that one adopted version may have: half. A larger one would push out all the rest
+// before it was ever read.
 const adoptShare = 2
 
-// Adopt makes a file that holds all of a version the version's data file, without a copy: the file gets another name, and whoever gives it does not write to it any more. It
-// reads the file once, for its checksums. reader is whose credentials stored it. false when the version is not wanted, or the file is on another file system.
+// Adopt makes a file that holds all of a version the version's data file, without a copy: the file gets another name,
+// and whoever gives it does not write to it any more. It reads the file once, for its checksums. reader is whose
+// credentials stored it. false when the version is not wanted, or the file is on another file system.
 func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
 	if v.Size == 0 || !t.health.writable(t.now()) || !t.adoptable(v, file) {
 		return false
@@ -41,14 +43,16 @@ func (t *Tier) Adopt(v objstore.Version, file *os.File, reader uint64) bool {
 	return adopted && err == nil
 }
 
-// adoptable tells whether it is worth reading a file: one that is too large, is here already or is on another disk is refused in any case.
+// adoptable tells whether it is worth reading a file: one that is too large, is here already or is on another disk is
+// refused in any case.
 func (t *Tier) adoptable(v objstore.Version, file *os.File) bool {
 	var given, ours unix.Stat_t
 	err := errors.Join(unix.Fstat(int(file.Fd()), &given), unix.Fstat(int(t.dir.lock.Fd()), &ours))
 	return err == nil && given.Size == v.Size && given.Dev == ours.Dev && v.Size <= t.space.limit/adoptShare && t.Cached(v) == 0
 }
 
-// recordsOf are what the index is to say of a file's chunks. errClosed when the tier is closed meanwhile: to read a file of a terabyte takes minutes.
+// recordsOf are what the index is to say of a file's chunks. errClosed when the tier is closed meanwhile: to read a
+// file of a terabyte takes minutes.
 func (t *Tier) recordsOf(v objstore.Version, file *os.File) ([]chunkRecord, error) {
 	records := make([]chunkRecord, (v.Size+ChunkSize-1)/ChunkSize)
 	buffer := make([]byte, BlockSize)
@@ -72,7 +76,8 @@ func (t *Tier) recordsOf(v objstore.Version, file *os.File) ([]chunkRecord, erro
 	return records, nil
 }
 
-// adopt is Adopt's share for the writer. The order is that of [Tier.writeTurn]: what goes and what may be there is committed before the file is.
+// adopt is Adopt's share for the writer. The order is that of [Tier.writeTurn]: what goes and what may be there is
+// committed before the file is.
 func (t *Tier) adopt(v objstore.Version, file *os.File, records []chunkRecord, reader uint64) (bool, error) {
 	h := hashVersion(v)
 	if _, ok, err := t.catalog.version(h); err != nil || ok {
@@ -116,8 +121,9 @@ func (t *Tier) adopt(v objstore.Version, file *os.File, records []chunkRecord, r
 	return true, nil
 }
 
-// makeRoom evicts until a file of so many bytes may be counted, which are on the disk already. It gives up no more for it than the file has, and nothing where that could
-// not be enough: then others have filled the disk, and it is better off without the file.
+// makeRoom evicts until a file of so many bytes may be counted, which are on the disk already. It gives up no more for
+// it than the file has, and nothing where that could not be enough: then others have filled the disk, and it is better
+// off without the file.
 func (t *Tier) makeRoom(need int64) (bool, error) {
 	fs, err := statfs(t.dir.path)
 	if err != nil || need > t.space.limit/adoptShare {

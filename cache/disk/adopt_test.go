@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// TestAdopt: a file that was written is the version's from then on, whole, checked, and after a restart; its writer's name for it may go.
+// TestAdopt: a file that was written is the version's from then on, whole, checked, and after a restart; its writer's
+// name for it may go.
 func TestAdopt(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	tier := openTier(t, Config{Dir: dir})

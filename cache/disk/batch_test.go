@@ -37,7 +37,8 @@ func offerOf(t *testing.T, v objstore.Version, chunk int64) *Offer {
 	return &Offer{Version: v, Chunk: chunk, Data: data, Blocks: allBlocks(len(data)), Reader: 1}
 }
 
-// TestLastChunkMakesRoomForTheNext: a version whose only chunk goes for another of its own is there afterwards, with that one.
+// TestLastChunkMakesRoomForTheNext: a version whose only chunk goes for another of its own is there afterwards, with
+// that one.
 func TestLastChunkMakesRoomForTheNext(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	tier := openTier(t, Config{Dir: dir, Size: ChunkSize + 4*mib})
@@ -67,7 +68,8 @@ func TestLastChunkMakesRoomForTheNext(t *testing.T) {
 	check()
 }
 
-// TestFailedWriteLeavesNothing: what a disk that was full has taken of a chunk is given back to it, a whole file or a part of one.
+// TestFailedWriteLeavesNothing: what a disk that was full has taken of a chunk is given back to it, a whole file or a
+// part of one.
 func TestFailedWriteLeavesNothing(t *testing.T) {
 	dir := onDisk(t, 48*mib)
 	tier := openTier(t, Config{Dir: filepath.Join(dir, "cache")})

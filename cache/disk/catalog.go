@@ -85,7 +85,8 @@ func (c *catalog) sums() totals {
 
 // What follows is for the writer.
 
-// put sets what is present of a chunk; nothing removes it, and a version with its last chunk. v has the version's fixed fields.
+// put sets what is present of a chunk; nothing removes it, and a version with its last chunk. v has the version's fixed
+// fields.
 func (c *catalog) put(h versionHash, v versionRecord, k chunkKey, before, after chunkRecord) {
 	length := chunkLength(v.version.Size, k.index)
 	bytesBefore, spaceBefore := weigh(length, before.present)
@@ -123,7 +124,8 @@ func (c *catalog) mark(h versionHash, r versionRecord) {
 	c.versions[h] = &r
 }
 
-// rename gives what there is of a version to another, of which nothing is there. r is the other's record, with the number of the one.
+// rename gives what there is of a version to another, of which nothing is there. r is the other's record, with the
+// number of the one.
 func (c *catalog) rename(from, to versionHash, r versionRecord) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,8 +162,8 @@ func (c *catalog) waiting() int64 {
 // changed is how many chunks and versions wait to be committed.
 func (c *catalog) changed() int { return len(c.chunks) + len(c.versions) }
 
-// commit writes all that changed, and the chunks that will be written to next in place of the former intents. What cannot be committed stays
-// to be committed later.
+// commit writes all that changed, and the chunks that will be written to next in place of the former intents. What
+// cannot be committed stays to be committed later.
 func (c *catalog) commit(intents []chunkKey) error {
 	err := c.index.update(func(tx *bbolt.Tx) error {
 		versions, ids, chunks := tx.Bucket(versionsBucket), tx.Bucket(idsBucket), tx.Bucket(chunksBucket)
@@ -223,7 +225,8 @@ func (c *catalog) intents() (keys []chunkKey, err error) {
 	return keys, err
 }
 
-// from lists at most n chunks in the index's order from k on, those included that were removed since the last commit; fewer at the end.
+// from lists at most n chunks in the index's order from k on, those included that were removed since the last commit;
+// fewer at the end.
 func (c *catalog) from(k chunkKey, n int) (keys []chunkKey, err error) {
 	err = c.index.view(func(tx *bbolt.Tx) error {
 		cursor := tx.Bucket(chunksBucket).Cursor()

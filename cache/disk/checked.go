@@ -2,8 +2,8 @@ package disk
 
 import "sync"
 
-// checkedBlocks remembers which blocks need not be compared with their checksums any more in this process's life. It has only chunks that are in the
-// catalog, each in some 25 bytes.
+// checkedBlocks remembers which blocks need not be compared with their checksums any more in this process's life. It
+// has only chunks that are in the catalog, each in some 25 bytes.
 type checkedBlocks struct {
 	mu     sync.Mutex // guards everything below
 	chunks map[uint64]Blocks

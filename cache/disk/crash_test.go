@@ -18,7 +18,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// crashVariable has this binary work on a cache directory and kill itself when it comes to a step for the nth time: "DIR,SEED,STEP,N".
+// crashVariable has this binary work on a cache directory and kill itself when it comes to a step for the nth time:
+// "DIR,SEED,STEP,N".
 const crashVariable = "HEADRACE_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -39,7 +40,8 @@ var crashSteps = []string{
 	"before commit", "after commit", "before data", "file", "block", "after data", "remove", "punch", "leftover", "before adoption", "adopted", "undone", "recovered", "sweep",
 }
 
-// crashVersions are what the cache is worked on with: some of one chunk, some of two, of which the end is kept and the beginning.
+// crashVersions are what the cache is worked on with: some of one chunk, some of two, of which the end is kept and the
+// beginning.
 func crashVersions() (versions []objstore.Version) {
 	for i := range int64(4) {
 		versions = append(versions, versionOf(fmt.Sprint("one", i), (i%3+1)*mib+77), versionOf(fmt.Sprint("two", i%2), ChunkSize+2*mib+77))
@@ -135,7 +137,8 @@ func adoptOne(tier *Tier, v objstore.Version, data []byte) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// TestCrashPoints: killed at every step, the first few times it comes to it, a cache has blocks that are right, and no more on disk than it may.
+// TestCrashPoints: killed at every step, the first few times it comes to it, a cache has blocks that are right, and no
+// more on disk than it may.
 func TestCrashPoints(t *testing.T) {
 	missing := map[string]bool{}
 	for _, step := range crashSteps {
@@ -209,8 +212,8 @@ func checkAfterCrash(t *testing.T, dir, when string) {
 	}
 }
 
-// TestOldIndex: an index from before, as a disk that lost its last writes may have it, names blocks that are something else now. They
-// are found out.
+// TestOldIndex: an index from before, as a disk that lost its last writes may have it, names blocks that are something
+// else now. They are found out.
 func TestOldIndex(t *testing.T) {
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Size: 8 * mib}

@@ -16,8 +16,8 @@ import (
 // maxOpenFiles bounds the data files that are kept open though nobody uses them; each has two descriptors.
 const maxOpenFiles = 256
 
-// dataFile is an open data file. Large aligned pieces go by direct I/O, past the page cache, since memory above has them already; the
-// rest, small objects for the most part, by way of it.
+// dataFile is an open data file. Large aligned pieces go by direct I/O, past the page cache, since memory above has
+// them already; the rest, small objects for the most part, by way of it.
 type dataFile struct {
 	id     uint64
 	plain  *os.File
@@ -151,8 +151,9 @@ func aligned(b []byte) []byte {
 	return b[skip : skip+BlockSize]
 }
 
-// writeAt writes all of b. What goes by way of the page cache has left it for the disk when it returns: the kernel may find only then that the disk has no room
-// for it, or fails, and would give what was there before once its pages are used for something else. It is not made to last: see the package's first invariant.
+// writeAt writes all of b. What goes by way of the page cache has left it for the disk when it returns: the kernel may
+// find only then that the disk has no room for it, or fails, and would give what was there before once its pages are
+// used for something else. It is not made to last: see the package's first invariant.
 func (d *dataFile) writeAt(b []byte, off int64) error {
 	n := d.directly(b, off)
 	if n > 0 {

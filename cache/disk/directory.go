@@ -48,8 +48,8 @@ type directory struct {
 	trash  atomic.Int64 // bytes of the disk that what is to be removed has
 }
 
-// openDirectory makes path a cache directory if it is empty or missing and need not be one already, and takes it. Only the user who runs this may have access to it: it
-// has what somebody's credentials were needed to read.
+// openDirectory makes path a cache directory if it is empty or missing and need not be one already, and takes it. Only
+// the user who runs this may have access to it: it has what somebody's credentials were needed to read.
 func openDirectory(path string, existing bool) (*directory, error) {
 	d := &directory{path: path}
 	if existing {
@@ -75,8 +75,8 @@ func openDirectory(path string, existing bool) (*directory, error) {
 	return d, nil
 }
 
-// Failed tells whether opening a directory failed by its disk, which may work again, and not by what was asked for: the directory is a cache already, or cannot
-// even be looked at.
+// Failed tells whether opening a directory failed by its disk, which may work again, and not by what was asked for: the
+// directory is a cache already, or cannot even be looked at.
 func Failed(dir string, err error) bool {
 	if !isDiskError(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return false
@@ -187,7 +187,8 @@ func (d *directory) triesDirect() bool {
 	return true
 }
 
-// triesHoles finds out whether parts of files can be given back here, by one behind the end of the marker. Without that no limit could be kept.
+// triesHoles finds out whether parts of files can be given back here, by one behind the end of the marker. Without that
+// no limit could be kept.
 func (d *directory) triesHoles() error {
 	err := punchHole(d.lock, BlockSize, diskBlock)
 	switch {
@@ -199,8 +200,8 @@ func (d *directory) triesHoles() error {
 	return nil
 }
 
-// works finds out whether the disk takes anything, by writing the marker again. EROFS from one that can only be read, ESTALE where the directory is not there any more, as after the
-// file system was detached.
+// works finds out whether the disk takes anything, by writing the marker again. EROFS from one that can only be read,
+// ESTALE where the directory is not there any more, as after the file system was detached.
 func (d *directory) works() error {
 	ours, err := d.lock.Stat()
 	if err != nil {

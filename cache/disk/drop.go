@@ -1,7 +1,8 @@
 package disk
 
-// drop forgets blocks of a chunk that turned out to be wrong or lost, unless they have been written anew since the record was read. It does
-// not wait; where the writer is behind, or somebody else reads the chunk, the next who uses the block finds out again.
+// drop forgets blocks of a chunk that turned out to be wrong or lost, unless they have been written anew since the
+// record was read. It does not wait; where the writer is behind, or somebody else reads the chunk, the next who uses
+// the block finds out again.
 func (t *Tier) drop(k chunkKey, seen chunkRecord, blocks Blocks) {
 	t.checked.forget(k, blocks)
 	select {

@@ -7,8 +7,8 @@ const (
 	maxSampled = 64 * sampled
 )
 
-// helpless is how long nothing is evicted for the disk's sake after that did not help, at first and at last: what goes may be in a snapshot, or open, and others may
-// take all that is given back.
+// helpless is how long nothing is evicted for the disk's sake after that did not help, at first and at last: what goes
+// may be in a snapshot, or open, and others may take all that is given back.
 const (
 	firstHelpless = 2 * lookAfter
 	lastHelpless  = 64 * lookAfter
@@ -28,8 +28,8 @@ type newcomer struct {
 	wanted bool   // see wanted.go
 }
 
-// evictOne takes the chunk out of the catalog that is worth least among the next few that may go, if it is to go for a newcomer; any chunk
-// for none.
+// evictOne takes the chunk out of the catalog that is worth least among the next few that may go, if it is to go for a
+// newcomer; any chunk for none.
 func (t *Tier) evictOne(n *newcomer) (v victim, ok bool, err error) {
 	for looked := 0; looked < maxSampled; looked += sampled {
 		keys, err := t.atHand()
@@ -75,7 +75,8 @@ func (t *Tier) atHand() (keys []chunkKey, err error) {
 	return keys, nil
 }
 
-// passOver moves the hand past a version of which nothing may go. A pinned file of a terabyte has more chunks than are looked at.
+// passOver moves the hand past a version of which nothing may go. A pinned file of a terabyte has more chunks than are
+// looked at.
 func (t *Tier) passOver(id uint64) error {
 	h, ok, err := t.catalog.owner(id)
 	if err != nil {
@@ -143,7 +144,8 @@ func (t *Tier) remove(k chunkKey) (v victim, ok bool, err error) {
 	return v, ok, nil
 }
 
-// shrink evicts what the limit, which may be lower than it was, or the disk, which others fill, asks for; for the disk no more than it then has more free.
+// shrink evicts what the limit, which may be lower than it was, or the disk, which others fill, asks for; for the disk
+// no more than it then has more free.
 func (t *Tier) shrink() {
 	if t.cfg.idle || t.sweeping.Load() { // what is in the trash goes anyhow, and first
 		return

@@ -152,7 +152,8 @@ func TestBrokenDisk(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDisk: what is on a disk that turned read-only is served, nothing is kept any more, and the log says so once.
+// TestReadOnlyDisk: what is on a disk that turned read-only is served, nothing is kept any more, and the log says so
+// once.
 func TestReadOnlyDisk(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "image")
 	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 128*mib)); err != nil {
@@ -221,7 +222,8 @@ func turnReadOnly(t *testing.T, dir string) {
 	}
 }
 
-// TestFullFromTheStart: a cache on a disk that others have filled to the last byte opens, gives room, and serves what is left.
+// TestFullFromTheStart: a cache on a disk that others have filled to the last byte opens, gives room, and serves what
+// is left.
 func TestFullFromTheStart(t *testing.T) {
 	dir := onDisk(t, 48*mib)
 	cfg := Config{Dir: filepath.Join(dir, "cache"), Size: 40 * mib, MinFree: 4 * mib}
@@ -285,7 +287,8 @@ func TestOthersFillTheDisk(t *testing.T) {
 	}
 }
 
-// TestLost: a disk that goes on failing is given up, and leaves nothing behind that would keep it from being unmounted; one that can still be read is not, until it is detached.
+// TestLost: a disk that goes on failing is given up, and leaves nothing behind that would keep it from being unmounted;
+// one that can still be read is not, until it is detached.
 func TestLost(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail func(t *testing.T, dir string)

@@ -41,14 +41,16 @@ func (t *Tier) punch(v victim) error {
 	return d.punchBlocks(v.key.index, chunkLength(v.size, v.key.index), v.blocks)
 }
 
-// leftover is a chunk of which the file may have more than the catalog, and how many bytes of the disk that may be, which count as used.
+// leftover is a chunk of which the file may have more than the catalog, and how many bytes of the disk that may be,
+// which count as used.
 type leftover struct {
 	key   chunkKey
 	space int64
 }
 
-// removeLeftovers gives back what files may have and the catalog has not, because it was not written as a whole or could not be given back when it went.
-// What cannot be given back now is tried again after the next commit, and is among its intents, for a next owner.
+// removeLeftovers gives back what files may have and the catalog has not, because it was not written as a whole or
+// could not be given back when it went. What cannot be given back now is tried again after the next commit, and is
+// among its intents, for a next owner.
 func (t *Tier) removeLeftovers() {
 	left := t.leftovers
 	t.leftovers = nil

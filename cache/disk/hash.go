@@ -11,8 +11,8 @@ import (
 // castagnoli is CRC32C, which processors compute at 10 GB/s and more.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// versionHash stands for a version in the index: 128 bits of SHA-256 over its fields, each with its length. That two versions share one does not
-// happen by chance, and ETags and keys of somebody's choice do not make it happen.
+// versionHash stands for a version in the index: 128 bits of SHA-256 over its fields, each with its length. That two
+// versions share one does not happen by chance, and ETags and keys of somebody's choice do not make it happen.
 type versionHash [16]byte
 
 func hashVersion(v objstore.Version) versionHash {
@@ -35,7 +35,8 @@ func parseVersionHash(b []byte) (h versionHash, ok bool) {
 	return versionHash(b), true
 }
 
-// hashOf is what stands for a chunk in its popularity: the same in every process, so that popularity survives a restart.
+// hashOf is what stands for a chunk in its popularity: the same in every process, so that popularity survives a
+// restart.
 func hashOf(v versionHash, chunk int64) uint64 {
 	// The finaliser of MurmurHash3: chunks of one version differ in their low bits only.
 	x := binary.LittleEndian.Uint64(v[:]) + uint64(chunk)*0x9e3779b97f4a7c15

@@ -13,7 +13,8 @@ import (
 // restAfterError is for how long nothing is written after the disk failed to take something.
 const restAfterError = 15 * time.Second
 
-// health remembers that the disk failed, so that it is left alone for a while and the log says so once, not for each block.
+// health remembers that the disk failed, so that it is left alone for a while and the log says so once, not for each
+// block.
 type health struct {
 	log    *slog.Logger
 	errors atomic.Int64
@@ -48,7 +49,8 @@ func isGone(err error) bool {
 	return false
 }
 
-// failed notes an error, and tells whether by it the index was found to be of no use. While the disk has a kind of trouble it is logged once.
+// failed notes an error, and tells whether by it the index was found to be of no use. While the disk has a kind of
+// trouble it is logged once.
 func (h *health) failed(what string, err error, now time.Time) (broke bool) {
 	h.errors.Add(1)
 	h.mu.Lock()

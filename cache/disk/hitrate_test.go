@@ -10,7 +10,8 @@ import (
 // tierCapacity is how many objects fit into the tier that is compared with its simulation.
 const tierCapacity = 256
 
-// tierPolicy is a tier as a policy, with objects of one size, of which the least era, a chunk, has as many as the cache.
+// tierPolicy is a tier as a policy, with objects of one size, of which the least era, a chunk, has as many as the
+// cache.
 type tierPolicy struct {
 	t    *testing.T
 	tier *Tier
@@ -27,7 +28,8 @@ func (p tierPolicy) access(chunk int) bool {
 	return false
 }
 
-// TestHitRatesOfTheTier: the tier itself finds what its policy finds in the simulation, over twice its size and after a scan of ten times that.
+// TestHitRatesOfTheTier: the tier itself finds what its policy finds in the simulation, over twice its size and after a
+// scan of ten times that.
 func TestHitRatesOfTheTier(t *testing.T) {
 	for i, tr := range traces(tierCapacity, rand.New(rand.NewPCG(7, 7))) {
 		if tr.atLeast == 0 || len(tr.chunks) > 40*tierCapacity {

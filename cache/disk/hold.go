@@ -12,8 +12,8 @@ import (
 type Held interface {
 	// Blocks are those that are here.
 	Blocks() Blocks
-	// Read reads bytes that begin at an offset in the chunk and lie in one block. false when the bytes could not be had: then they are forgotten, and
-	// what is in b means nothing.
+	// Read reads bytes that begin at an offset in the chunk and lie in one block. false when the bytes could not be had:
+	// then they are forgotten, and what is in b means nothing.
 	Read(b []byte, off int) bool
 	// Release is called once.
 	Release()
@@ -31,7 +31,8 @@ type Hold struct {
 	bad Blocks     // to be dropped when the hold ends: not while somebody may read them
 }
 
-// Hold finds a chunk: nil when nothing of it is here. The caller releases what it gets. It counts as a use of the chunk.
+// Hold finds a chunk: nil when nothing of it is here. The caller releases what it gets. It counts as a use of the
+// chunk.
 func (t *Tier) Hold(v objstore.Version, chunk int64) Held {
 	t.Used(v, chunk)
 	hold := t.hold(v, chunk)
@@ -89,7 +90,8 @@ func (h *Hold) open() (ok bool) {
 // Blocks are those that are here.
 func (h *Hold) Blocks() Blocks { return h.record.present }
 
-// Read implements Held. The first time in a process's life that the block is used it is read as a whole and compared with its checksum.
+// Read implements Held. The first time in a process's life that the block is used it is read as a whole and compared
+// with its checksum.
 func (h *Hold) Read(b []byte, off int) bool {
 	t, block := h.tier, off/BlockSize
 	at := int64(h.key.index)*ChunkSize + int64(off)

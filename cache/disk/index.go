@@ -58,8 +58,8 @@ func parseTotals(b []byte) (t totals, ok bool) {
 	return t, ok
 }
 
-// index is the file that says what is in the data files. It is mapped into memory by its library, so a disk that cannot be read shows as a
-// fault; view and update make errors of these.
+// index is the file that says what is in the data files. It is mapped into memory by its library, so a disk that cannot
+// be read shows as a fault; view and update make errors of these.
 type index struct {
 	db    *bbolt.DB
 	space atomic.Int64 // bytes that it takes of the disk
@@ -117,11 +117,12 @@ func (x *index) open(path string) error {
 	})
 }
 
-// muchUnused is how many bytes of the index must be of no use, and more than half, for it to be made smaller: its file never shrinks by itself.
+// muchUnused is how many bytes of the index must be of no use, and more than half, for it to be made smaller: its file
+// never shrinks by itself.
 const muchUnused = 16 << 20
 
-// makeSmaller writes the index anew if most of it is left over from a time when there was more in the cache. A crash leaves the one or the other, which say the same, and where there is no room the old one
-// stays.
+// makeSmaller writes the index anew if most of it is left over from a time when there was more in the cache. A crash
+// leaves the one or the other, which say the same, and where there is no room the old one stays.
 func (x *index) makeSmaller(path string) error {
 	smaller := path + ".new"
 	if err := os.Remove(smaller); err != nil && !errors.Is(err, os.ErrNotExist) && !isDiskError(err) {
@@ -184,7 +185,8 @@ func orClosed(err error) error {
 	return err
 }
 
-// guard makes an error of a page of the map that cannot be read, and of what the library says by panicking when pages make no sense.
+// guard makes an error of a page of the map that cannot be read, and of what the library says by panicking when pages
+// make no sense.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

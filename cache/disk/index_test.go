@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// TestLimitHasTheIndex: the index of many small objects with long keys, which is nearly as large as they are, is within the limit as well.
+// TestLimitHasTheIndex: the index of many small objects with long keys, which is nearly as large as they are, is within
+// the limit as well.
 func TestLimitHasTheIndex(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 12 * mib
@@ -117,7 +118,8 @@ func TestIndexIsMadeSmaller(t *testing.T) {
 	}
 }
 
-// TestTrashCounts: what a lost index leaves to be removed is within the limit until it is gone, and no reason to have a smaller limit.
+// TestTrashCounts: what a lost index leaves to be removed is within the limit until it is gone, and no reason to have a
+// smaller limit.
 func TestTrashCounts(t *testing.T) {
 	dir := filepath.Join(onDisk(t, 256*mib), "c")
 	tier, err := Open(Config{Dir: dir, MinFree: 1, Queue: 64 * mib})

@@ -47,8 +47,9 @@ func (t *Tier) admitAll(batch []*Offer) (jobs []*job, err error) {
 	return jobs, nil
 }
 
-// admit evicts what is worth less than a newcomer until there is room for its bytes beside those reserved; false when the newcomer is not to be kept. Room that is
-// missing for other reasons than the batch's is not made for it: that is shrink's, which does it for everybody and stops when it does not help.
+// admit evicts what is worth less than a newcomer until there is room for its bytes beside those reserved; false when
+// the newcomer is not to be kept. Room that is missing for other reasons than the batch's is not made for it: that is
+// shrink's, which does it for everybody and stops when it does not help.
 func (t *Tier) admit(n newcomer, need, reserved int64, fs freeSpace) (bool, error) {
 	for {
 		left := t.left(reserved, fs)
@@ -69,8 +70,8 @@ func (t *Tier) admit(n newcomer, need, reserved int64, fs freeSpace) (bool, erro
 	}
 }
 
-// job looks up what an offer is about; nil when there is nothing to write. numbers are those of the batch's versions so far: one whose last chunk goes for
-// another of its own keeps its number.
+// job looks up what an offer is about; nil when there is nothing to write. numbers are those of the batch's versions so
+// far: one whose last chunk goes for another of its own keeps its number.
 func (t *Tier) job(o *Offer, numbers map[versionHash]uint64) (*job, error) {
 	j := &job{offer: o, hash: hashVersion(o.Version)}
 	var ok bool
@@ -133,7 +134,8 @@ func (j *job) write(t *Tier) {
 	}
 }
 
-// room is how many bytes may still be written, of which a part may be under way: others may have filled the disk since the batch was begun.
+// room is how many bytes may still be written, of which a part may be under way: others may have filled the disk since
+// the batch was begun.
 func (t *Tier) room() int64 {
 	fs, err := statfs(t.dir.path)
 	if err != nil {

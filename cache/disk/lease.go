@@ -6,8 +6,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Lease is a whole version in one file, for who reads it without this process. Until it is released, and while anybody has its file open,
-// nothing of it is evicted: see lent.go.
+// Lease is a whole version in one file, for who reads it without this process. Until it is released, and while anybody
+// has its file open, nothing of it is evicted: see lent.go.
 type Lease struct {
 	tier *Tier // nil where another process gave it
 	id   uint64
@@ -17,9 +17,10 @@ type Lease struct {
 // Borrowed is a lease that the directory's owner gave to this process.
 func Borrowed(file *os.File) *Lease { return &Lease{file: file} }
 
-// Lease gives a version whose every byte is on disk, committed, and was compared with its checksum in this process's life. nil when that is not so. Where
-// only the comparison is missing, it is made in the background, so that a later call may succeed. It counts as a use of all chunks.
-// After a block could not be read there are none for a while: who reads by a lease gets the disk's errors, and nobody else hears of them.
+// Lease gives a version whose every byte is on disk, committed, and was compared with its checksum in this process's
+// life. nil when that is not so. Where only the comparison is missing, it is made in the background, so that a later
+// call may succeed. It counts as a use of all chunks. After a block could not be read there are none for a while: who
+// reads by a lease gets the disk's errors, and nobody else hears of them.
 func (t *Tier) Lease(v objstore.Version) *Lease {
 	if v.Size == 0 || !t.health.leasable(t.now()) {
 		return nil

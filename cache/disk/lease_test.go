@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestLease: only of what is whole and was compared; the rest is compared in the background. What is leased is not evicted.
+// TestLease: only of what is whole and was compared; the rest is compared in the background. What is leased is not
+// evicted.
 func TestLease(t *testing.T) {
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Size: 40 * mib}

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A leased data file is kept by a shared lock of its open file description, fcntl(2): it is handed on with the descriptor, lasts while anybody has
-// that, in this process, in another or in the kernel, and so outlives the owner of the directory.
+// A leased data file is kept by a shared lock of its open file description, fcntl(2): it is handed on with the
+// descriptor, lasts while anybody has that, in this process, in another or in the kernel, and so outlives the owner of
+// the directory.
 
 // lend opens a version's data file once more, for reading only.
 func (f *dataFiles) lend(id uint64) (*os.File, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Loan is what another process needs to read a chunk by itself. Nothing keeps the chunk for it: each read is compared with the checksums,
-// so that bytes which have gone are not there, and never wrong.
+// Loan is what another process needs to read a chunk by itself. Nothing keeps the chunk for it: each read is compared
+// with the checksums, so that bytes which have gone are not there, and never wrong.
 type Loan struct {
 	File    *os.File // the version's data file, for reading
 	Present Blocks
@@ -66,7 +66,8 @@ func (l *Loan) Read(b []byte, off int) bool {
 	return true
 }
 
-// Bad tells whether blocks were not there as the loan says: they have gone, or are damaged, which VerifyChunk finds out.
+// Bad tells whether blocks were not there as the loan says: they have gone, or are damaged, which VerifyChunk finds
+// out.
 func (l *Loan) Bad() bool { return l.bad != 0 }
 
 // Release ends the loan.

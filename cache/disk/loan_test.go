@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestLoan: a chunk is read through a loan without its owner, and when its space was given back it is not there: no other bytes.
+// TestLoan: a chunk is read through a loan without its owner, and when its space was given back it is not there: no
+// other bytes.
 func TestLoan(t *testing.T) {
 	for name, size := range map[string]int64{"large": ChunkSize + 3*mib + 77, "small": 5000} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +71,8 @@ func TestLoanOfWhatIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestLeaseOutlivesItsOwner: as long as anybody has the file of a lease open, no owner of the directory gives anything of it back.
+// TestLeaseOutlivesItsOwner: as long as anybody has the file of a lease open, no owner of the directory gives anything
+// of it back.
 func TestLeaseOutlivesItsOwner(t *testing.T) {
 	dir := t.TempDir()
 	tier := openTier(t, Config{Dir: dir, Size: 64 * mib})

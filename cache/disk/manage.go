@@ -20,8 +20,8 @@ type Entry struct {
 // entriesAtOnce is how many entries are read in one go: a reader that is slow must not hold the index.
 const entriesAtOnce = 256
 
-// Entries are the versions of which something is on disk, as of the last commit, in no order that means anything. Those that come or go meanwhile may be
-// among them or not.
+// Entries are the versions of which something is on disk, as of the last commit, in no order that means anything. Those
+// that come or go meanwhile may be among them or not.
 func (t *Tier) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for after, more := []byte(nil), true; more; {
@@ -90,7 +90,8 @@ func (t *Tier) setPin(h versionHash, pinned bool) error {
 	return nil
 }
 
-// Evict gives up what there is of a version, pinned or not, but for chunks in use. It returns how many bytes were given up.
+// Evict gives up what there is of a version, pinned or not, but for chunks in use. It returns how many bytes were given
+// up.
 func (t *Tier) Evict(v objstore.Version) (bytes int64, err error) {
 	h := hashVersion(v)
 	err = t.order(func() error {
@@ -116,8 +117,8 @@ func (t *Tier) Evict(v objstore.Version) (bytes int64, err error) {
 	return bytes, err
 }
 
-// Verify compares all that there is of a version with its checksums, whether that was done before or not. What is not right is dropped; bad is how
-// many blocks that were.
+// Verify compares all that there is of a version with its checksums, whether that was done before or not. What is not
+// right is dropped; bad is how many blocks that were.
 func (t *Tier) Verify(ctx context.Context, v objstore.Version) (bad int, err error) {
 	for chunk := int64(0); chunk*ChunkSize < v.Size; chunk++ {
 		if ctx.Err() != nil {
@@ -128,7 +129,8 @@ func (t *Tier) Verify(ctx context.Context, v objstore.Version) (bad int, err err
 	return bad, nil
 }
 
-// VerifyChunk is Verify for one chunk. What is bad has been dropped when it returns, unless somebody else reads the chunk.
+// VerifyChunk is Verify for one chunk. What is bad has been dropped when it returns, unless somebody else reads the
+// chunk.
 func (t *Tier) VerifyChunk(v objstore.Version, chunk int64) (bad int) {
 	if chunk < 0 || chunk*ChunkSize >= v.Size {
 		return 0

@@ -19,7 +19,8 @@ import (
 
 var modelSeeds = flag.Int("seeds", 150, "how many seeds TestModel tries")
 
-// operation is one step of a model run; what it means for its number is decided by apply, so that a list of them can be shortened.
+// operation is one step of a model run; what it means for its number is decided by apply, so that a list of them can be
+// shortened.
 type operation struct {
 	kind   string
 	number uint64

@@ -16,7 +16,8 @@ import (
 	"github.com/headrace/headrace/objstore/s3front"
 )
 
-// BenchmarkMountMillion mounts with a cache of a million chunks, from the start of the program until the mount answers, and with an empty one.
+// BenchmarkMountMillion mounts with a cache of a million chunks, from the start of the program until the mount answers,
+// and with an empty one.
 func BenchmarkMountMillion(b *testing.B) {
 	binary := filepath.Join(b.TempDir(), "headrace")
 	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/headrace").CombinedOutput(); err != nil {

@@ -43,8 +43,8 @@ const (
 	batchOffers = 1024
 )
 
-// Offer has blocks written behind the reader's back. It never waits: false when the disk is behind, or does not work, and
-// then Done is not called.
+// Offer has blocks written behind the reader's back. It never waits: false when the disk is behind, or does not work,
+// and then Done is not called.
 func (t *Tier) Offer(o *Offer) bool {
 	if !o.Valid() {
 		panic("disk: an offer that is not a chunk")

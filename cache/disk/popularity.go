@@ -9,15 +9,15 @@ import (
 const (
 	// rows is how many counters a chunk has; its estimate is the least of them.
 	rows = 4
-	// countersPerChunk is how many counters of 4 bits there are for each chunk on disk: as many chunks again, and more, are only
-	// asked for and have to be told apart too.
+	// countersPerChunk is how many counters of 4 bits there are for each chunk on disk: as many chunks again, and more,
+	// are only asked for and have to be told apart too.
 	countersPerChunk = 8
 	// bitsPerChunk is the size of an era's record of what was used, with two bits for each chunk.
 	bitsPerChunk = 16
 	// maxCount is where a counter stops.
 	maxCount = 15
-	// sampleRounds is how many times the number of counters must have been counted up until all are halved, so that what was popular long ago
-	// is not popular for ever.
+	// sampleRounds is how many times the number of counters must have been counted up until all are halved, so that what
+	// was popular long ago is not popular for ever.
 	sampleRounds = 10
 
 	// eras is how many eras are remembered, the current one included. An era is over when as many bytes as fit on the disk
@@ -27,20 +27,23 @@ const (
 	// staleDivisor is what the count of a stale chunk is divided by.
 	staleDivisor = 4
 
-	// margin is by how much a newcomer must be asked for more often than what it replaces. In a cycle over twice the cache a newcomer is
-	// always one ahead of a chunk that is still to be read in this round; without a margin each would push out what comes next.
+	// margin is by how much a newcomer must be asked for more often than what it replaces. In a cycle over twice the cache
+	// a newcomer is always one ahead of a chunk that is still to be read in this round; without a margin each would push
+	// out what comes next.
 	margin = 1
 
 	// minChunks is for how many chunks the tables are made at first.
 	minChunks = 1 << 12
 )
 
-// popularity says which chunks are worth a place: TinyLFU (Einziger, Friedman, Manes: "TinyLFU: A Highly Efficient Cache Admission
-// Policy", 2017), with a sense of time, since a popular dataset of last week should not keep this week's out.
+// popularity says which chunks are worth a place: TinyLFU (Einziger, Friedman, Manes: "TinyLFU: A Highly Efficient
+// Cache Admission Policy", 2017), with a sense of time, since a popular dataset of last week should not keep this
+// week's out.
 //
 // Chunks, on disk or not, are known by hashes of 64 bits. How often each was asked for lately is kept in a count-min
-// sketch with counters of 4 bits that are halved from time to time; when it was last asked for, in a Bloom filter for each
-// era. Time is counted in bytes that had to come from the store: what is on disk loses its place by what it does not serve.
+// sketch with counters of 4 bits that are halved from time to time; when it was last asked for, in a Bloom filter for
+// each era. Time is counted in bytes that had to come from the store: what is on disk loses its place by what it does
+// not serve.
 //
 // It is a value: no lock, no clock, no I/O.
 type popularity struct {
@@ -69,7 +72,8 @@ func (p *popularity) resize(chunks int) {
 	}
 }
 
-// repeat is a table of n words that gives the same answers as old: places are hashes modulo the size, so it is old again and again.
+// repeat is a table of n words that gives the same answers as old: places are hashes modulo the size, so it is old
+// again and again.
 func repeat(old []uint64, n int) []uint64 {
 	table := make([]uint64, 0, n)
 	for len(old) > 0 && len(table) < n {
@@ -162,8 +166,9 @@ func (p *popularity) brought(n int64) {
 	}
 }
 
-// worth orders chunks by what is lost with them. What is stale is worth little: a scan of ten times the cache does not push out what
-// is read again and again, and a dataset that is not read any more gives way to one that is in its third epoch.
+// worth orders chunks by what is lost with them. What is stale is worth little: a scan of ten times the cache does not
+// push out what is read again and again, and a dataset that is not read any more gives way to one that is in its third
+// epoch.
 func (p *popularity) worth(h uint64) int {
 	if p.stale(h) {
 		return p.count(h) / staleDivisor

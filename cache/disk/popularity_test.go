@@ -16,7 +16,8 @@ type policy interface {
 	access(chunk int) bool
 }
 
-// ours is the policy of the tier: a hand that goes around the chunks in the order in which they came, as the index has them.
+// ours is the policy of the tier: a hand that goes around the chunks in the order in which they came, as the index has
+// them.
 type ours struct {
 	capacity int
 	p        *popularity

@@ -22,14 +22,15 @@ type powerLoss struct {
 	work     func(*Tier, *rand.Rand) error // something at random
 }
 
-// TestPowerLoss: when the power goes at any step, what the disk had not been made to keep is lost, of the index, the files and the directories. Blocks are right or
-// absent all the same, and the disk has no more than it may.
+// TestPowerLoss: when the power goes at any step, what the disk had not been made to keep is lost, of the index, the
+// files and the directories. Blocks are right or absent all the same, and the disk has no more than it may.
 func TestPowerLoss(t *testing.T) {
 	p := powerLoss{limit: crashLimit, versions: crashVersions(), work: workOnce}
 	p.run(t, 24, func(seed uint64) int { return 1 + 7*int(seed) })
 }
 
-// TestPowerLossOfWhatIsAdopted is the same for files of several chunks that were just written and become data files, with the writing of them in the page cache or on the disk.
+// TestPowerLossOfWhatIsAdopted is the same for files of several chunks that were just written and become data files,
+// with the writing of them in the page cache or on the disk.
 func TestPowerLossOfWhatIsAdopted(t *testing.T) {
 	p := powerLoss{limit: 72 * mib}
 	for i := range int64(5) {

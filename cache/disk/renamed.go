@@ -8,16 +8,18 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// renamePatience is how long a rename waits for the writer, which may be in the middle of 128 MiB: what is cached is not worth more, and a disk that hangs
-// must not hang renames.
+// renamePatience is how long a rename waits for the writer, which may be in the middle of 128 MiB: what is cached is
+// not worth more, and a disk that hangs must not hang renames.
 const renamePatience = 5 * time.Second
 
 // errLate says that the writer had no time.
 var errLate = errors.New("disk: the writer had no time")
 
-// Renamed has what there is of a version be another's, which has the same bytes: the store has given them another key. The data file stays as it is, and so do its checksums, pins, and
-// those who hold or lease it, since all of these go by its number. reader is whose credentials renamed it; that others might read what had the old key says nothing of the new one. false
-// when there was nothing of the version here, or there is something of the other, or the writer had no time for it within five seconds.
+// Renamed has what there is of a version be another's, which has the same bytes: the store has given them another key.
+// The data file stays as it is, and so do its checksums, pins, and those who hold or lease it, since all of these go by
+// its number. reader is whose credentials renamed it; that others might read what had the old key says nothing of the
+// new one. false when there was nothing of the version here, or there is something of the other, or the writer had no
+// time for it within five seconds.
 //
 // It is one change of the index, which the next commit makes last: after a crash before that it is as it was.
 func (t *Tier) Renamed(from, to objstore.Version, reader uint64) bool {

@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// TestRenamed: what is here of a version is another's, without a copy, also after a restart; its pin goes along, a lease lasts, and only who renamed it is known to be allowed to read it.
+// TestRenamed: what is here of a version is another's, without a copy, also after a restart; its pin goes along, a
+// lease lasts, and only who renamed it is known to be allowed to read it.
 func TestRenamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	tier := openTier(t, Config{Dir: dir})

@@ -7,17 +7,18 @@ import (
 )
 
 const (
-	// DefaultSizePercent is how much of the free space the cache takes when nobody says how much, and DefaultMinFreePercent how much of the
-	// disk it leaves free.
+	// DefaultSizePercent is how much of the free space the cache takes when nobody says how much, and
+	// DefaultMinFreePercent how much of the disk it leaves free.
 	DefaultSizePercent    = 80
 	DefaultMinFreePercent = 5
 	// indexReserve is what the index may grow by while one batch is written.
 	indexReserve = 16 << 20
-	// indexSetAside is what the index has of the limit at least, and indexGrowth what it may grow by in one commit, which rewrites a page for each of some two
-	// thousand chunks that come or go; twice as large is as much as it gets by that.
+	// indexSetAside is what the index has of the limit at least, and indexGrowth what it may grow by in one commit, which
+	// rewrites a page for each of some two thousand chunks that come or go; twice as large is as much as it gets by that.
 	indexSetAside = 4 << 20
 	indexGrowth   = 8 << 20
-	// indexShare is the part of the limit that the index has at most: half. One that was made for a larger cache is made smaller at the next start: see openIndex.
+	// indexShare is the part of the limit that the index has at most: half. One that was made for a larger cache is made
+	// smaller at the next start: see openIndex.
 	indexShare = 2
 )
 
@@ -40,7 +41,8 @@ type space struct {
 	minFree int64 // bytes that the file system must have free
 }
 
-// newSpace takes what was asked for, 0 standing for the default, and what was chosen when the directory was first used. Who only looks has what its last owner had.
+// newSpace takes what was asked for, 0 standing for the default, and what was chosen when the directory was first used.
+// Who only looks has what its last owner had.
 func newSpace(cfg Config, last totals, fs freeSpace) space {
 	s := space{limit: cfg.Size, minFree: cfg.MinFree}
 	if s.minFree == 0 && cfg.idle {

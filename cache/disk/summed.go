@@ -12,7 +12,8 @@ type blockPiece struct {
 	block  int // of the chunk
 }
 
-// readSummed reads b, which lies at an offset in the chunk and in one block, and all the rest of the block, and returns the block's checksum.
+// readSummed reads b, which lies at an offset in the chunk and in one block, and all the rest of the block, and returns
+// the block's checksum.
 func (d *dataFile) readSummed(b []byte, off int, p blockPiece) (sum uint32, err error) {
 	// What lies around b goes through a small buffer, for the checksum alone.
 	start := p.block * BlockSize

@@ -14,8 +14,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// thinDisk mounts a file system that believes to have more room than there is, as on thin provisioned volumes. Once exhaust was called, what the page cache takes
-// fails when it is written out, but for what the file system itself notes.
+// thinDisk mounts a file system that believes to have more room than there is, as on thin provisioned volumes. Once
+// exhaust was called, what the page cache takes fails when it is written out, but for what the file system itself
+// notes.
 func thinDisk(t *testing.T) (dir string, exhaust func()) {
 	t.Helper()
 	const room, believed = 32 * mib, 192 * mib
@@ -69,7 +70,8 @@ func mountLoop(t *testing.T, image, options string) (dir string) {
 	return dir
 }
 
-// TestThinDisk: small objects and written files, which go by way of the page cache, are not there when the disk did not take them after all.
+// TestThinDisk: small objects and written files, which go by way of the page cache, are not there when the disk did not
+// take them after all.
 func TestThinDisk(t *testing.T) {
 	dir, exhaust := thinDisk(t)
 	var clock atomic.Int64 // so that each failure is long ago for the next offer

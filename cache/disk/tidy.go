@@ -24,8 +24,9 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// tidy looks through the data files once in each life of the machine, by their names and sizes alone, until that is done or the tier is closed. For when the power goes, a file
-// system forgets what was removed in the last few seconds, although the index, which is made to last, knows of it and has no intents for it any more.
+// tidy looks through the data files once in each life of the machine, by their names and sizes alone, until that is
+// done or the tier is closed. For when the power goes, a file system forgets what was removed in the last few seconds,
+// although the index, which is made to last, knows of it and has no intents for it any more.
 func (t *Tier) tidy() error {
 	boot := t.cfg.boot
 	if boot == "" {

@@ -69,8 +69,9 @@ type Tier struct {
 	goroutines sync.WaitGroup
 }
 
-// Open takes a cache directory, or makes one of an empty or missing directory. Errors say what is wrong with it: ErrInUse, ErrNotOurs,
-// ErrTooOpen, ErrNotEmpty, ErrNoHoles, or the system's. A damaged index is no error: the cache is empty then.
+// Open takes a cache directory, or makes one of an empty or missing directory. Errors say what is wrong with it:
+// ErrInUse, ErrNotOurs, ErrTooOpen, ErrNotEmpty, ErrNoHoles, or the system's. A damaged index is no error: the cache is
+// empty then.
 func Open(cfg Config) (*Tier, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -130,8 +131,9 @@ func Open(cfg Config) (*Tier, error) {
 	return t, nil
 }
 
-// OpenExisting is Open for a directory that is a cache already, to look at it: nothing is evicted for the sake of limits, which are those of the
-// last owner, and a damaged index, with which all would go, is left for the next owner: ErrDamaged.
+// OpenExisting is Open for a directory that is a cache already, to look at it: nothing is evicted for the sake of
+// limits, which are those of the last owner, and a damaged index, with which all would go, is left for the next owner:
+// ErrDamaged.
 func OpenExisting(cfg Config) (*Tier, error) {
 	cfg.Existing, cfg.idle = true, true
 	return Open(cfg)
@@ -165,8 +167,8 @@ func openOrReplaceIndex(dir *directory, cfg Config) (*index, totals, error) {
 	return x, sums, nil
 }
 
-// Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. Nothing is found any more then; holds and leases that are in use keep
-// their files open until they are released.
+// Close gives up what waits to be written, commits what was, and leaves the directory to the next owner. Nothing is
+// found any more then; holds and leases that are in use keep their files open until they are released.
 func (t *Tier) Close() error {
 	t.closing.Lock()
 	if t.closed {

@@ -23,14 +23,16 @@ func versionOf(key string, size int64) objstore.Version {
 	return objstore.Version{Endpoint: "http://store", Bucket: "b", Key: key, ETag: "e-" + key, Size: size}
 }
 
-// noise is what contents are made of: to draw all of their bytes was most of what these tests took under the race detector.
+// noise is what contents are made of: to draw all of their bytes was most of what these tests took under the race
+// detector.
 var noise = sync.OnceValue(func() []byte {
 	p := make([]byte, 5000)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(p)
 	return p
 })
 
-// contentOf is a version's chunk: the same bytes each time. Each sector of a disk tells whose it is, and where, so that none can be taken for another.
+// contentOf is a version's chunk: the same bytes each time. Each sector of a disk tells whose it is, and where, so that
+// none can be taken for another.
 func contentOf(v objstore.Version, chunk int64) []byte {
 	const sector = 512 // bytes
 	h := hashVersion(v)

@@ -2,8 +2,8 @@ package disk
 
 import "sync"
 
-// underWay is how much is being written to the data files at this moment. Several write at the same time, and what one of them is about to take is still free for
-// whoever asks the file system.
+// underWay is how much is being written to the data files at this moment. Several write at the same time, and what one
+// of them is about to take is still free for whoever asks the file system.
 type underWay struct {
 	mu    sync.Mutex // guards bytes
 	ended sync.Cond
@@ -16,8 +16,9 @@ func newUnderWay() *underWay {
 	return w
 }
 
-// begin takes n bytes of what room says is left of the disk, and end gives account of them. Who finds too little because of what others are writing, which may be on the
-// disk already and be counted twice, waits until one of them has ended. false when there is no room for n alone.
+// begin takes n bytes of what room says is left of the disk, and end gives account of them. Who finds too little
+// because of what others are writing, which may be on the disk already and be counted twice, waits until one of them
+// has ended. false when there is no room for n alone.
 //
 // INVARIANT: whoever is the last to begin has counted all that is under way, and asked for the room after that.
 func (w *underWay) begin(n int64, room func() int64) bool {

@@ -41,7 +41,8 @@ func (u *uses) unlease(id uint64) {
 	}
 }
 
-// unlessUsed calls evict when nobody uses the chunk, here or by a lease that another process has, so that nobody who comes meanwhile finds it.
+// unlessUsed calls evict when nobody uses the chunk, here or by a lease that another process has, so that nobody who
+// comes meanwhile finds it.
 func (u *uses) unlessUsed(k chunkKey, leases keeper, evict func()) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -8,8 +8,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// wanted are versions that somebody wants to have here ahead of their use: the latest ones, of no more bytes than there is room for. What is offered of them is kept, for which
-// goes what is worth least, however often that is asked for, but for what is wanted too.
+// wanted are versions that somebody wants to have here ahead of their use: the latest ones, of no more bytes than there
+// is room for. What is offered of them is kept, for which goes what is worth least, however often that is asked for,
+// but for what is wanted too.
 type wanted struct {
 	mu    sync.Mutex // guards what is below
 	sizes *simplelru.LRU[versionHash, int64]

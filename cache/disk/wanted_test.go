@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestWanted: what is wanted has a place in a cache that is full of what is asked for more often, and does not push out what else is wanted.
+// TestWanted: what is wanted has a place in a cache that is full of what is asked for more often, and does not push out
+// what else is wanted.
 func TestWanted(t *testing.T) {
 	tier := openTier(t, Config{Dir: t.TempDir(), Size: 8 * mib})
 	for i := range 4 {

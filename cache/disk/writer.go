@@ -58,8 +58,8 @@ func (t *Tier) lookAtDisk() {
 	}
 }
 
-// Lost is closed when the disk is found to be dead or gone, or the index is damaged: nothing is kept or found any more then, and the tier is to be closed. Whether the directory
-// can be used again is found out by opening it.
+// Lost is closed when the disk is found to be dead or gone, or the index is damaged: nothing is kept or found any more
+// then, and the tier is to be closed. Whether the directory can be used again is found out by opening it.
 func (t *Tier) Lost() <-chan struct{} { return t.health.lost }
 
 // runOrders runs those that have been given already.
@@ -113,8 +113,9 @@ type offered struct {
 	chunk   int64
 }
 
-// writeTurn keeps what of a batch, which has no chunk twice, is worth it. The order is what makes a crash harmless: commit what goes and
-// what may be half written, give back the space of what goes, write, and note what is there, which the next commit makes last.
+// writeTurn keeps what of a batch, which has no chunk twice, is worth it. The order is what makes a crash harmless:
+// commit what goes and what may be half written, give back the space of what goes, write, and note what is there, which
+// the next commit makes last.
 func (t *Tier) writeTurn(batch []*Offer) {
 	defer func() {
 		clear(t.beingWritten)
@@ -170,8 +171,8 @@ func (t *Tier) writeTurn(batch []*Offer) {
 	t.removeLeftovers()
 }
 
-// commit makes last what has changed, with what will be written next, and gives back what was evicted. false when that failed; then
-// nothing may be written.
+// commit makes last what has changed, with what will be written next, and gives back what was evicted. false when that
+// failed; then nothing may be written.
 func (t *Tier) commit(intents []chunkKey) bool {
 	if len(intents) == 0 && t.catalog.changed() == 0 && len(t.leftovers) == 0 {
 		return true

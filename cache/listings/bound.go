@@ -48,7 +48,8 @@ func (s *Store) files() (all []kept, err error) {
 	return all, err
 }
 
-// shrink counts the listings, and removes those that were used longest ago, where they would take more than they may with n bytes more, until a quarter is free; and what those have left who were killed.
+// shrink counts the listings, and removes those that were used longest ago, where they would take more than they may
+// with n bytes more, until a quarter is free; and what those have left who were killed.
 func (s *Store) shrink(n int64) error {
 	before := int64(0)
 	if err := s.exclusively(false, func(st *state) error { before = st.used; return nil }); err != nil {

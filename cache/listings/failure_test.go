@@ -50,7 +50,8 @@ func TestDamage(t *testing.T) {
 	want(t, h, "d/", "a b", "x y")
 }
 
-// Without the state, or with one that is damaged, what is under way is not kept, and what is there is found and counted.
+// Without the state, or with one that is damaged, what is under way is not kept, and what is there is found and
+// counted.
 func TestStateLost(t *testing.T) {
 	m := newMachine(t)
 	h := m.open(nil).shelf("b")
@@ -166,7 +167,8 @@ func TestDirectoryGone(t *testing.T) {
 	}
 }
 
-// More than the queue holds is given up, and so is what the disk has no room for, or what would take half of all that may be kept.
+// More than the queue holds is given up, and so is what the disk has no room for, or what would take half of all that
+// may be kept.
 func TestBounds(t *testing.T) {
 	m := newMachine(t)
 	h := m.open(func(c *Config) { c.Queue = 1000 }).shelf("b")
@@ -193,7 +195,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// All listings together take no more than they may, those that were used last stay, and what a killed process has left goes.
+// All listings together take no more than they may, those that were used last stay, and what a killed process has left
+// goes.
 func TestLimit(t *testing.T) {
 	m := newMachine(t)
 	m.now = time.Now() // which is what files are stamped with

@@ -14,7 +14,8 @@ const (
 	// fileMagic ends the file of a listing, and says in which form it is.
 	fileMagic   = "headrace names 1"
 	trailerSize = 4 + 4 + len(fileMagic)
-	// maxBlock and maxFooter bound what is read at once of a file that may be damaged. A block has what a page of the store had, a thousand names of at most 1,024 bytes as a rule.
+	// maxBlock and maxFooter bound what is read at once of a file that may be damaged. A block has what a page of the
+	// store had, a thousand names of at most 1,024 bytes as a rule.
 	maxBlock  = 16 << 20
 	maxFooter = 64 << 20
 )

@@ -11,15 +11,17 @@ import (
 const (
 	// defaultPatience is how long who asks for names waits for the disk, where the store would answer in a tenth of it.
 	defaultPatience = 2 * time.Second
-	// changePatience is how many times as long a change waits: it has a directory synced, behind whatever else the disk has to write.
+	// changePatience is how many times as long a change waits: it has a directory synced, behind whatever else the disk
+	// has to write.
 	changePatience = 5
 )
 
 // errHung is that the disk does not answer at all.
 var errHung = errors.New("the disk does not answer")
 
-// within has something be done with the disk, and waits for it no longer than patience: a disk that hangs lets nobody break off. Then it goes on, drop gets what comes of it in the end, and nothing else is
-// tried on the disk before. do must leave alone what its caller goes on to use.
+// within has something be done with the disk, and waits for it no longer than patience: a disk that hangs lets nobody
+// break off. Then it goes on, drop gets what comes of it in the end, and nothing else is tried on the disk before. do
+// must leave alone what its caller goes on to use.
 func within[T any](s *Store, patience time.Duration, do func() (T, error), drop func(T)) (result T, err error) {
 	if s.hanging.Load() > 0 {
 		return result, errHung
@@ -56,7 +58,8 @@ func (s *Store) doWithin(do func() error) error {
 	return err
 }
 
-// checkWritable is an error where the file system of a file is read-only: changes of whoever uses it cannot be noted there, so what is on it may be out of date.
+// checkWritable is an error where the file system of a file is read-only: changes of whoever uses it cannot be noted
+// there, so what is on it may be out of date.
 func checkWritable(file *os.File) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(file.Fd()), &fs); err != nil {

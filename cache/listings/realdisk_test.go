@@ -52,7 +52,8 @@ func (m *machine) readOnly(is bool) {
 	}
 }
 
-// A disk that is full keeps nothing more and loses nothing: what is there is found, changes are noted, and it is told of once at the most. With room again, names are kept again.
+// A disk that is full keeps nothing more and loses nothing: what is there is found, changes are noted, and it is told
+// of once at the most. With room again, names are kept again.
 func TestFullDisk(t *testing.T) {
 	m := newMachine(t)
 	m.onDisk()
@@ -84,7 +85,8 @@ func TestFullDisk(t *testing.T) {
 	want(t, other, "d/", "x")
 }
 
-// Of a disk that is read-only nothing is found by any process that uses it, since no change can be noted there; when it can be written to again, what was from before is gone.
+// Of a disk that is read-only nothing is found by any process that uses it, since no change can be noted there; when it
+// can be written to again, what was from before is gone.
 func TestReadOnlyDisk(t *testing.T) {
 	m := newMachine(t)
 	m.onDisk()
@@ -156,7 +158,8 @@ func TestHungReading(t *testing.T) {
 	})
 }
 
-// A change does not wait for ever for a disk that takes nothing, nor does the end of the process; what it could not note counts as not noted, and all goes when the disk answers.
+// A change does not wait for ever for a disk that takes nothing, nor does the end of the process; what it could not
+// note counts as not noted, and all goes when the disk answers.
 func TestHungChange(t *testing.T) {
 	m := newMachine(t)
 	freeze := m.onFrozenLater()

@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// savingDirectory is where listings are that are being written, each locked by who writes it, and savingPattern how they are named.
+	// savingDirectory is where listings are that are being written, each locked by who writes it, and savingPattern how
+	// they are named.
 	savingDirectory = "saving"
 	savingPattern   = "saving-*"
-	// reserveStep is in what pieces room is reserved for them, in bytes. A listing's file is as long as what is reserved for it, until it is put in its place.
+	// reserveStep is in what pieces room is reserved for them, in bytes. A listing's file is as long as what is reserved
+	// for it, until it is put in its place.
 	reserveStep = 64 << 10
 	// createTries bounds how often a file that was just made may be taken for left over before it is locked.
 	createTries = 10
@@ -39,8 +41,9 @@ type saving struct {
 	err      error // what has failed first
 }
 
-// Save begins to keep a directory's listing, before the store is asked for it. add takes blocks with the first and the last name of each, in any order, and is false when the listing is given up; end says
-// that it is whole, or not to be kept. add and end are for one goroutine, and wait for nothing. Both are nil when nothing is kept.
+// Save begins to keep a directory's listing, before the store is asked for it. add takes blocks with the first and the
+// last name of each, in any order, and is false when the listing is given up; end says that it is whole, or not to be
+// kept. add and end are for one goroutine, and wait for nothing. Both are nil when nothing is kept.
 func (h *Shelf) Save(dir string) (add func(first, last string, block []byte) bool, end func(whole bool)) {
 	s := h.store
 	if s.mend(); !h.keep || s.isVoid() || !s.works() || !s.writer.begin() {
@@ -163,7 +166,8 @@ func (s *Store) roomy() bool {
 	return int64(fs.Bavail)*fs.Bsize > floor
 }
 
-// finish puts the listing in its place, if it is whole and nothing has changed its directory since the store was asked. nil: it is kept.
+// finish puts the listing in its place, if it is whole and nothing has changed its directory since the store was asked.
+// nil: it is kept.
 func (v *saving) finish(whole bool) (err error) {
 	h := v.shelf
 	s := h.store
@@ -249,7 +253,8 @@ func isSaving(path string) bool {
 	return ok
 }
 
-// removeLeft removes a listing that was being written by a process that was killed, and tells whether it was one: its lock is gone.
+// removeLeft removes a listing that was being written by a process that was killed, and tells whether it was one: its
+// lock is gone.
 func removeLeft(path string) (bool, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {

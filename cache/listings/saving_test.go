@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What a killed process was writing goes when the directory is used next, and not what a living one is writing, which counts: what is written and what is kept take no more together than they may.
+// What a killed process was writing goes when the directory is used next, and not what a living one is writing, which
+// counts: what is written and what is kept take no more together than they may.
 func TestWhatIsBeingWritten(t *testing.T) {
 	m := newMachine(t)
 	m.now = time.Now() // which is what files are stamped with
@@ -63,7 +64,8 @@ func TestWhatIsBeingWritten(t *testing.T) {
 	}
 }
 
-// Who looks for what is left while a listing is put in its place takes it for none, and does not fail: that would be a failure of the disk.
+// Who looks for what is left while a listing is put in its place takes it for none, and does not fail: that would be a
+// failure of the disk.
 func TestPlacedWhileOthersTidy(t *testing.T) {
 	m := newMachine(t)
 	s := m.open(nil)

@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// settling is for how long after a change began, and after it was answered, what is being listed of its directory is not kept: who was killed meanwhile does not say when the store has done it.
+// settling is for how long after a change began, and after it was answered, what is being listed of its directory is
+// not kept: who was killed meanwhile does not say when the store has done it.
 const settling = time.Minute
 
-// maxDoubted is of how many directories it is known at a time that their listings are about to be removed. With more, all are.
+// maxDoubted is of how many directories it is known at a time that their listings are about to be removed. With more,
+// all are.
 const maxDoubted = 4096
 
 // Shelf has the listings of one bucket. Its methods may be called at the same time from many goroutines.
@@ -29,13 +31,15 @@ type Shelf struct {
 	doubted map[string]int // directories whose listings are about to be removed, by how often that was asked for
 }
 
-// Of gives the listings of a bucket of a store to who has the credentials that reader stands for. Without keep nothing is found or kept: changes are noted all the same, for those who keep.
+// Of gives the listings of a bucket of a store to who has the credentials that reader stands for. Without keep nothing
+// is found or kept: changes are noted all the same, for those who keep.
 func (s *Store) Of(endpoint, bucket string, reader uint64, keep bool) *Shelf {
 	owner := endpoint + "\x00" + bucket
 	name := sha256.Sum256([]byte(owner))
 	shelf := &Shelf{store: s, owner: owner, dir: filepath.Join(s.dir(), fmt.Sprintf("%x", name[:8])), reader: reader, keep: keep, doubted: make(map[string]int)}
 	if keep {
-		// The state is made before the first listing is asked for, which is refused else. Where that cannot be, changes may not have been noted either.
+		// The state is made before the first listing is asked for, which is refused else. Where that cannot be, changes may
+		// not have been noted either.
 		if err := s.doWithin(func() error { return s.exclusively(true, func(*state) error { return nil }) }); err != nil {
 			s.unnoted(err)
 		}
@@ -49,8 +53,10 @@ func (h *Shelf) file(dir string) string {
 	return filepath.Join(h.dir, fmt.Sprintf("%x", name[:16]))
 }
 
-// Load finds what is kept of a directory, and has use take its blocks, in their order, until it is false: all of them, or those that may have a name. may is asked first, with the moment
-// at which the store was asked, and whether that was with other credentials. found is false when there is nothing, or may says no, and then use was not called. The error is that it is damaged from some block on.
+// Load finds what is kept of a directory, and has use take its blocks, in their order, until it is false: all of them,
+// or those that may have a name. may is asked first, with the moment at which the store was asked, and whether that was
+// with other credentials. found is false when there is nothing, or may says no, and then use was not called. The error
+// is that it is damaged from some block on.
 func (h *Shelf) Load(dir, name string, may func(asked time.Time, stranger bool) bool, use func(block []byte) bool) (found bool, err error) {
 	if h.open(dir, func(file *os.File, f *footer) error {
 		asked, ok := h.askedAt(f)
@@ -148,7 +154,8 @@ func (h *Shelf) open(dir string, f func(*os.File, *footer) error) {
 	h.Doubt(dir)
 }
 
-// askedAt is when the store was asked for a listing, by the clock as it is now; false when nobody can tell. Where the machine has not been started since, no setting of the clock makes it younger.
+// askedAt is when the store was asked for a listing, by the clock as it is now; false when nobody can tell. Where the
+// machine has not been started since, no setting of the clock makes it younger.
 func (h *Shelf) askedAt(f *footer) (time.Time, bool) {
 	now := h.store.cfg.Now()
 	age := now.Sub(f.asked)
@@ -168,7 +175,8 @@ func (h *Shelf) isDoubted(dir string) bool {
 	return h.doubted[dir] > 0
 }
 
-// Doubt has what is kept of a directory not be found any more: something in it was seen to be otherwise. It waits for nothing.
+// Doubt has what is kept of a directory not be found any more: something in it was seen to be otherwise. It waits for
+// nothing.
 func (h *Shelf) Doubt(dir string) {
 	h.mu.Lock()
 	if h.doubted[dir] > 1 { // one is about to be done, and at most one other has begun
@@ -195,8 +203,9 @@ func (h *Shelf) settled(dir string) {
 	}
 }
 
-// Changing notes that a key is about to be changed, or just was: what is kept of its directory and those above it is gone, durably, when this returns, and what is being listed of them now
-// or in the next minute will not be kept. Who changes a key calls it before and after.
+// Changing notes that a key is about to be changed, or just was: what is kept of its directory and those above it is
+// gone, durably, when this returns, and what is being listed of them now or in the next minute will not be kept. Who
+// changes a key calls it before and after.
 func (h *Shelf) Changing(keys ...string) {
 	var dirs []string
 	for _, key := range keys {

@@ -19,16 +19,19 @@ const (
 	// namesDirectory is where listings are, in a cache directory, and stateFile what says which of them may be put there.
 	namesDirectory = "names"
 	stateFile      = "STATE"
-	// markerFile is in every cache directory (see package disk). Where it is missing the disk is not mounted, and nothing is made.
+	// markerFile is in every cache directory (see package disk). Where it is missing the disk is not mounted, and nothing
+	// is made.
 	markerFile = "CACHE"
 
-	// slots is into how many the directories are divided, to note when one was changed last: a listing that is under way while another directory of its slot is changed is not kept.
+	// slots is into how many the directories are divided, to note when one was changed last: a listing that is under way
+	// while another directory of its slot is changed is not kept.
 	slots      = 256
 	stateMagic = "headrace names 1"
 	stateSize  = len(stateMagic) + bootSize + 8 + 8*slots + 4
 	bootSize   = 36 // of a boot's id, a UUID
 
-	// lockPatience is how long anybody waits for those who have the state: they do no more with it than to rename or remove a few files.
+	// lockPatience is how long anybody waits for those who have the state: they do no more with it than to rename or
+	// remove a few files.
 	lockPatience = 2 * time.Second
 	lockRetry    = time.Millisecond
 )
@@ -58,7 +61,8 @@ func (s *state) bytes() []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// parseState is the state that a file has, for a boot: changes made before the machine started are over, as are the listings that were under way then.
+// parseState is the state that a file has, for a boot: changes made before the machine started are over, as are the
+// listings that were under way then.
 func parseState(b []byte, boot string) *state {
 	fresh := &state{boot: boot, used: -1}
 	if len(b) != stateSize || string(b[:len(stateMagic)]) != stateMagic {
@@ -82,8 +86,10 @@ func parseState(b []byte, boot string) *state {
 // errBusy is that somebody has had the state for longer than that can take.
 var errBusy = errors.New("another process has the list of names locked, and does not go on")
 
-// exclusively calls f with the state, which nobody else has meanwhile, and writes down what f has made of it, also where f fails. make is whether the state is made where there is none:
-// else that is os.ErrNotExist. A state that is damaged, or was lost, does not know of changes that were made: listings that are under way are refused, as if all directories had been changed.
+// exclusively calls f with the state, which nobody else has meanwhile, and writes down what f has made of it, also
+// where f fails. make is whether the state is made where there is none: else that is os.ErrNotExist. A state that is
+// damaged, or was lost, does not know of changes that were made: listings that are under way are refused, as if all
+// directories had been changed.
 func (s *Store) exclusively(create bool, f func(*state) error) error {
 	deadline := time.Now().Add(lockPatience)
 	select {

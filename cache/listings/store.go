@@ -37,7 +37,8 @@ type Config struct {
 	Boot   string               // which start that was; "" is the kernel's
 }
 
-// Store is a process's use of the listings in a cache directory. Its methods may be called at the same time from many goroutines.
+// Store is a process's use of the listings in a cache directory. Its methods may be called at the same time from many
+// goroutines.
 type Store struct {
 	cfg     Config
 	turn    chan struct{} // whose turn it is to lock the state, within this process
@@ -64,7 +65,8 @@ type Stats struct {
 
 type counters struct{ hits, misses, kept, skipped, corrupt, errors atomic.Int64 }
 
-// Open begins to use the listings of a cache directory. A disk that does not work is one line in the log, and tried again.
+// Open begins to use the listings of a cache directory. A disk that does not work is one line in the log, and tried
+// again.
 func Open(cfg Config) *Store {
 	if cfg.Limit <= 0 {
 		cfg.Limit = DefaultLimit
@@ -90,7 +92,8 @@ func Open(cfg Config) *Store {
 	return &Store{cfg: cfg, turn: make(chan struct{}, 1), writer: writer{wake: make(chan struct{}, 1)}}
 }
 
-// Close keeps what waits to be kept, and ends. Where a change could not be noted, it is the last to know of it. A disk that hangs is not waited for.
+// Close keeps what waits to be kept, and ends. Where a change could not be noted, it is the last to know of it. A disk
+// that hangs is not waited for.
 func (s *Store) Close() {
 	if s.writer.close(changePatience * s.cfg.Patience); s.isVoid() {
 		s.done(s.doWithin(s.remedy))
@@ -156,7 +159,8 @@ func (s *Store) done(err error) {
 	}
 }
 
-// unnoted is called when a change could not be noted: what is there may be out of date, and is not used before all of it was removed.
+// unnoted is called when a change could not be noted: what is there may be out of date, and is not used before all of
+// it was removed.
 func (s *Store) unnoted(err error) {
 	if errors.Is(err, os.ErrNotExist) && !s.isVoid() {
 		s.cfg.Log.Debug("the cache directory is gone", "dir", s.cfg.Dir)

@@ -118,7 +118,8 @@ func want(t *testing.T, h *Shelf, dir string, blocks ...string) {
 	}
 }
 
-// What a process has kept the next finds, with the moment at which the store was asked, and a name by the blocks that may have it.
+// What a process has kept the next finds, with the moment at which the store was asked, and a name by the blocks that
+// may have it.
 func TestKeptAcrossRestarts(t *testing.T) {
 	m := newMachine(t)
 	s := m.open(nil)
@@ -165,7 +166,8 @@ func TestWhoseTheyAre(t *testing.T) {
 	}
 }
 
-// A listing is as old as the clock says, and at least as old as the machine has run since. Of a time that has not come yet, or of a start of the machine that nobody knows the length of, only what the clock says counts.
+// A listing is as old as the clock says, and at least as old as the machine has run since. Of a time that has not come
+// yet, or of a start of the machine that nobody knows the length of, only what the clock says counts.
 func TestClocks(t *testing.T) {
 	m := newMachine(t)
 	save(t, m.open(nil).shelf("b"), "d/", "a")
@@ -198,7 +200,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// A listing that was asked for before a change is not found after it, whoever has made the change, and whenever the listing came to its end.
+// A listing that was asked for before a change is not found after it, whoever has made the change, and whenever the
+// listing came to its end.
 func TestChanges(t *testing.T) {
 	m := newMachine(t)
 	one, other := m.open(nil).shelf("b"), m.open(nil).shelf("b")

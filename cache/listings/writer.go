@@ -61,7 +61,8 @@ func (w *writer) enqueue(s *Store, j job) bool {
 	return true
 }
 
-// next waits for jobs; none when the writer is closed and all is done. While a change is not noted, removing what is there is one of them from time to time.
+// next waits for jobs; none when the writer is closed and all is done. While a change is not noted, removing what is
+// there is one of them from time to time.
 func (w *writer) next(s *Store) []job {
 	for {
 		w.mu.Lock()

@@ -55,7 +55,8 @@ func shutDown(t *testing.T, dir string) {
 	}
 }
 
-// TestDiskGone: who shares a directory whose disk fails goes without it, and ends without an error: it has lost nothing.
+// TestDiskGone: who shares a directory whose disk fails goes without it, and ends without an error: it has lost
+// nothing.
 func TestDiskGone(t *testing.T) {
 	_, dir := newDisk(t)
 	cache := filepath.Join(dir, "cache")
@@ -87,7 +88,8 @@ func hurried(t *testing.T, dir string, log *bytes.Buffer) *Member {
 	return m
 }
 
-// TestDiskComesBack: a disk that is dead is left, so that it can be unmounted, and used again when it is back; not what lies below its mount point meanwhile.
+// TestDiskComesBack: a disk that is dead is left, so that it can be unmounted, and used again when it is back; not what
+// lies below its mount point meanwhile.
 func TestDiskComesBack(t *testing.T) {
 	image, dir := newDisk(t)
 	cache := filepath.Join(dir, "cache")
@@ -128,7 +130,8 @@ func TestDiskComesBack(t *testing.T) {
 	}
 }
 
-// TestBeginsWithoutItsDisk: a cache whose disk does not work when a member opens it is gone without until it does, which is said and counted once; what never was a cache is an error.
+// TestBeginsWithoutItsDisk: a cache whose disk does not work when a member opens it is gone without until it does,
+// which is said and counted once; what never was a cache is an error.
 func TestBeginsWithoutItsDisk(t *testing.T) {
 	image, dir := newDisk(t)
 	cache, v := filepath.Join(dir, "cache"), versionOf("object", 3*mib)

@@ -38,7 +38,8 @@ type client struct {
 	all  []*wire // nil once lost
 }
 
-// dial finds the owner of a directory, which stays open until the client is not used any more. The error is errProtocol, or why there is none.
+// dial finds the owner of a directory, which stays open until the client is not used any more. The error is
+// errProtocol, or why there is none.
 func dial(directory *os.File, h hello) (*client, error) {
 	c := &client{directory: directory, hello: h, slots: make(chan struct{}, connections), lost: make(chan struct{}), all: make([]*wire, 0, connections+1)}
 	w, welcome, err := c.connect()

@@ -17,7 +17,8 @@ const (
 	maxErrands = 4096
 	// errandRunners is how many are under way at the same time. Each may have the memory of one chunk.
 	errandRunners = 2
-	// restAfterRefusal is for how long nothing is offered after the owner had no room: its queue is as long as its disk needs seconds, at least.
+	// restAfterRefusal is for how long nothing is offered after the owner had no room: its queue is as long as its disk
+	// needs seconds, at least.
 	restAfterRefusal = 200 * time.Millisecond
 	// offerAttempts bounds how long one offer is made, so that a disk which takes nothing costs little memory.
 	offerAttempts = 25
@@ -133,7 +134,8 @@ func (m *Member) runErrand(one errand) {
 	m.errands.done(one)
 }
 
-// offerPatiently offers again what the owner has no room for now. Meanwhile nothing else is taken, as if the queue were ours. false when there was none for long.
+// offerPatiently offers again what the owner has no room for now. Meanwhile nothing else is taken, as if the queue were
+// ours. false when there was none for long.
 func (m *Member) offerPatiently(owner *client, o *disk.Offer) bool {
 	for range offerAttempts {
 		if m.sendOffer(owner, o) {

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// ask asks the owner, if that is another process and can be asked. ok is false when there is no answer; then what is asked for is not here.
+// ask asks the owner, if that is another process and can be asked. ok is false when there is no answer; then what is
+// asked for is not here.
 func (m *Member) ask(p *place, q request) (a answer, file *os.File, ok bool) {
 	if p == nil || p.owner == nil {
 		return a, nil, false
@@ -72,7 +73,8 @@ func (b *borrowed) Release() {
 	}
 }
 
-// Lease gives a version whose every byte is on disk and was compared with its checksum by the owner: see disk.Tier.Lease.
+// Lease gives a version whose every byte is on disk and was compared with its checksum by the owner: see
+// disk.Tier.Lease.
 func (m *Member) Lease(v objstore.Version) *disk.Lease {
 	t, p := m.owned()
 	if t != nil {

@@ -15,8 +15,8 @@ import (
 const (
 	// patience is how long Open waits for an owner that does not answer: one that has just started reads its index first.
 	patience = 3 * time.Second
-	// firstRetry and lastRetry are how long it is waited between attempts to find or become the owner. A directory is without an owner for
-	// no longer than it takes one member to notice, which is at once, and to open the index.
+	// firstRetry and lastRetry are how long it is waited between attempts to find or become the owner. A directory is
+	// without an owner for no longer than it takes one member to notice, which is at once, and to open the index.
 	firstRetry = 20 * time.Millisecond
 	lastRetry  = time.Second
 )
@@ -27,8 +27,8 @@ type Config struct {
 	Name string      // of this process, for people
 }
 
-// Member is a process's use of a cache directory, as its owner or not. It is what package cache keeps chunks on, with the promises of disk.Tier. Its methods may be called
-// at the same time from many goroutines.
+// Member is a process's use of a cache directory, as its owner or not. It is what package cache keeps chunks on, with
+// the promises of disk.Tier. Its methods may be called at the same time from many goroutines.
 type Member struct {
 	cfg     Config
 	self    User
@@ -65,8 +65,8 @@ func (p *place) leave() (err error) {
 	return errors.Join(err, p.directory.Close())
 }
 
-// Open takes a directory, or joins those who use it. The errors are those of disk.Open, but that it is in use, and that its disk does not work (see disk.Failed): then the member
-// goes without until it does.
+// Open takes a directory, or joins those who use it. The errors are those of disk.Open, but that it is in use, and that
+// its disk does not work (see disk.Failed): then the member goes without until it does.
 func Open(cfg Config) (*Member, error) {
 	if cfg.Disk.Log == nil {
 		cfg.Disk.Log = slog.New(slog.DiscardHandler)
@@ -105,8 +105,9 @@ func (m *Member) begin() error {
 	}
 }
 
-// join becomes the owner, or finds who it is. disk.ErrInUse when somebody is, and does not answer. again is for a directory that was used before: it is not made anew, which would
-// be on another disk where the one that failed has been unmounted.
+// join becomes the owner, or finds who it is. disk.ErrInUse when somebody is, and does not answer. again is for a
+// directory that was used before: it is not made anew, which would be on another disk where the one that failed has
+// been unmounted.
 func (m *Member) join(again bool) error {
 	cfg := m.cfg.Disk
 	cfg.Existing = again

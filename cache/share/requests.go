@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/cache/disk"
 )
 
-// handle does what a request asks for. file is what came with it, and stays the caller's; lent goes with the answer, and release is called when it has gone.
+// handle does what a request asks for. file is what came with it, and stays the caller's; lent goes with the answer,
+// and release is called when it has gone.
 func (s *server) handle(q request, file *os.File) (a answer, lent *os.File, release func()) {
 	release = func() {}
 	t, v := s.tier, q.Version
@@ -63,8 +64,8 @@ func (s *server) handle(q request, file *os.File) (a answer, lent *os.File, rele
 	return a, nil, release
 }
 
-// offer offers the tier what a member has put into a memfd, which cannot change any more: else the checksum might be of other bytes than those that
-// are written. Its memory counts as the queue's until it is written.
+// offer offers the tier what a member has put into a memfd, which cannot change any more: else the checksum might be of
+// other bytes than those that are written. Its memory counts as the queue's until it is written.
 func (s *server) offer(q request, file *os.File) bool {
 	if file == nil || q.Chunk < 0 || q.Chunk*disk.ChunkSize >= q.Version.Size {
 		return false

@@ -125,7 +125,8 @@ func checkLease(t *testing.T, l *disk.Lease, v objstore.Version) {
 	}
 }
 
-// TestOwnerKilled: killed at any time, an owner has a successor within seconds, and no reader ever gets a wrong byte, by loan or by lease.
+// TestOwnerKilled: killed at any time, an owner has a successor within seconds, and no reader ever gets a wrong byte,
+// by loan or by lease.
 func TestOwnerKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	var found atomic.Int64

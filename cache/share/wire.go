@@ -141,8 +141,8 @@ func (r *received) drop() {
 	r.files = nil
 }
 
-// atSocket calls do with a name of the socket by way of an open directory, which stays open meanwhile: the name of a socket may have 107 bytes, unix(7), and the directory's may
-// be longer.
+// atSocket calls do with a name of the socket by way of an open directory, which stays open meanwhile: the name of a
+// socket may have 107 bytes, unix(7), and the directory's may be longer.
 func atSocket(directory *os.File, do func(path string) error) error {
 	raw, err := directory.SyscallConn()
 	if err != nil {

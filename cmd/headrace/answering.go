@@ -37,8 +37,9 @@ func (a *answering) Err() error {
 	}
 }
 
-// whileAnswered gives a context that ends when the store has not answered for a time. One that does, and says that a bucket which was just made is not ready, is waited for: how long that takes is for the store's client to know.
-// It is for the start, before anything else asks for buckets.
+// whileAnswered gives a context that ends when the store has not answered for a time. One that does, and says that a
+// bucket which was just made is not ready, is waited for: how long that takes is for the store's client to know. It is
+// for the start, before anything else asks for buckets.
 func (s *stack) whileAnswered(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
 	a := &answering{Context: ctx, done: make(chan struct{})}
 	timer := time.AfterFunc(patience, func() { a.end(context.DeadlineExceeded) })

@@ -53,7 +53,8 @@ func findFlag(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
-// checkSwitches refuses what the environment says of flags that are on or off and that means neither: the library's own message does not tell what would.
+// checkSwitches refuses what the environment says of flags that are on or off and that means neither: the library's own
+// message does not tell what would.
 func checkSwitches(flags []cli.Flag, lookup func(name string) (string, bool)) error {
 	for _, f := range flags {
 		b, ok := f.(*cli.BoolFlag)

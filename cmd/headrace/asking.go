@@ -36,7 +36,8 @@ func askMounts(mountpoints []string, attribute string) []mountAnswer {
 	return answers
 }
 
-// askMount asks a mount for an attribute of its own; ENODATA where it has none of that name, and errSilent where it hangs.
+// askMount asks a mount for an attribute of its own; ENODATA where it has none of that name, and errSilent where it
+// hangs.
 func askMount(mountpoint, attribute string) (string, error) {
 	answered := make(chan mountAnswer, 1)
 	go func() { // ends with this process, if the mount hangs

@@ -34,7 +34,8 @@ type benchOptions struct {
 
 const benchGroup = "What to measure"
 
-// flags are a command's own and the common ones. What the command is called in variables of the environment, and what is said of its --key and --dir, is its own.
+// flags are a command's own and the common ones. What the command is called in variables of the environment, and what
+// is said of its --key and --dir, is its own.
 func (m *measuring) flags(command, key, dir string, own ...cli.Flag) []cli.Flag {
 	own = append(
 		own,
@@ -125,8 +126,8 @@ func (o *benchOptions) present(w io.Writer, report *bench.Report, ended error, b
 	return errors.Join(ended, write(w))
 }
 
-// explain makes err, which ended a run, a failure as the user sees it. Until measuring has begun the store is to blame; then
-// the error names the workload, and what went wrong may be anything.
+// explain makes err, which ended a run, a failure as the user sees it. Until measuring has begun the store is to blame;
+// then the error names the workload, and what went wrong may be anything.
 func (m *measuring) explain(err error, begun bool, bucket string) error {
 	left, isLeft := errors.AsType[*bench.LeftoverError](err)
 	switch {

@@ -60,7 +60,8 @@ func (b *bulk) run(c *cli.Context, work func(ctx context.Context, args []string)
 	return err
 }
 
-// tidy gives up the uploads that runs which were killed have left in the buckets that are open. In a dry run it does not.
+// tidy gives up the uploads that runs which were killed have left in the buckets that are open. In a dry run it does
+// not.
 func (b *bulk) tidy(ctx context.Context, stores *stores, failures *failures) {
 	if b.dryRun {
 		return
@@ -82,7 +83,8 @@ func (b *bulk) bar(total int64) *progressbar.ProgressBar {
 	return newBar(b.stderr, total, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
 }
 
-// collect finds the objects that args name and that are wanted, and tells how many are not. What cannot be found is a failure of its own.
+// collect finds the objects that args name and that are wanted, and tells how many are not. What cannot be found is a
+// failure of its own.
 func (b *bulk) collect(ctx context.Context, stores *stores, args []string, failures *failures, wanted func(objstore.Entry) bool) (all []object, others int, err error) {
 	err = stores.each(ctx, args, b.stdin, failures, func(found object) error {
 		if wanted(found.Entry) {

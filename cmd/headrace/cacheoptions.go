@@ -111,8 +111,8 @@ func explainCache(err error, dir string) error {
 	return fail(exitCache, err, "--cache-dir %s cannot be used: %v", dir, err)
 }
 
-// readerOf stands in the cache for the credentials behind an access key's id: only they get what they brought without the
-// store's being asked again.
+// readerOf stands in the cache for the credentials behind an access key's id: only they get what they brought without
+// the store's being asked again.
 func readerOf(endpoint, identity string) uint64 {
 	h := fnv.New64a()
 	for _, s := range []string{endpoint, "\x00", identity} {

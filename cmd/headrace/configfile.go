@@ -21,8 +21,9 @@ func configFlag() cli.Flag {
 	}
 }
 
-// withConfig adds to the arguments of a command, as [flagsFirst] leaves them, the flags of the file that --config or the environment names, less those that are given otherwise. They
-// are put in front, so that there is one place where values are read and refused.
+// withConfig adds to the arguments of a command, as [flagsFirst] leaves them, the flags of the file that --config or
+// the environment names, less those that are given otherwise. They are put in front, so that there is one place where
+// values are read and refused.
 func withConfig(args []string, flags []cli.Flag, lookup func(name string) (string, bool)) ([]string, error) {
 	if findFlag(flags, configName) == nil {
 		return args, nil
@@ -86,7 +87,8 @@ type setting struct {
 	list   bool
 }
 
-// readConfig reads a file of flags: a YAML map from names to values, each as it would stand on the command line, or a list of such.
+// readConfig reads a file of flags: a YAML map from names to values, each as it would stand on the command line, or a
+// list of such.
 func readConfig(path string) ([]setting, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

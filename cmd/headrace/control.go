@@ -72,7 +72,8 @@ func openControl(dir *journal.Dir, u *upload.Uploads, buckets upload.Buckets, lo
 	return c, nil
 }
 
-// socketIn names the socket by way of an open directory: the name of a socket may have 107 bytes, unix(7), and the directory's may be longer.
+// socketIn names the socket by way of an open directory: the name of a socket may have 107 bytes, unix(7), and the
+// directory's may be longer.
 func socketIn(directory *os.File, dir *journal.Dir) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", directory.Fd(), filepath.Base(dir.Control()))
 }

@@ -17,9 +17,11 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// copyLog remembers the multipart uploads of a command's copies while they are under way, in a file that is locked for as long as the process lives. What stands in a file that nobody has locked was left
-// by a process that was killed, and the next one that comes to that bucket gives it up: exactly those uploads, by their ids, and nobody else's. Where machines share the directory, a lock may be
-// known to one of them only, so each gives up what itself has left since it was started, which is in the files' names. It is an [objstore.UploadLog].
+// copyLog remembers the multipart uploads of a command's copies while they are under way, in a file that is locked for
+// as long as the process lives. What stands in a file that nobody has locked was left by a process that was killed, and
+// the next one that comes to that bucket gives it up: exactly those uploads, by their ids, and nobody else's. Where
+// machines share the directory, a lock may be known to one of them only, so each gives up what itself has left since it
+// was started, which is in the files' names. It is an [objstore.UploadLog].
 type copyLog struct {
 	dir    string // "" where there is no place: then nothing is remembered
 	boot   string // of this machine; "" where the kernel does not tell
@@ -35,7 +37,8 @@ type copyLog struct {
 	told bool       // that something is not remembered
 }
 
-// copyLine is a line of the file. The first one of a number says what is intended, a second one with which id it is there, and the last one that it is gone.
+// copyLine is a line of the file. The first one of a number says what is intended, a second one with which id it is
+// there, and the last one that it is gone.
 type copyLine struct {
 	Number   int       `json:"n"`
 	Endpoint string    `json:"endpoint,omitempty"`
@@ -60,7 +63,8 @@ func newCopyLog(now func() time.Time, stderr io.Writer) *copyLog {
 // unlogged is the number of an upload that is not remembered.
 const unlogged = 0
 
-// Intend implements [objstore.UploadLog]. What cannot be remembered is copied all the same: the log is for what a kill would leave.
+// Intend implements [objstore.UploadLog]. What cannot be remembered is copied all the same: the log is for what a kill
+// would leave.
 func (l *copyLog) Intend(b objstore.Bucket, key string) (int, error) {
 	at := asStored(object{b, objstore.Entry{Key: key}})
 	l.mu.Lock()
@@ -137,7 +141,8 @@ func (l *copyLog) create() error {
 	return nil
 }
 
-// write adds a line with one write(2): a kill leaves it whole or not at all, and a full disk a part of it, which the next line does not go on. Called with mu held.
+// write adds a line with one write(2): a kill leaves it whole or not at all, and a full disk a part of it, which the
+// next line does not go on. Called with mu held.
 func (l *copyLog) write(line copyLine) error {
 	text, err := json.Marshal(line)
 	if err != nil {

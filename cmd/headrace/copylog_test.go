@@ -40,7 +40,8 @@ func left(t *testing.T, l *copyLog) []string {
 	return names
 }
 
-// What a copy that was killed has left is given up by the next run, and nothing else: no upload of somebody else's, of the same key either, and none of a run that lives.
+// What a copy that was killed has left is given up by the next run, and nothing else: no upload of somebody else's, of
+// the same key either, and none of a run that lives.
 func TestCopyLog(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	store := memstore.New("bucket")
@@ -100,7 +101,8 @@ func TestCopyLog(t *testing.T) {
 	}
 }
 
-// An upload whose id nobody has heard of is told of, once, and left alone; what is damaged is passed over; and a run that has come to its end leaves nothing.
+// An upload whose id nobody has heard of is told of, once, and left alone; what is damaged is passed over; and a run
+// that has come to its end leaves nothing.
 func TestCopyLogInDoubt(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	store := memstore.New("bucket")
@@ -206,7 +208,8 @@ func TestCopyLogWithoutAPlace(t *testing.T) {
 	}
 }
 
-// In a directory that machines share, the uploads of another machine are not given up, though nobody here has locked their file; those of this one are.
+// In a directory that machines share, the uploads of another machine are not given up, though nobody here has locked
+// their file; those of this one are.
 func TestCopyLogOfAnotherMachine(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	store := memstore.New("bucket")

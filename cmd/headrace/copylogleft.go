@@ -45,7 +45,8 @@ func leftUploads(file *os.File) (map[int]leftUpload, error) {
 	return left, lines.Err()
 }
 
-// giveUpLeft aborts the uploads that processes which were killed have left in buckets, and counts them. doubt is told of one whose id nobody has heard of, once: it is left alone.
+// giveUpLeft aborts the uploads that processes which were killed have left in buckets, and counts them. doubt is told
+// of one whose id nobody has heard of, once: it is left alone.
 func (l *copyLog) giveUpLeft(ctx context.Context, buckets []objstore.Bucket, doubt func(leftUpload)) (given int, err error) {
 	if l.dir == "" {
 		return 0, nil
@@ -108,7 +109,8 @@ func giveUpIn(ctx context.Context, name string, buckets []objstore.Bucket, doubt
 	return given, err
 }
 
-// onLocalDisk tells whether a directory is in a file system that one machine has to itself, so that a lock of a file there is a lock for everybody. One that is not known is not.
+// onLocalDisk tells whether a directory is in a file system that one machine has to itself, so that a lock of a file
+// there is a lock for everybody. One that is not known is not.
 func onLocalDisk(dir string) bool {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {

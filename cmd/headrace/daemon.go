@@ -13,8 +13,8 @@ import (
 )
 
 // A mount goes to the background by running itself again: Go cannot fork. The child is a session leader with no
-// terminal and has one end of a pipe; through it the child says that the mount answers, or why it does not. The parent waits
-// for that one message, so a script that goes on after `headrace mount` finds its files.
+// terminal and has one end of a pipe; through it the child says that the mount answers, or why it does not. The parent
+// waits for that one message, so a script that goes on after `headrace mount` finds its files.
 
 // readyVariable tells the child the number of the pipe's descriptor.
 const readyVariable = "HEADRACE_READY_FD"
@@ -33,7 +33,8 @@ type readiness struct {
 	pipe *os.File
 }
 
-// inheritedReadiness finds the pipe the parent left. The variable is removed, so that no grandchild takes it for its own.
+// inheritedReadiness finds the pipe the parent left. The variable is removed, so that no grandchild takes it for its
+// own.
 func inheritedReadiness() readiness {
 	fd, err := strconv.Atoi(os.Getenv(readyVariable))
 	if err != nil {
@@ -62,9 +63,9 @@ func (r *readiness) tell(outcome error) {
 	r.pipe = nil
 }
 
-// runInBackground starts this program again with args, as in os.Args, and returns when the child's mount answers (nil), or the child's
-// failure. When ctx ends first, the child is told to stop and has stopped when runInBackground returns. crashLog, which
-// may be empty, is the file that gets what the child writes to stderr: nothing but a crash's stack.
+// runInBackground starts this program again with args, as in os.Args, and returns when the child's mount answers (nil),
+// or the child's failure. When ctx ends first, the child is told to stop and has stopped when runInBackground returns.
+// crashLog, which may be empty, is the file that gets what the child writes to stderr: nothing but a crash's stack.
 func runInBackground(ctx context.Context, args []string, crashLog string) error {
 	executable, err := os.Executable()
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/upload"
 )
 
-// distances tell how far away the homes of a mount's buckets are, and what follows from it for writes. The zero value is ready.
+// distances tell how far away the homes of a mount's buckets are, and what follows from it for writes. The zero value
+// is ready.
 type distances struct {
 	mu      sync.Mutex // guards what follows
 	buckets map[string]objstore.Distant

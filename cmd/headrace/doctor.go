@@ -50,7 +50,8 @@ type doctorOptions struct {
 	timeout time.Duration // for the store to answer
 }
 
-// doctorDeadline is how long the store may take for all that is asked of it, but for going through objects and the probe.
+// doctorDeadline is how long the store may take for all that is asked of it, but for going through objects and the
+// probe.
 const doctorDeadline = 20 * time.Second
 
 func doctorCommand() *cli.Command {

@@ -54,7 +54,8 @@ func measureDisk(dir string) (f diskFacts) {
 	return f
 }
 
-// timeDisk gives the rates of writing and reading past the page cache. The file has no name, so that nothing is left of it.
+// timeDisk gives the rates of writing and reading past the page cache. The file has no name, so that nothing is left of
+// it.
 func timeDisk(dir string) (written, read float64, err error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0o600)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {

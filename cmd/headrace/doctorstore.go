@@ -83,7 +83,8 @@ func lookAtBucket(ctx context.Context, s *stack, name, prefix string) (f bucketF
 	return f
 }
 
-// leftOfProbes counts what probes have left, a page of it at the most. Where it cannot be listed there is nothing to be told of.
+// leftOfProbes counts what probes have left, a page of it at the most. Where it cannot be listed there is nothing to be
+// told of.
 func leftOfProbes(ctx context.Context, b objstore.Bucket, now time.Time) (n int) {
 	for page, err := range b.List(ctx, objstore.ListOptions{Prefix: probe.Prefix}) {
 		for _, e := range page.Entries {
@@ -166,7 +167,8 @@ func judgeEndpoint(f storeFacts) finding {
 	return found
 }
 
-// clockBound is how far a clock may be off: stores refuse signatures of another quarter of an hour, and their Date has whole seconds.
+// clockBound is how far a clock may be off: stores refuse signatures of another quarter of an hour, and their Date has
+// whole seconds.
 const clockBound = 5 * time.Minute
 
 func judgeClock(f storeFacts) finding {

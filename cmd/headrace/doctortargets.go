@@ -33,7 +33,8 @@ func (e *examined) add(b examinedBucket) {
 	}
 }
 
-// targets are the stores of all that is named, each once, in the order in which they are named first; without arguments, the store of the flags.
+// targets are the stores of all that is named, each once, in the order in which they are named first; without
+// arguments, the store of the flags.
 func (o doctorOptions) targets(args []string) (all []*examined, err error) {
 	if len(args) == 0 {
 		return []*examined{{store: o.store}}, nil

@@ -18,7 +18,8 @@ import (
 const (
 	// endingPoll is how often it is asked how far storing is.
 	endingPoll = 100 * time.Millisecond
-	// exitDeadline is for how long a mount's process may take to end once all is stored: it closes its cache then, of which the index may have to be written.
+	// exitDeadline is for how long a mount's process may take to end once all is stored: it closes its cache then, of
+	// which the index may have to be written.
 	exitDeadline = 10 * time.Second
 )
 
@@ -58,7 +59,8 @@ func watchEnding(ctx context.Context, staging string, stderr io.Writer) *ending 
 	return e
 }
 
-// wait returns when all is stored and the mount's process has ended, so that the next one finds nothing in use, or says what is not stored, and where it is.
+// wait returns when all is stored and the mount's process has ended, so that the next one finds nothing in use, or says
+// what is not stored, and where it is.
 func (e *ending) wait(ctx context.Context) error {
 	if e == nil {
 		return nil
@@ -105,7 +107,8 @@ func (e *ending) ended(left upload.Progress) error {
 		len(all), e.dir.Path(), filepath.Dir(e.dir.Path()))
 }
 
-// lasting says that the mount's process has not ended: what it has open is not free, which a script may rely on that goes on with the disk.
+// lasting says that the mount's process has not ended: what it has open is not free, which a script may rely on that
+// goes on with the disk.
 func (e *ending) lasting(ended bool) error {
 	if ended {
 		return nil

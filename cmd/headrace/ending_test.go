@@ -17,7 +17,8 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// Who unmounts is told of a mount's process that goes on when all is stored, by its pid, and of none that has ended or is not known.
+// Who unmounts is told of a mount's process that goes on when all is stored, by its pid, and of none that has ended or
+// is not known.
 func TestProcessGoesOn(t *testing.T) {
 	for what, c := range map[string]struct{ runs, known bool }{"it goes on": {true, true}, "it has ended": {false, true}, "it is not known": {true, false}} {
 		cmd := exec.Command("cat")

@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/objstore/s3store"
 )
 
-// explainStore turns the store's refusal into what the user can do about it. what is the bucket or URL that was asked for.
+// explainStore turns the store's refusal into what the user can do about it. what is the bucket or URL that was asked
+// for.
 func explainStore(err error, what string, o storeOptions) error {
 	if err == nil {
 		return nil

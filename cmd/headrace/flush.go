@@ -15,8 +15,9 @@ import (
 // flushReport is how often the log says how far storing what is left has come.
 const flushReport = 10 * time.Second
 
-// flush stores what is left of what was written, once the mount is gone, and says how far it is. It ends at a signal, and when for the time that close(2)
-// waits nothing moves: what is left then is in the staging directory, and the next mount of the bucket goes on with it.
+// flush stores what is left of what was written, once the mount is gone, and says how far it is. It ends at a signal,
+// and when for the time that close(2) waits nothing moves: what is left then is in the staging directory, and the next
+// mount of the bucket goes on with it.
 func (s *stack) flush(signals <-chan os.Signal, patience time.Duration, stderr io.Writer) error {
 	if s.uploads == nil || s.uploads.Progress() == (upload.Progress{}) {
 		return nil

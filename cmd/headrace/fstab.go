@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// mountHelper is the name under which mount(8) calls a file system's own program: for type headrace in /etc/fstab it runs
+// mountHelper is the name under which mount(8) calls a file system's own program: for type headrace in /etc/fstab it
+// runs
 //
 //	mount.headrace s3://BUCKET/PREFIX DIR [-sfnv] [-N namespace] [-t headrace] -o OPTIONS
 const mountHelper = "mount.headrace"

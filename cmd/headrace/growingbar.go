@@ -8,8 +8,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// growingBar is a progress bar for work that begins while it is still being found out how much there is: it shows a rate at once, and the time left once all is known. What was found so far
-// would give a time that grows. Methods may be called at the same time.
+// growingBar is a progress bar for work that begins while it is still being found out how much there is: it shows a
+// rate at once, and the time left once all is known. What was found so far would give a time that grows. Methods may be
+// called at the same time.
 type growingBar struct {
 	mu    sync.Mutex // guards what follows, options of the bar included
 	bar   *progressbar.ProgressBar
@@ -57,8 +58,9 @@ func (b *growingBar) describe(what string) {
 	b.bar.Describe(what)
 }
 
-// countAhead finds how much there is by a listing of its own where somebody looks, since that of the work waits for the work: one more request for a thousand objects,
-// and the time left is known early. list calls found for each thing that is to be done. The caller ends it with stop.
+// countAhead finds how much there is by a listing of its own where somebody looks, since that of the work waits for the
+// work: one more request for a thousand objects, and the time left is known early. list calls found for each thing that
+// is to be done. The caller ends it with stop.
 func (b *growingBar) countAhead(ctx context.Context, list func(ctx context.Context, found func(int64)) error) (stop func()) {
 	if !b.seen {
 		return func() {}

@@ -11,7 +11,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// The time left is not shown before it is known how much there is, and a bar that has caught up with what was found goes on.
+// The time left is not shown before it is known how much there is, and a bar that has caught up with what was found
+// goes on.
 func TestGrowingBar(t *testing.T) {
 	var shown strings.Builder
 	b := newGrowingBar(&shown, progressbar.OptionSetVisibility(true), progressbar.OptionThrottle(0), progressbar.OptionShowIts())
@@ -34,7 +35,8 @@ func TestGrowingBar(t *testing.T) {
 	b.end()
 }
 
-// Where somebody looks, how much there is is found by a listing that does not wait for the work; one that fails says nothing.
+// Where somebody looks, how much there is is found by a listing that does not wait for the work; one that fails says
+// nothing.
 func TestGrowingBarCountsAhead(t *testing.T) {
 	for _, fails := range []error{nil, errors.New("no listing")} {
 		b := newGrowingBar(io.Discard)

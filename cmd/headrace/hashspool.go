@@ -11,7 +11,8 @@ const (
 	spoolPage = 4096
 )
 
-// hashSpool keeps hashes in parts, most of them in a file without a name. Where that cannot be written, they stay in memory; what cannot be read later is lost. The zero value is empty.
+// hashSpool keeps hashes in parts, most of them in a file without a name. Where that cannot be written, they stay in
+// memory; what cannot be read later is lost. The zero value is empty.
 type hashSpool struct {
 	file    *os.File // nil before the first full page, and where none can be made
 	pages   int64    // in the file

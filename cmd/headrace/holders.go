@@ -24,8 +24,8 @@ func (h holder) String() string {
 	return fmt.Sprintf("%s (pid %d) %s %s", h.command, h.pid, h.how, h.path)
 }
 
-// findHolders looks through proc, the file system of /proc, for processes that use the mount, and returns them ordered by
-// pid, each once, and whether some processes could not be looked at (those of other users). It only reads the
+// findHolders looks through proc, the file system of /proc, for processes that use the mount, and returns them ordered
+// by pid, each once, and whether some processes could not be looked at (those of other users). It only reads the
 // kernel's tables: nothing below the mount is touched, so a dead mount does no harm.
 func findHolders(proc fs.FS, mounted *mountinfo.Info) (holders []holder, hidden bool) {
 	entries, err := fs.ReadDir(proc, ".")

@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// keptTTL is how long names have to be good to be kept on the disk: a mount that is made again takes as long as that to find them there.
+	// keptTTL is how long names have to be good to be kept on the disk: a mount that is made again takes as long as that
+	// to find them there.
 	keptTTL = 5 * time.Second
-	// namesShare is the part of --cache-size that names may take besides, an eighth, where that is less than their own limit.
+	// namesShare is the part of --cache-size that names may take besides, an eighth, where that is less than their own
+	// limit.
 	namesShare = 8
 )
 
@@ -31,7 +33,8 @@ type keptNames struct {
 	shelves map[string]*listings.Shelf
 }
 
-// keepsNames tells whether what directories list is kept on the disk: with the policies that keep what is slow to fetch, and where it is good for long enough to be found there.
+// keepsNames tells whether what directories list is kept on the disk: with the policies that keep what is slow to
+// fetch, and where it is good for long enough to be found there.
 func (o mountOptions) keepsNames() bool {
 	policy := o.cache.policy.String()
 	return o.cache.dir != "" && !o.store.layout.hashed() && (policy == "auto" || policy == "all") && (o.read.immutable || time.Duration(o.read.metadataTTL) >= keptTTL)

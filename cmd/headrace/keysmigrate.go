@@ -99,7 +99,8 @@ func (m *migration) count(ctx context.Context, one func(int64)) error {
 	})
 }
 
-// each calls take for what is meant: the object of the prefix itself, and those below it as a directory. What only begins with the same letters is not meant.
+// each calls take for what is meant: the object of the prefix itself, and those below it as a directory. What only
+// begins with the same letters is not meant.
 func (m *migration) each(ctx context.Context, take func(objstore.Entry)) error {
 	at := m.at
 	prefix := at.key

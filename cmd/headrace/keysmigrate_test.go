@@ -131,7 +131,8 @@ func (l losing) Copy(_ context.Context, key string, src objstore.Version, _ objs
 	return objstore.Entry{Key: key, ETag: src.ETag, Size: src.Size}, nil
 }
 
-// A store that knows no condition of removals, whatever it says to one, is asked once, which is said once, and then moves all the same, in the way that is weaker.
+// A store that knows no condition of removals, whatever it says to one, is asked once, which is said once, and then
+// moves all the same, in the way that is weaker.
 func TestMoveWithoutConditions(t *testing.T) {
 	for _, answer := range []error{objstore.ErrUnsupported, objstore.ErrInvalid, objstore.ErrChanged} {
 		store := memstore.New("bucket")

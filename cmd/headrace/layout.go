@@ -118,7 +118,8 @@ func (l *layout) close() (err error) {
 	return err
 }
 
-// looksDeadline is how long finding out may take that a bucket is hashed which is mounted as it is: nobody waits longer for advice.
+// looksDeadline is how long finding out may take that a bucket is hashed which is mounted as it is: nobody waits longer
+// for advice.
 const looksDeadline = 2 * time.Second
 
 // advise tells who mounts a bucket as it is whose keys are hashed.

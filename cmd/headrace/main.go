@@ -1,17 +1,19 @@
 // Command headrace mounts S3-compatible buckets as directories.
 //
-// This package knows every layer once and decides nothing that a layer could: it turns flags into configuration, puts the
-// layers together (stack.go is the architecture on one page), carries signals, exports what the layers count, and says in
-// one line what went wrong and what to do. Its parts:
+// This package knows every layer once and decides nothing that a layer could: it turns flags into configuration, puts
+// the layers together (stack.go is the architecture on one page), carries signals, exports what the layers count, and
+// says in one line what went wrong and what to do. Its parts:
 //
-//   - main.go, arguments.go, options.go, configfile.go, values.go, size.go, help.go: the command line; storeoptions.go, readoptions.go, fileoptions.go, daemonoptions.go:
-//     its groups of flags; fstab.go: that of mount(8).
-//   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from outside.
+//   - main.go, arguments.go, options.go, configfile.go, values.go, size.go, help.go: the command line; storeoptions.go,
+//     readoptions.go, fileoptions.go, daemonoptions.go: its groups of flags; fstab.go: that of mount(8).
+//   - mount.go, daemon.go, mountpoint.go, serve.go, umount.go, ending.go, holders.go: the life of a mount as seen from
+//     outside.
 //   - stack.go, layers.go, volumes.go: the layers, put together.
 //   - memory.go: how much memory to take; logging.go, metrics.go, listener.go: how to watch.
 //   - status.go, statuscommand.go, top.go, asking.go: how mounts are doing, asked of themselves.
 //   - explain.go, exit.go: failures as the user sees them.
-//   - cacheoptions.go, cachecommand.go: the disk cache; warm.go, warmcache.go, warmlota.go, warmnames.go, growingbar.go: reading ahead into it, or into the node's.
+//   - cacheoptions.go, cachecommand.go: the disk cache; warm.go, warmcache.go, warmlota.go, warmnames.go,
+//     growingbar.go: reading ahead into it, or into the node's.
 //   - keyscommand.go, keysmigrate.go, movedkeys.go: hashed keys; untiltold.go: what ends a command that is under way.
 //   - writeoptions.go, content.go, flush.go, recovery.go: what is written; uploadscommand.go, uploadslist.go,
 //     uploadsshow.go, uploadsrest.go, uploadsplaces.go, control.go: `headrace uploads`.

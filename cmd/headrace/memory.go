@@ -14,15 +14,15 @@ const (
 	minMemory = 32 * mib // two chunks of 16 MiB: one being read and one being filled
 	maxMemory = 2 * gib  // more than this is taken only when asked for
 
-	// gcPercent makes the collector begin when the heap is half again its live size. The heap is small, since data is not in
-	// it, so collections stay rare (9 a second at 25,000 reads a second) and the process stays near what is live.
+	// gcPercent makes the collector begin when the heap is half again its live size. The heap is small, since data is not
+	// in it, so collections stay rare (9 a second at 25,000 reads a second) and the process stays near what is live.
 	gcPercent = 50
 )
 
 // boundHeap sets the collector's percentage, unless the environment does. There is no memory limit (GOMEMLIMIT) on
-// purpose: the heap is mostly read buffers of go-fuse, one of a request's size for each request under way, and nobody writes
-// into them because replies come from the arena. They are address space rather than memory, but a limit would count them:
-// with 256 readers a limit of 110 MiB cost four times the CPU in collections and saved nothing.
+// purpose: the heap is mostly read buffers of go-fuse, one of a request's size for each request under way, and nobody
+// writes into them because replies come from the arena. They are address space rather than memory, but a limit would
+// count them: with 256 readers a limit of 110 MiB cost four times the CPU in collections and saved nothing.
 func boundHeap(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

@@ -13,8 +13,8 @@ import (
 // fuseType is the file system type under which the kernel lists our mounts.
 const fuseType = "fuse.headrace"
 
-// mountAt finds the topmost mount at dir, which must be absolute and clean; nil when dir is no mount point. It reads the
-// kernel's table and never touches dir, so it does not hang or fail on a dead mount.
+// mountAt finds the topmost mount at dir, which must be absolute and clean; nil when dir is no mount point. It reads
+// the kernel's table and never touches dir, so it does not hang or fail on a dead mount.
 func mountAt(dir string) (*mountinfo.Info, error) {
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != dir, false })
 	if err != nil || len(mounts) == 0 {
@@ -26,8 +26,8 @@ func mountAt(dir string) (*mountinfo.Info, error) {
 // maxLinks is how many symbolic links in a row are followed: as many as the kernel follows.
 const maxLinks = 40
 
-// resolveMountpoint is the absolute path of dir as the kernel's table has it: links above it are followed, and dir itself if it is one, but where that leads
-// is not touched, since it may be the root of a dead mount.
+// resolveMountpoint is the absolute path of dir as the kernel's table has it: links above it are followed, and dir
+// itself if it is one, but where that leads is not touched, since it may be the root of a dead mount.
 func resolveMountpoint(dir string) (string, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {

@@ -5,13 +5,15 @@ import (
 	"sync"
 )
 
-// movedKeys tells hashed keys that were there from those that a migration has made itself: its listing goes on while objects move to where it has not been yet. It remembers
-// a hash of those keys only that the listing had still to pass when they were made, since the others are not met. Methods may be called at the same time.
+// movedKeys tells hashed keys that were there from those that a migration has made itself: its listing goes on while
+// objects move to where it has not been yet. It remembers a hash of those keys only that the listing had still to pass
+// when they were made, since the others are not met. Methods may be called at the same time.
 //
-// The listing meets hashed keys in the order of their hash, so of what was made only the part with one beginning is in memory, and the rest is in a file: eight bytes a key there, and some ten megabytes here
-// for a migration of any size.
+// The listing meets hashed keys in the order of their hash, so of what was made only the part with one beginning is in
+// memory, and the rest is in a file: eight bytes a key there, and some ten megabytes here for a migration of any size.
 //
-// INVARIANT: underway has the keys whose making has begun ahead of the listing, and not ended; true for those that were met since.
+// INVARIANT: underway has the keys whose making has begun ahead of the listing, and not ended; true for those that were
+// met since.
 // INVARIANT: made has those of which it has ended well while the listing had still to pass them, and not met them.
 type movedKeys struct {
 	seed maphash.Seed

@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// A script of a listing and of what is moved meanwhile: what was there is counted, and what is made is not, whoever is first.
+// A script of a listing and of what is moved meanwhile: what was there is counted, and what is made is not, whoever is
+// first.
 func TestMovedKeys(t *testing.T) {
 	m := newMovedKeys()
 	defer m.close()
@@ -60,7 +61,8 @@ failed aa -> 3
 	}
 }
 
-// However many keys are made ahead of the listing, each is known when it is met, and few are in memory at any time; also where there is no place for a file.
+// However many keys are made ahead of the listing, each is known when it is met, and few are in memory at any time;
+// also where there is no place for a file.
 func TestManyMovedKeys(t *testing.T) {
 	const parts, keys = 3, 3*spoolPage + 100 // of each
 	for _, disk := range []bool{true, false} {

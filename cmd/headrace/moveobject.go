@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// objectMover moves objects, each whole: at any moment it is under one of its keys, or (between copy and removal) under both.
+// objectMover moves objects, each whole: at any moment it is under one of its keys, or (between copy and removal) under
+// both.
 type objectMover struct {
 	log     objstore.UploadLog // of copies in parts; may be nil
 	remover objstore.VersionRemover
@@ -21,7 +22,8 @@ func newObjectMover(log objstore.UploadLog, stderr io.Writer) *objectMover {
 	}}}
 }
 
-// move moves an object to a key where nothing is, or a copy of it that an earlier run has made. What it removes in the end it has seen under both keys, the same as it was found.
+// move moves an object to a key where nothing is, or a copy of it that an earlier run has made. What it removes in the
+// end it has seen under both keys, the same as it was found.
 func (m *objectMover) move(ctx context.Context, o object, to string) error {
 	if renamer, ok := objstore.AsRenamer(o.bucket); ok {
 		err := renamer.Rename(ctx, to, o.version(), objstore.Condition{IfNew: true})

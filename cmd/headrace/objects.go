@@ -30,8 +30,9 @@ func (o object) version() objstore.Version {
 	return objstore.Version{Endpoint: o.bucket.Endpoint(), Bucket: o.bucket.Name(), Key: o.Key, ETag: o.ETag, Size: o.Size}
 }
 
-// stores finds the objects that users name, by files and directories of mounts or by s3://BUCKET/KEY, and has the stores open that they are in. It talks to a store
-// directly; of a mount it only asks which store that is. Several may find objects at the same time.
+// stores finds the objects that users name, by files and directories of mounts or by s3://BUCKET/KEY, and has the
+// stores open that they are in. It talks to a store directly; of a mount it only asks which store that is. Several may
+// find objects at the same time.
 type stores struct {
 	given storeOptions
 	class objstore.Class // of all requests that find objects
@@ -192,7 +193,8 @@ func (s *stores) find(ctx context.Context, arg string, each func(object) error) 
 	return nil
 }
 
-// each is find for all that args name: what cannot be found is a failure of its own, and the rest goes on. Its error is of the command as a whole.
+// each is find for all that args name: what cannot be found is a failure of its own, and the rest goes on. Its error is
+// of the command as a whole.
 func (s *stores) each(ctx context.Context, args []string, stdin io.Reader, failures *failures, each func(object) error) error {
 	return arguments(args, stdin, func(arg string) error { return s.eachBelow(ctx, arg, failures, each) })
 }
@@ -209,8 +211,8 @@ func (s *stores) eachBelow(ctx context.Context, arg string, failures *failures, 
 	return nil
 }
 
-// arguments calls each for the arguments themselves, with patterns that the shell has left alone in place of their matches, and with the lines of standard input in place
-// of "-".
+// arguments calls each for the arguments themselves, with patterns that the shell has left alone in place of their
+// matches, and with the lines of standard input in place of "-".
 func arguments(args []string, stdin io.Reader, each func(arg string) error) error {
 	for _, arg := range args {
 		if arg != "-" {

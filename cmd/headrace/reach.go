@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/fs"
 )
 
-// reach is what a mount tells of how it reaches its store, so that a command about files of the mount can do the same: what was given to it, and no secret.
+// reach is what a mount tells of how it reaches its store, so that a command about files of the mount can do the same:
+// what was given to it, and no secret.
 type reach struct {
 	Source        string `json:"source"`
 	Endpoint      string `json:"endpoint,omitempty"`

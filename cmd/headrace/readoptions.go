@@ -60,11 +60,12 @@ func (o *readOptions) flags() []cli.Flag {
 	}
 }
 
-// longTTL is how long names have to be good for files to be fetched ahead unasked: who reads a directory in any order opens some of them a while later.
+// longTTL is how long names have to be good for files to be fetched ahead unasked: who reads a directory in any order
+// opens some of them a while later.
 const longTTL = time.Minute
 
-// aheadOfOpening tells whether the next files of a directory are fetched before they are opened. What was fetched ahead of a name that has to be asked for
-// again has saved no round trip.
+// aheadOfOpening tells whether the next files of a directory are fetched before they are opened. What was fetched ahead
+// of a name that has to be asked for again has saved no round trip.
 func (o *readOptions) aheadOfOpening() bool {
 	return o.siblings.String() == "on" || o.siblings.String() == "auto" && (o.immutable || time.Duration(o.metadataTTL) >= longTTL)
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/headrace/headrace/upload/journal"
 )
 
-// recoveryPatience is for how long a mount waits, before it answers, for what dead mounts have left to be stored. What takes longer goes on afterwards.
+// recoveryPatience is for how long a mount waits, before it answers, for what dead mounts have left to be stored. What
+// takes longer goes on afterwards.
 const recoveryPatience = 20 * time.Second
 
-// recoverUploads goes on with what dead mounts of the same source have left in the staging directory. What cannot be dealt with is told in the log, and stays.
+// recoverUploads goes on with what dead mounts of the same source have left in the staging directory. What cannot be
+// dealt with is told in the log, and stays.
 func (s *stack) recoverUploads(ctx context.Context, buckets upload.Buckets) error {
 	left, err := journal.Leftovers(filepath.Dir(s.staging.Path()), s.staging.Owner().SameSource)
 	for _, dir := range left {

@@ -87,7 +87,8 @@ func (o *replicateOptions) work(ctx context.Context, args []string) error {
 	return failures.outcome(ctx)
 }
 
-// find finds the objects that args name, less the copies and manifests among them. Where copies are to be removed, those count as well that are gone and have left copies.
+// find finds the objects that args name, less the copies and manifests among them. Where copies are to be removed,
+// those count as well that are gone and have left copies.
 func (o *replicateOptions) find(ctx context.Context, stores *stores, args []string, failures *failures) (todo []object, err error) {
 	err = arguments(args, o.stdin, func(arg string) error {
 		if o.copies == 0 && strings.HasPrefix(arg, sourceScheme) {

@@ -73,7 +73,8 @@ func (v server) run(ctx context.Context, dir string, o mountOptions) (err error)
 	return errors.Join(err, s.flush(signals, time.Duration(o.write.closeTimeout), v.stderr))
 }
 
-// start builds the stack and mounts; a signal meanwhile ends it. One that comes when all is done is left for who waits next.
+// start builds the stack and mounts; a signal meanwhile ends it. One that comes when all is done is left for who waits
+// next.
 func start(ctx context.Context, signals chan os.Signal, dir string, o mountOptions, log *slog.Logger) (*stack, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -110,9 +111,9 @@ type mounted interface {
 	Abort()         // takes it away whoever uses it
 }
 
-// waitUnmounted returns when the mount at dir is gone. The first signal unmounts; while the mount is busy it says who holds it
-// and tries again, for busyGrace or until a second signal, and then takes the mount away from its users: their reads
-// fail, but no dead mount is left.
+// waitUnmounted returns when the mount at dir is gone. The first signal unmounts; while the mount is busy it says who
+// holds it and tries again, for busyGrace or until a second signal, and then takes the mount away from its users: their
+// reads fail, but no dead mount is left.
 func waitUnmounted(m mounted, dir string, signals <-chan os.Signal, log *slog.Logger) error {
 	gone := make(chan struct{})
 	go func() {
@@ -147,7 +148,8 @@ func waitUnmounted(m mounted, dir string, signals <-chan os.Signal, log *slog.Lo
 	return fail(exitBusy, err, "%s was in use and has been taken away from: %s", dir, holders)
 }
 
-// awaitFree tries to unmount until that succeeds (or somebody else does it), and gives up after busyGrace or at a signal.
+// awaitFree tries to unmount until that succeeds (or somebody else does it), and gives up after busyGrace or at a
+// signal.
 func awaitFree(m mounted, gone <-chan struct{}, signals <-chan os.Signal) bool {
 	grace, retry := time.NewTimer(busyGrace), time.NewTicker(busyRetry)
 	defer grace.Stop()

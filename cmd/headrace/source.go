@@ -10,8 +10,8 @@ type source struct {
 
 const sourceScheme = "s3://"
 
-// parseSource reads s3://BUCKET[/PREFIX] or s3://. Everything after the bucket's slash is the prefix, byte for byte; only
-// the slash at its end may be left out.
+// parseSource reads s3://BUCKET[/PREFIX] or s3://. Everything after the bucket's slash is the prefix, byte for byte;
+// only the slash at its end may be left out.
 func parseSource(arg string) (source, error) {
 	rest, ok := strings.CutPrefix(arg, sourceScheme)
 	if !ok {

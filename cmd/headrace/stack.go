@@ -37,8 +37,8 @@ import (
 //	uploads   keeps what is written until it is stored    upload
 //	mount     answers the kernel                          fs
 //
-// A read goes down this list until somebody has the bytes; a write goes to the uploads, and from there to the router's buckets. Each layer knows the one below it through a small interface
-// and none above it.
+// A read goes down this list until somebody has the bytes; a write goes to the uploads, and from there to the router's
+// buckets. Each layer knows the one below it through a small interface and none above it.
 type stack struct {
 	client *s3store.Client
 	meter  *objstore.Meter
@@ -69,11 +69,12 @@ type stack struct {
 // an outage, so nobody should wait for the retries' full minute to hear of it.
 const answerDeadline = 20 * time.Second
 
-// startBudget is for how long a request at start is tried again: a store that throttles for a moment should not fail a mount.
+// startBudget is for how long a request at start is tried again: a store that throttles for a moment should not fail a
+// mount.
 const startBudget = 3 * time.Second
 
-// newStack builds the layers of a mount, from the network up to prefetch, and makes sure that the store can be used. What is mounted comes
-// last, by attach. The caller ends the stack with close.
+// newStack builds the layers of a mount, from the network up to prefetch, and makes sure that the store can be used.
+// What is mounted comes last, by attach. The caller ends the stack with close.
 func newStack(ctx context.Context, o mountOptions, log *slog.Logger) (s *stack, err error) {
 	if s, err = openStore(ctx, o.store, log); err != nil {
 		return nil, err
@@ -149,13 +150,13 @@ func (s *stack) newCache(ctx context.Context, o mountOptions) (*cache.Cache, err
 	return c, explainMemory(err, o.read.memory)
 }
 
-// aheadShare is the part of the memory that may hold what nobody has asked for yet: half. The other half is what readers
-// are in the middle of, and what was read and may be read again.
+// aheadShare is the part of the memory that may hold what nobody has asked for yet: half. The other half is what
+// readers are in the middle of, and what was read and may be read again.
 const aheadShare = 2
 
-// bucket opens a bucket of the store, of which only what is below prefix need be allowed, and puts the decorators around
-// it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the hedger is around the gate, so its second
-// requests need slots; the meter is innermost, so it counts whatever is sent.
+// bucket opens a bucket of the store, of which only what is below prefix need be allowed, and puts the decorators
+// around it. Retry is outermost, so a request that sleeps between attempts holds no slot of the gate; the hedger is
+// around the gate, so its second requests need slots; the meter is innermost, so it counts whatever is sent.
 func (s *stack) bucket(ctx context.Context, name, prefix string) (objstore.Bucket, error) {
 	var raw *s3store.Bucket
 	err := s.again(ctx, objstore.RetryEvent{Op: objstore.OpList, Bucket: name, Key: prefix}, func(ctx context.Context) (err error) {
@@ -193,8 +194,8 @@ func (s *stack) again(ctx context.Context, event objstore.RetryEvent, call func(
 	return objstore.RetryPolicy{Budget: startBudget, OnRetry: s.noteRetry}.Do(ctx, event, call)
 }
 
-// noteRetry counts an attempt that failed and will be made again. Each is logged for those who look closely only, since a
-// store that throttles makes many; but when requests go on failing, one line in a while says so.
+// noteRetry counts an attempt that failed and will be made again. Each is logged for those who look closely only, since
+// a store that throttles makes many; but when requests go on failing, one line in a while says so.
 func (s *stack) noteRetry(e objstore.RetryEvent) {
 	s.retries[e.Op].Add(1)
 	level, message := slog.LevelDebug, "retry"

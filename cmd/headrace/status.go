@@ -11,8 +11,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// mountStatus is how a mount is doing: what it is, and what it has done since it started. It is what the mount says of itself, as JSON, and what `headrace status --json`
-// prints of it; fields are only ever added.
+// mountStatus is how a mount is doing: what it is, and what it has done since it started. It is what the mount says of
+// itself, as JSON, and what `headrace status --json` prints of it; fields are only ever added.
 type mountStatus struct {
 	Mountpoint string    `json:"mountpoint"` // told by who asks: it may be seen under several
 	Error      string    `json:"error,omitempty"`

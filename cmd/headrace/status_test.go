@@ -41,7 +41,8 @@ func TestStatusForPeople(t *testing.T) {
 	}
 }
 
-// What mounts do is told a second; one that was mounted anew in between has done nothing yet, rather than less than nothing.
+// What mounts do is told a second; one that was mounted anew in between has done nothing yet, rather than less than
+// nothing.
 func TestTopTellsRates(t *testing.T) {
 	before := []mountStatus{
 		{Mountpoint: "/a", PID: 1, Started: statusStarted, Read: 10 << 20, Requests: 5, Failed: 1},

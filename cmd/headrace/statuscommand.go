@@ -50,7 +50,8 @@ func statusCommand() *cli.Command {
 	}
 }
 
-// statusOf asks the mounts at dirs, or all there are. Those that could not be asked have an Error, and the error names them.
+// statusOf asks the mounts at dirs, or all there are. Those that could not be asked have an Error, and the error names
+// them.
 func statusOf(dirs []string) (all []mountStatus, err error) {
 	if len(dirs) == 0 {
 		if dirs, err = mountpoints(); err != nil {

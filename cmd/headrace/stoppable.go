@@ -8,13 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stoppable reads a file, such as standard input, as far as it comes before a context ends: then it is at its end, also while it waits for more, which nothing else would interrupt.
+// stoppable reads a file, such as standard input, as far as it comes before a context ends: then it is at its end, also
+// while it waits for more, which nothing else would interrupt.
 type stoppable struct {
 	file  *os.File
 	woken *os.File // can be read from when the context has ended
 }
 
-// untilEnd has from be read until ctx ends. What is no file is never waited for, and is given back. release is called when nobody reads any more.
+// untilEnd has from be read until ctx ends. What is no file is never waited for, and is given back. release is called
+// when nobody reads any more.
 func untilEnd(ctx context.Context, from io.Reader) (_ io.Reader, release func(), err error) {
 	file, ok := from.(*os.File)
 	if !ok {

@@ -73,7 +73,8 @@ func (o *storeOptions) flags() []cli.Flag {
 	}
 }
 
-// endpointSource is what has named the endpoint, for people; "" for one that was found out, which the store's client tells of.
+// endpointSource is what has named the endpoint, for people; "" for one that was found out, which the store's client
+// tells of.
 func (o storeOptions) endpointSource(client *s3store.Client) string {
 	switch {
 	case o.endpoint == s3store.AutoEndpoint:

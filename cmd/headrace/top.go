@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// topInterval is how often `headrace top` looks when nothing else is said: as top(1) of old, and often enough to see a stream stall.
+	// topInterval is how often `headrace top` looks when nothing else is said: as top(1) of old, and often enough to see a
+	// stream stall.
 	topInterval = time.Second
 	// home takes a terminal's cursor to the top left, and clears what is below.
 	home = "\x1b[H\x1b[J"
@@ -42,7 +43,8 @@ func topCommand() *cli.Command {
 	}
 }
 
-// top prints a table each interval, so many times, or until ctx ends. On a terminal each takes the place of the one before.
+// top prints a table each interval, so many times, or until ctx ends. On a terminal each takes the place of the one
+// before.
 func top(ctx context.Context, w io.Writer, dirs []string, interval time.Duration, rounds int) error {
 	before, err := statusOf(dirs)
 	if err != nil && len(before) == 0 {

@@ -47,7 +47,8 @@ func (o uploadsOptions) list(ctx context.Context, where places) error {
 	return failure
 }
 
-// statusDeadline is for how long a mount may take to say what it has not stored, which it reads from its logs. One that hangs is said to.
+// statusDeadline is for how long a mount may take to say what it has not stored, which it reads from its logs. One that
+// hangs is said to.
 const statusDeadline = 10 * time.Second
 
 // statusIn asks the mount whose directory it is, or reads what a dead one has left.

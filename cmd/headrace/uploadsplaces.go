@@ -23,7 +23,8 @@ type places struct {
 	silent []string // the mounts that do not answer
 }
 
-// places are the directory that was said or, where none was, the default one and those of the mounts that live: each of these is asked.
+// places are the directory that was said or, where none was, the default one and those of the mounts that live: each of
+// these is asked.
 func (o uploadsOptions) places() (p places, err error) {
 	root, err := o.write.place(o.cache)
 	if err != nil {
@@ -71,7 +72,8 @@ func (p *places) note(what string, err error) {
 	p.notes = append(p.notes, fmt.Sprintf("%s: %v", what, err))
 }
 
-// each calls do for each staging directory. What cannot be looked at is an error where somebody said to look there, or it is the default, and a note elsewhere.
+// each calls do for each staging directory. What cannot be looked at is an error where somebody said to look there, or
+// it is the default, and a note elsewhere.
 func (p *places) each(do func(*journal.Dir) error) (failed error) {
 	for i, root := range p.roots {
 		dirs, err := journal.List(root) // the error is of some: the others are in the list

@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// volumes are the buckets shown by a mount of s3://: those named with --bucket, else all that can be listed. A bucket is
-// opened when somebody first enters it, and once.
+// volumes are the buckets shown by a mount of s3://: those named with --bucket, else all that can be listed. A bucket
+// is opened when somebody first enters it, and once.
 type volumes struct {
 	named []string
 	list  func(context.Context) ([]string, error)
@@ -29,8 +29,8 @@ func (v *volumes) List(ctx context.Context) ([]string, error) {
 	return v.list(ctx)
 }
 
-// check makes sure, before anything is mounted, that there is something to show: that the buckets named are there and may be listed, as for one bucket, or that there is a
-// list of them.
+// check makes sure, before anything is mounted, that there is something to show: that the buckets named are there and
+// may be listed, as for one bucket, or that there is a list of them.
 func (v *volumes) check(ctx context.Context, o storeOptions) error {
 	if len(v.named) == 0 {
 		_, err := v.List(ctx)
@@ -47,7 +47,8 @@ func (v *volumes) check(ctx context.Context, o storeOptions) error {
 	return group.Wait()
 }
 
-// checkedAtOnce is how many of the buckets named are asked for at the same time: a few, since each takes a connection or two of its own.
+// checkedAtOnce is how many of the buckets named are asked for at the same time: a few, since each takes a connection
+// or two of its own.
 const checkedAtOnce = 8
 
 // Open implements fs.Volumes. Two callers that open one bucket at the same time may both ask the store; the first to be

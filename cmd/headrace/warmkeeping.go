@@ -16,13 +16,16 @@ const (
 	warmStep = 16 << 20
 	// lookAgain is how often it is looked while it does not.
 	lookAgain = 50 * time.Millisecond
-	// stuck is after how long without any progress the disk is not waited for any more. What others read keeps it busy for as long as they like, and is none.
+	// stuck is after how long without any progress the disk is not waited for any more. What others read keeps it busy for
+	// as long as they like, and is none.
 	stuck = 30 * time.Second
-	// settled is how long nothing must wait for the disk before what it has not counts as not kept: longer than the end of a fetch is behind its last reader.
+	// settled is how long nothing must wait for the disk before what it has not counts as not kept: longer than the end of
+	// a fetch is behind its last reader.
 	settled = 2 * time.Second
 )
 
-// keepWhole has a file be kept, what is in memory now and the rest when it is read next, whatever the mount's --cache-policy, and tells how that goes. ok is false where there is no disk cache.
+// keepWhole has a file be kept, what is in memory now and the rest when it is read next, whatever the mount's
+// --cache-policy, and tells how that goes. ok is false where there is no disk cache.
 func keepWhole(path string) (k headracefs.Keeping, ok bool) {
 	value := make([]byte, 128)
 	n, err := unix.Getxattr(path, headracefs.KeepAttribute, value)
@@ -37,8 +40,9 @@ func keptOf(path string) func() (headracefs.Keeping, bool) {
 	return func() (headracefs.Keeping, bool) { return keepWhole(path) }
 }
 
-// waitFor looks how it goes with a file until done says so, it has got no further for a while, or ctx ends: further is that more of the file is on the disk, or that less waits for it than
-// ever since. ok is false where there is no disk cache.
+// waitFor looks how it goes with a file until done says so, it has got no further for a while, or ctx ends: further is
+// that more of the file is on the disk, or that less waits for it than ever since. ok is false where there is no disk
+// cache.
 func waitFor(ctx context.Context, look func() (headracefs.Keeping, bool), done func(k headracefs.Keeping, quiet time.Duration) bool) (k headracefs.Keeping, ok bool) {
 	var last headracefs.Keeping
 	var most int64
@@ -72,7 +76,8 @@ func giveTime(ctx context.Context, path string) {
 	waitFor(ctx, keptOf(path), func(k headracefs.Keeping, _ time.Duration) bool { return k.Refused == 0 })
 }
 
-// settle waits until what was read of files is on the disk, and tells which are not there as a whole then: how much is missing of them now.
+// settle waits until what was read of files is on the disk, and tells which are not there as a whole then: how much is
+// missing of them now.
 func settle(ctx context.Context, files []*cold) (left []*cold) {
 	var idle time.Duration // nothing has waited for the disk for so long
 	gaveUp := false        // one file got no further: the others have had as long

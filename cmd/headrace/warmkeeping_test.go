@@ -8,7 +8,8 @@ import (
 	headracefs "github.com/headrace/headrace/fs"
 )
 
-// A disk that has ever something else to write, for others, is waited for as long as it gets on with ours, and no longer.
+// A disk that has ever something else to write, for others, is waited for as long as it gets on with ours, and no
+// longer.
 func TestWaitForADiskThatOthersUse(t *testing.T) {
 	const growsFor = 3 * stuck
 	synctest.Test(t, func(t *testing.T) {

@@ -41,7 +41,8 @@ func rewind(names io.Reader) error {
 // usesStdin tells whether names come from standard input.
 func (o *warmOptions) usesStdin() bool { return o.list == "-" || slices.Contains(o.args, "-") }
 
-// listIsOnce tells whether the list is a pipe, as a shell's <(...) is: who opens it a second time finds nothing, or takes what the first one should have.
+// listIsOnce tells whether the list is a pipe, as a shell's <(...) is: who opens it a second time finds nothing, or
+// takes what the first one should have.
 func (o *warmOptions) listIsOnce() bool {
 	if o.list == "" || o.list == "-" {
 		return false

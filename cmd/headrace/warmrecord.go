@@ -17,8 +17,9 @@ import (
 // prestageRecordAge is how long what an interrupted run has done counts: LOTA drops what is not used.
 const prestageRecordAge = 24 * time.Hour
 
-// prestageRecord remembers what LOTA was asked for by a run that did not come to its end, so that the next run of the same command goes on there. It is a file of
-// eight bytes an object, a hash of its name and version; an object that is taken for another by its hash is not asked for, once in 10^12 at ten million.
+// prestageRecord remembers what LOTA was asked for by a run that did not come to its end, so that the next run of the
+// same command goes on there. It is a file of eight bytes an object, a hash of its name and version; an object that is
+// taken for another by its hash is not asked for, once in 10^12 at ten million.
 type prestageRecord struct {
 	path string
 	done map[uint64]struct{}

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// sampleSize is how many objects are read before, and how many afterwards: other ones, since reading an object has LOTA keep it as well.
+// sampleSize is how many objects are read before, and how many afterwards: other ones, since reading an object has LOTA
+// keep it as well.
 const sampleSize = 16
 
 // sample draws objects evenly from a list whose length is not known.

@@ -2,8 +2,9 @@ package names
 
 import "sync"
 
-// Ahead walks what is remembered of a directory's listing, from after one name to its end and then from its start, for callers who foresee what will be
-// opened. It asks nothing. It holds no names: a listing that gives way to a younger one begins anew.
+// Ahead walks what is remembered of a directory's listing, from after one name to its end and then from its start, for
+// callers who foresee what will be opened. It asks nothing. It holds no names: a listing that gives way to a younger
+// one begins anew.
 type Ahead struct {
 	tree *Tree
 	dir  string
@@ -32,11 +33,12 @@ func (t *Tree) Ahead(dir, after string) *Ahead {
 	return nil
 }
 
-// lookedAt is how many names are looked at in one go, for those of files: everybody who looks a name up waits meanwhile.
+// lookedAt is how many names are looked at in one go, for those of files: everybody who looks a name up waits
+// meanwhile.
 const lookedAt = 1024
 
-// Next gives up to n files that come next; more is false at the end. There may be none before it: not many names are looked at in one go. What this mount writes, or
-// what was forgotten since it was listed, is left out.
+// Next gives up to n files that come next; more is false at the end. There may be none before it: not many names are
+// looked at in one go. What this mount writes, or what was forgotten since it was listed, is left out.
 func (a *Ahead) Next(n int) (items []Item, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -75,7 +77,8 @@ func (a *Ahead) Next(n int) (items []Item, more bool) {
 	return items, false
 }
 
-// begin goes to where the name passed last is in a listing. The block it is in is walked once more at the end, for what is before it. The caller holds Tree.mu.
+// begin goes to where the name passed last is in a listing. The block it is in is walked once more at the end, for what
+// is before it. The caller holds Tree.mu.
 func (a *Ahead) begin(l *listing) {
 	a.listing, a.block, a.at, a.rest = l, l.dropped, 0, len(l.blocks)+1
 	for i, b := range l.blocks {

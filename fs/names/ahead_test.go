@@ -19,7 +19,8 @@ func ahead(a *Ahead, n int) (names []string) {
 	return names
 }
 
-// A walk ahead goes from after the name to the end and then from the start, gives each file once and no directory, and asks nothing.
+// A walk ahead goes from after the name to the end and then from the start, gives each file once and no directory, and
+// asks nothing.
 func TestAhead(t *testing.T) {
 	f := numbered(50)
 	f.put("d/sub/x", "etag")

@@ -20,10 +20,10 @@ func (r row) component() string { return strings.TrimSuffix(r.raw, "/") }
 // classifier turns the pages of a listing into records, in one pass. It holds a file back until it is known whether
 // there is a directory of the same component: until a row comes that is not between "a" and "a/".
 //
-// Rows are put in the order of bytes within a page, since a page tells entries and prefixes apart and so not their order;
-// across pages they are taken as they come. So a store that lists level by level ("a/" before "a-b"), as those do that
-// keep objects in folders, loses nothing and doubles nothing. Where the order is that of bytes, the records' order
-// depends on the rows alone and not on where pages end.
+// Rows are put in the order of bytes within a page, since a page tells entries and prefixes apart and so not their
+// order; across pages they are taken as they come. So a store that lists level by level ("a/" before "a-b"), as those
+// do that keep objects in folders, loses nothing and doubles nothing. Where the order is that of bytes, the records'
+// order depends on the rows alone and not on where pages end.
 //
 // INVARIANT: each of held begins with the one before it, and goes on with a byte below "/".
 // INVARIANT: each of parts begins with the one before it.

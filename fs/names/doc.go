@@ -2,9 +2,10 @@
 // the store said of them.
 //
 // What it relies on: a key is any string of bytes without further structure, and a directory is nothing but a prefix of
-// keys. So a directory is identified here by its key prefix ("" or "a/b/"), a name is looked up by computing its key, and
-// no state is needed to get from a path to its key. The trade-off it makes: a name costs two requests in parallel (is
-// there such an object, is there anything below it) unless a listing or an earlier answer younger than the TTL knows it.
+// keys. So a directory is identified here by its key prefix ("" or "a/b/"), a name is looked up by computing its key,
+// and no state is needed to get from a path to its key. The trade-off it makes: a name costs two requests in parallel
+// (is there such an object, is there anything below it) unless a listing or an earlier answer younger than the TTL
+// knows it.
 //
 // # Names
 //
@@ -38,16 +39,16 @@
 //
 // Every key has exactly one path and every path at most one key. That holds because the path is a function of the key
 // and of whether its component is a directory as well, and because a name is accepted only when it is the one that the
-// key it stands for would be given: "%name=a" does not exist, since "a" needs no escape. A %part= directory has a prefix
-// that does not end in "/"; in it only those keys are shown whose component is split just there, so the shorter names
-// that share its beginning stay where they belong. Neither depends on any state, only on the prefix and the name.
+// key it stands for would be given: "%name=a" does not exist, since "a" needs no escape. A %part= directory has a
+// prefix that does not end in "/"; in it only those keys are shown whose component is split just there, so the shorter
+// names that share its beginning stay where they belong. Neither depends on any state, only on the prefix and the name.
 //
 // # Parts
 //
 //   - escape.go: components and names, pure functions.
-//   - classify.go: pages of a listing to items in one pass and bounded memory. Whether file "a" needs an escape is known
-//     only when the listing has passed "a/", so it is held back until then; what is held back is always a chain of
-//     prefixes of one key.
+//   - classify.go: pages of a listing to items in one pass and bounded memory. Whether file "a" needs an escape is
+//     known only when the listing has passed "a/", so it is held back until then; what is held back is always a chain
+//     of prefixes of one key.
 //   - listing.go, block.go: one pass over a directory, under way or complete, shared by all who read that directory at
 //     the time. It is at most one page ahead of its fastest reader.
 //   - stream.go: one reader's place in a directory.

@@ -134,9 +134,9 @@ func firstPiece(component string) int {
 	return n
 }
 
-// place says how the component partOf(dir)+rest is shown in dir. piece is how many bytes of rest the name stands for: all
-// of them, or fewer when the name is that of a %part= directory. ok is false when the component is not shown in dir at
-// all, because its path does not lead through it.
+// place says how the component partOf(dir)+rest is shown in dir. piece is how many bytes of rest the name stands for:
+// all of them, or fewer when the name is that of a %part= directory. ok is false when the component is not shown in dir
+// at all, because its path does not lead through it.
 func place(dir, rest string, beside bool) (name string, piece int, ok bool) {
 	if begun := partOf(dir); begun != "" {
 		component := begun + rest

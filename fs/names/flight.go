@@ -6,8 +6,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// flight is one question about a name, under way, and all who wait for its answer. Its context is its own: one who gives
-// up does not end it for the others, and the last who gives up does.
+// flight is one question about a name, under way, and all who wait for its answer. Its context is its own: one who
+// gives up does not end it for the others, and the last who gives up does.
 type flight struct {
 	asked  moment
 	cancel context.CancelFunc

@@ -12,7 +12,8 @@ import (
 const (
 	// maxWalks is in how many directories walks are followed: as deep as trees are, for a few programs.
 	maxWalks = 64
-	// maxForeseen is how many listings may be ahead in all, each with a goroutine and, as long as it is under way, a request.
+	// maxForeseen is how many listings may be ahead in all, each with a goroutine and, as long as it is under way, a
+	// request.
 	maxForeseen = 32
 	// foreseenPart is the part of the names that are remembered that they may take, if each brings a page.
 	foreseenPart = 4
@@ -24,8 +25,9 @@ const (
 
 // foresight lists directories ahead of those who walk through a tree. Tree.mu guards it.
 //
-// A listing ahead is of the moment at which it was asked for, like any other. Its first page is fetched, in the class of what nobody waits for yet. Whoever comes to read
-// the directory takes it over; when nobody does within the time for which it is good, it is given up.
+// A listing ahead is of the moment at which it was asked for, like any other. Its first page is fetched, in the class
+// of what nobody waits for yet. Whoever comes to read the directory takes it over; when nobody does within the time for
+// which it is good, it is given up.
 //
 // INVARIANT: a listing is in ahead exactly as long as its directory is ahead in its walk, and there are at most most.
 type foresight struct {
@@ -87,7 +89,8 @@ func (t *Tree) Foresight() ForesightStats {
 	return s
 }
 
-// walked notes that somebody begins to read a directory, and has the next ones be listed if that is likely to be worth it. The caller holds Tree.mu.
+// walked notes that somebody begins to read a directory, and has the next ones be listed if that is likely to be worth
+// it. The caller holds Tree.mu.
 func (t *Tree) walked(dir string) {
 	f := t.foresight
 	a, ok := directoryAt(dir)
@@ -159,7 +162,8 @@ func (t *Tree) listAhead(r *record, parent string, by *walk) bool {
 	return true
 }
 
-// awaitAhead waits for a directory's listing that is under way ahead, since it tells as well that there is such a directory; false when there is none, or it tells nothing.
+// awaitAhead waits for a directory's listing that is under way ahead, since it tells as well that there is such a
+// directory; false when there is none, or it tells nothing.
 func (t *Tree) awaitAhead(ctx context.Context, a address, target target) (answer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -97,7 +97,8 @@ func (s *walkedStore) listsOnce(t *testing.T, dirs int) {
 	}
 }
 
-// A walk through many directories costs one LIST for each, also when it takes longer than answers are good, and most of them are there when it comes to them.
+// A walk through many directories costs one LIST for each, also when it takes longer than answers are good, and most of
+// them are there when it comes to them.
 func TestWalkIsListedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
@@ -133,7 +134,8 @@ func TestWalkOfDeepTree(t *testing.T) {
 	})
 }
 
-// A program that takes its time for each directory has each listed once too: no more are ahead than it comes to, and what is listed whole and waits too long is not asked for again.
+// A program that takes its time for each directory has each listed once too: no more are ahead than it comes to, and
+// what is listed whole and waits too long is not asked for again.
 func TestSlowWalk(t *testing.T) {
 	for name, pauses := range map[string][]time.Duration{
 		"slow": {2 * time.Second}, "very slow": {15 * time.Second}, "halts": {time.Millisecond, time.Millisecond, time.Millisecond, time.Millisecond, time.Millisecond, time.Minute},
@@ -209,7 +211,8 @@ func TestWalkThatStops(t *testing.T) {
 	})
 }
 
-// A listing that came ahead is of the moment at which it was asked for: it is believed for the TTL, and then asked for anew.
+// A listing that came ahead is of the moment at which it was asked for: it is believed for the TTL, and then asked for
+// anew.
 func TestListingAheadAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWalked(t, time.Second, directories("d/", 40)...)
@@ -245,7 +248,8 @@ func TestListingAheadOfOwnChanges(t *testing.T) {
 	})
 }
 
-// A listing under way ahead is in the class of what nobody waits for, until somebody reads the directory; it brings one page, and the others when they are wanted.
+// A listing under way ahead is in the class of what nobody waits for, until somebody reads the directory; it brings one
+// page, and the others when they are wanted.
 func TestListingAheadYields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := directories("d/", 40)

@@ -20,7 +20,8 @@ func (f *indexedFake) IndexReady() bool       { return f.ready }
 func (f *indexedFake) Has(prefix string) bool { return f.has[prefix] }
 func (f *indexedFake) MaxKey() int            { return objstore.MaxKey - 7 }
 
-// What a name costs where listings come from an index: a file and a directory with a marker never ask it, unless it is young, or says that the file's name is a directory's as well.
+// What a name costs where listings come from an index: a file and a directory with a marker never ask it, unless it is
+// young, or says that the file's name is a directory's as well.
 func TestLookupIndexed(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// looseBlocks is how many blocks a listing keeps that is not remembered: the one its fastest reader is in, the next, and
-// two for readers that are not quite as fast.
+// looseBlocks is how many blocks a listing keeps that is not remembered: the one its fastest reader is in, the next,
+// and two for readers that are not quite as fast.
 const looseBlocks = 4
 
 // listing is one pass over a directory, under way or complete. Its readers share the requests: the pass is at most one
@@ -58,7 +58,8 @@ func (l *listing) lookup(name string) (ans answer, ok bool) {
 	return answer{asked: l.began}, l.done && l.whole()
 }
 
-// directoriesAfter are up to n directories that come after a name, as far as it is known, and found among not many names.
+// directoriesAfter are up to n directories that come after a name, as far as it is known, and found among not many
+// names.
 func (l *listing) directoriesAfter(name string, n int) (next []*record) {
 	left, found := lookedAt, false
 	for _, b := range l.blocks {
@@ -113,7 +114,8 @@ func (l *listing) wake() {
 	l.changed = make(chan struct{})
 }
 
-// join finds or begins a listing of dir for one more reader, who calls leave. walks tells that the reader may be walking through a tree.
+// join finds or begins a listing of dir for one more reader, who calls leave. walks tells that the reader may be
+// walking through a tree.
 func (t *Tree) join(dir string, walks bool) *listing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +156,8 @@ func (l *listing) leave() {
 	}
 }
 
-// pass lists the directory, page by page as they are wanted: from what is kept of it on the disk, where that is young enough, and else from the store.
+// pass lists the directory, page by page as they are wanted: from what is kept of it on the disk, where that is young
+// enough, and else from the store.
 func (t *Tree) pass(ctx context.Context, l *listing) {
 	defer l.cancel()
 	if t.replay(ctx, l) {

@@ -93,8 +93,9 @@ func (t *Tree) probe(ctx context.Context, target target) (object entryResult, be
 	return <-answered, below
 }
 
-// probeIndexed is probe where what lies below a key is known to an index only, which may have to be made first, or again: a file costs one HEAD, and so does
-// a directory with a marker. An index that is there is asked for nothing, and one that is too old can still tell that a file is no directory.
+// probeIndexed is probe where what lies below a key is known to an index only, which may have to be made first, or
+// again: a file costs one HEAD, and so does a directory with a marker. An index that is there is asked for nothing, and
+// one that is too old can still tell that a file is no directory.
 func (t *Tree) probeIndexed(ctx context.Context, indexed objstore.Indexed, key string) (object entryResult, below error) {
 	object.entry, object.err = t.entry(ctx, key)
 	switch {
@@ -108,7 +109,8 @@ func (t *Tree) probeIndexed(ctx context.Context, indexed objstore.Indexed, key s
 	return object, t.below(ctx, key+"/")
 }
 
-// marked tells whether a directory has a marker, where that is cheaper than to ask whether anything lies below it: where there is no index that is young enough.
+// marked tells whether a directory has a marker, where that is cheaper than to ask whether anything lies below it:
+// where there is no index that is young enough.
 func (t *Tree) marked(ctx context.Context, prefix string) bool {
 	indexed, ok := t.store.(objstore.Indexed)
 	if !ok || indexed.IndexReady() || prefix == "" {
@@ -158,7 +160,8 @@ func decide(form form, object, below error) (kind, error) {
 }
 
 // entry asks for one object. A store that answers HEAD with "forbidden" may mean that the object does not exist (where
-// the user must not list) or that the user must not read it (where listing is allowed): a listing of that one key tells.
+// the user must not list) or that the user must not read it (where listing is allowed): a listing of that one key
+// tells.
 func (t *Tree) entry(ctx context.Context, key string) (objstore.Entry, error) {
 	entry, err := t.store.Stat(metadata(ctx), key)
 	if err == nil || !forbidden(err) {
@@ -193,8 +196,8 @@ func (t *Tree) below(ctx context.Context, prefix string) error {
 	return objstore.ErrNotExist
 }
 
-// askDirectory asks whether a directory exists: objstore.ErrNotExist when it does not. A %part= directory exists when it
-// shows something: the keys below its prefix may all be shown elsewhere.
+// askDirectory asks whether a directory exists: objstore.ErrNotExist when it does not. A %part= directory exists when
+// it shows something: the keys below its prefix may all be shown elsewhere.
 func (t *Tree) askDirectory(ctx context.Context, item Item) error {
 	if partOf(item.Key) == "" {
 		if t.marked(ctx, item.Key) {

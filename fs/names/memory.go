@@ -64,7 +64,8 @@ func (m *memory) stamp() moment {
 	return moment{at: m.now(), seq: m.clock}
 }
 
-// noLaterThan is m for an answer that was so at a time and may not be any more: its age counts from there. Zero says nothing.
+// noLaterThan is m for an answer that was so at a time and may not be any more: its age counts from there. Zero says
+// nothing.
 func (m moment) noLaterThan(asOf time.Time) moment {
 	if !asOf.IsZero() && asOf.Before(m.at) {
 		m.at = asOf
@@ -102,8 +103,8 @@ func (m *memory) lookup(a address) (ans answer, ok bool) {
 	return ans, ok
 }
 
-// remember keeps an answer about one name, also one that is too old on arrival to be given: what is recalled of a name is
-// the last that was heard of it.
+// remember keeps an answer about one name, also one that is too old on arrival to be given: what is recalled of a name
+// is the last that was heard of it.
 func (m *memory) remember(a address, ans answer) {
 	if !m.valid(a, ans.asked) {
 		return
@@ -111,8 +112,8 @@ func (m *memory) remember(a address, ans answer) {
 	if s, ok := m.singles.Peek(a); ok && s.asked.seq > ans.asked.seq {
 		return
 	}
-	// Metadata may be 2 KiB a name, which a bound in names does not allow for. Without it, and without the content type that every object has, the entry is as
-	// from a listing.
+	// Metadata may be 2 KiB a name, which a bound in names does not allow for. Without it, and without the content type
+	// that every object has, the entry is as from a listing.
 	ans.item.Entry.Metadata, ans.item.Entry.ContentType = nil, ""
 	m.singles.Add(a, ans)
 }
@@ -167,8 +168,8 @@ func (m *memory) grown(l *listing, by int) {
 	m.shrink()
 }
 
-// shrink removes the listings used longest ago while there are too many names. Age alone removes nothing: what is too old
-// to be given as an answer is still worth recalling.
+// shrink removes the listings used longest ago while there are too many names. Age alone removes nothing: what is too
+// old to be given as an answer is still worth recalling.
 func (m *memory) shrink() {
 	for m.names > m.limit {
 		_, l, _ := m.listings.GetOldest()

@@ -93,8 +93,8 @@ func TestAgeOfWhatIsHeldBack(t *testing.T) {
 	}
 }
 
-// Some stores give a common prefix again at the start of the next page, or a marker among the entries, or keys as if there
-// were no delimiter.
+// Some stores give a common prefix again at the start of the next page, or a marker among the entries, or keys as if
+// there were no delimiter.
 func TestListingsThatRepeatThemselves(t *testing.T) {
 	c := classifier{dir: "d/"}
 	for _, p := range []objstore.Page{
@@ -116,7 +116,8 @@ func TestListingsThatRepeatThemselves(t *testing.T) {
 	}
 }
 
-// A page is as old as its own request, or that of the page before where it has a name that was held back there, not as the listing.
+// A page is as old as its own request, or that of the page before where it has a name that was held back there, not as
+// the listing.
 func TestAgeOfALaterPage(t *testing.T) {
 	f := numbered(40)
 	f.page = 10

@@ -90,7 +90,8 @@ func (o *own) in(dir string) []Item {
 	return items
 }
 
-// directoryAt is where the directory with a prefix is shown; false for the root, and for one that holds the rest of long components.
+// directoryAt is where the directory with a prefix is shown; false for the root, and for one that holds the rest of
+// long components.
 func directoryAt(prefix string) (address, bool) {
 	raw, whole := strings.CutSuffix(prefix, "/")
 	if !whole {
@@ -102,8 +103,8 @@ func directoryAt(prefix string) (address, bool) {
 	return address{dir, name}, ok && piece == len(component)
 }
 
-// Hold makes a name mean item whatever the store says, until Release: a file that is being written, and is not in the store yet, or not like this. To hold
-// it again replaces the item.
+// Hold makes a name mean item whatever the store says, until Release: a file that is being written, and is not in the
+// store yet, or not like this. To hold it again replaces the item.
 func (t *Tree) Hold(dir string, item Item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,8 +119,8 @@ func (t *Tree) Release(dir, name string) {
 	t.reveal(dir)
 }
 
-// reveal has a directory, and those above it, be asked for again that was there only for what was held in it, if the store was heard to have none: what was
-// held may be stored now. The caller holds mu.
+// reveal has a directory, and those above it, be asked for again that was there only for what was held in it, if the
+// store was heard to have none: what was held may be stored now. The caller holds mu.
 func (t *Tree) reveal(dir string) {
 	for t.own.below[dir] == 0 {
 		a, ok := directoryAt(dir)
@@ -133,8 +134,9 @@ func (t *Tree) reveal(dir string) {
 	}
 }
 
-// Learn notes what this mount has just stored: the name means item as of now, and what the store was asked before is not believed of it. A
-// directory must be new: until the TTL is over it is known to be empty but for what is made in it here.
+// Learn notes what this mount has just stored: the name means item as of now, and what the store was asked before is
+// not believed of it. A directory must be new: until the TTL is over it is known to be empty but for what is made in it
+// here.
 func (t *Tree) Learn(dir string, item Item) {
 	a := address{dir, item.Name}
 	t.mu.Lock()
@@ -164,15 +166,16 @@ func (t *Tree) Gone(dir, name string) {
 	t.memory.remember(a, answer{asked: t.memory.stamp()})
 }
 
-// Distrust notes that names may mean something else than was heard of them: the next Lookup or ReadDir of each asks the store.
+// Distrust notes that names may mean something else than was heard of them: the next Lookup or ReadDir of each asks the
+// store.
 func (t *Tree) Distrust() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.memory.distrust = t.memory.stamp().seq
 }
 
-// Rehome notes that the directory with prefix from has been given the prefix to, with all that is below it: what was heard of names before is not
-// believed any more, and what is held below it is held there.
+// Rehome notes that the directory with prefix from has been given the prefix to, with all that is below it: what was
+// heard of names before is not believed any more, and what is held below it is held there.
 func (t *Tree) Rehome(from, to string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,8 +194,9 @@ func (t *Tree) Rehome(from, to string) {
 	}
 }
 
-// NewKey is the key that a new file or directory of that name is to have in the directory with prefix dir. ErrTooLong when a store would not take it;
-// objstore.ErrInvalid for a name that stands for something else than itself, and so cannot be made.
+// NewKey is the key that a new file or directory of that name is to have in the directory with prefix dir. ErrTooLong
+// when a store would not take it; objstore.ErrInvalid for a name that stands for something else than itself, and so
+// cannot be made.
 func (t *Tree) NewKey(dir, name string, isDir bool) (string, error) {
 	raw := name
 	if strings.HasPrefix(name, signName) {
@@ -220,7 +224,8 @@ func (t *Tree) Empty(ctx context.Context, dir string) (bool, error) {
 	return empty, err
 }
 
-// Marked is Empty, and tells whether the store was seen to have the marker: it is not looked for where something is being written in the directory.
+// Marked is Empty, and tells whether the store was seen to have the marker: it is not looked for where something is
+// being written in the directory.
 func (t *Tree) Marked(ctx context.Context, dir string) (empty, marked bool, err error) {
 	t.mu.Lock()
 	held := t.own.below[dir] > 0

@@ -34,7 +34,8 @@ func meansNothing(t *testing.T, tree *Tree, dir, name string) {
 	}
 }
 
-// A held name is found at once and listed once, whatever the store has; so are the directories above it. When it is released, the store counts.
+// A held name is found at once and listed once, whatever the store has; so are the directories above it. When it is
+// released, the store counts.
 func TestHold(t *testing.T) {
 	f := newFake("d/in-store", "d/zz")
 	tree, _ := newTree(t, f)
@@ -146,7 +147,8 @@ func TestNewDirectoryIsEmpty(t *testing.T) {
 	means(t, tree, "d/", "theirs", "etag")
 }
 
-// After a directory was renamed nothing that was heard of it before is believed, and what is held in it is held under its new name.
+// After a directory was renamed nothing that was heard of it before is believed, and what is held in it is held under
+// its new name.
 func TestRehome(t *testing.T) {
 	f := newFake("from/a", "from/sub/b", "to/stale")
 	tree, _ := newTree(t, f)

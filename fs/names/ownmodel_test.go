@@ -12,8 +12,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// A mount that changes names in any order sees all of its own changes at once, held, stored, removed or renamed, by lookup, listing and emptiness; and what
-// somebody else has changed when the TTL is over.
+// A mount that changes names in any order sees all of its own changes at once, held, stored, removed or renamed, by
+// lookup, listing and emptiness; and what somebody else has changed when the TTL is over.
 func TestOwnChangesModel(t *testing.T) {
 	for seed := range uint64(30) {
 		f := newFake("d/a", "d/e/a")

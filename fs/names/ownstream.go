@@ -6,8 +6,9 @@ import (
 	"io"
 )
 
-// ownStream is a reader of a directory that is shown what this mount holds in it, too: in place of what the store has of that name, or after all
-// that the store has. What is held is looked up once, so that a file that is stored meanwhile is not given twice.
+// ownStream is a reader of a directory that is shown what this mount holds in it, too: in place of what the store has
+// of that name, or after all that the store has. What is held is looked up once, so that a file that is stored
+// meanwhile is not given twice.
 type ownStream struct {
 	held  []Item          // in order; those not given yet
 	names map[string]bool // all of them
@@ -35,8 +36,8 @@ func (s *ownStream) take(name string) (Item, bool) {
 
 // Next gives the next item, or io.EOF. Each name comes once; a name that comes or goes while the stream is open may be
 // given or not. The order is that of keys as the store lists them, but a file comes after those whose names go on from
-// its own with a byte below "/", and so just before the directory of its name; what this mount has made and not stored yet comes last. Two streams of a
-// directory that does not change give the same order.
+// its own with a byte below "/", and so just before the directory of its name; what this mount has made and not stored
+// yet comes last. Two streams of a directory that does not change give the same order.
 //
 // ctx ends only the waiting. After an error the stream still stands where it stood, and the next call tries anew.
 func (s *Stream) Next(ctx context.Context) (Item, error) {

@@ -19,7 +19,8 @@ const (
 // origin is which tree has asked for a listing, and the number of the moment there.
 type origin struct{ process, seq uint64 }
 
-// pack is the records of a block as a shelf keeps them: of each key only what differs from the one before, of an ETag its bytes.
+// pack is the records of a block as a shelf keeps them: of each key only what differs from the one before, of an ETag
+// its bytes.
 func pack(dir string, records []record, from origin) []byte {
 	b := make([]byte, 0, 64+48*len(records))
 	b = binary.LittleEndian.AppendUint64(b, from.process)

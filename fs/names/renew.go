@@ -9,17 +9,20 @@ import (
 )
 
 const (
-	// inOrder is how many names of a directory are asked for one by one, in the order of its listing, before what follows is listed again instead. A page takes the store about
-	// as long as two or three single names, so it is soon worth it; and where no page lasts, since answers are good for too short a time, it costs an eighth more.
+	// inOrder is how many names of a directory are asked for one by one, in the order of its listing, before what follows
+	// is listed again instead. A page takes the store about as long as two or three single names, so it is soon worth it;
+	// and where no page lasts, since answers are good for too short a time, it costs an eighth more.
 	inOrder = 8
-	// soonAfter is how far the next of such names may be from the one before, in names: some are skipped, or known otherwise.
+	// soonAfter is how far the next of such names may be from the one before, in names: some are skipped, or known
+	// otherwise.
 	soonAfter = 16
 	// maxRenewals bounds the directories that are noticed.
 	maxRenewals = 256
 )
 
-// renewals notices those who go through the names of a directory when its listing has become too old to be believed: find, du and the like list all first, and then ask for each. So
-// the store is asked for a page of a thousand names where it would be asked for each of them. It is a value: no lock.
+// renewals notices those who go through the names of a directory when its listing has become too old to be believed:
+// find, du and the like list all first, and then ask for each. So the store is asked for a page of a thousand names
+// where it would be asked for each of them. It is a value: no lock.
 type renewals struct {
 	of *simplelru.LRU[string, *renewal]
 }
@@ -35,7 +38,8 @@ func newRenewals() renewals {
 	return renewals{of: of}
 }
 
-// asks notes that the store is to be asked for a name that l has, and tells whether to list from there on. Whoever does calls done.
+// asks notes that the store is to be asked for a name that l has, and tells whether to list from there on. Whoever does
+// calls done.
 func (r *renewals) asks(l *listing, name string) bool {
 	w, ok := r.of.Get(l.dir)
 	if !ok {
@@ -55,7 +59,8 @@ func (r *renewals) asks(l *listing, name string) bool {
 	return true
 }
 
-// done notes up to which name a directory was listed again: who asks for the next one goes on in order. There are no records where the store did not tell.
+// done notes up to which name a directory was listed again: who asks for the next one goes on in order. There are no
+// records where the store did not tell.
 func (r *renewals) done(dir string, records []record) {
 	w, ok := r.of.Peek(dir)
 	if !ok {
@@ -95,7 +100,8 @@ func (l *listing) soonAfter(before, name string) bool {
 	return false
 }
 
-// startOf is a key after which a store lists a name that l has, and little before it. Records are not quite in the order of their keys: see [record.rank].
+// startOf is a key after which a store lists a name that l has, and little before it. Records are not quite in the
+// order of their keys: see [record.rank].
 func (l *listing) startOf(name string) string {
 	block, at, ok := l.place(name)
 	if !ok {
@@ -116,8 +122,8 @@ func (l *listing) startOf(name string) string {
 	return ""
 }
 
-// renew asks for a file by a page of the listing of its directory, if those before it were asked for one by one: false where that is not so, or the page does not tell. What else the
-// page says is remembered.
+// renew asks for a file by a page of the listing of its directory, if those before it were asked for one by one: false
+// where that is not so, or the page does not tell. What else the page says is remembered.
 func (t *Tree) renew(ctx context.Context, a address) (answer, bool) {
 	if _, local := t.store.(objstore.Indexed); local { // which is as old as its index
 		return answer{}, false
@@ -145,7 +151,8 @@ func (t *Tree) renew(ctx context.Context, a address) (answer, bool) {
 	return found, found.found
 }
 
-// pageAfter are the names of one page of a directory's listing: none when the store does not tell, so that whoever asks for the name itself is told why.
+// pageAfter are the names of one page of a directory's listing: none when the store does not tell, so that whoever asks
+// for the name itself is told why.
 func (t *Tree) pageAfter(ctx context.Context, dir, after string, asked moment) []record {
 	c := classifier{dir: dir}
 	for page, err := range t.store.List(metadata(ctx), objstore.ListOptions{Prefix: dir, Delimiter: "/", StartAfter: after}) {

@@ -53,7 +53,8 @@ func count(requests []string, start string) (n int) {
 	return n
 }
 
-// Who asks for each file of a directory, in its order, when its listing is too old, costs the store a page for each thousand, and each is told what the store says within the TTL.
+// Who asks for each file of a directory, in its order, when its listing is too old, costs the store a page for each
+// thousand, and each is told what the store says within the TTL.
 func TestRenewal(t *testing.T) {
 	f, tree, clock, items := newOld(t, 5000)
 	f.put("d/02500", "another")
@@ -87,7 +88,8 @@ func TestRenewalGetsOld(t *testing.T) {
 	f.expect(t, "HEAD d/00100")
 }
 
-// One name, some at random, those of a directory that was not listed, and those for which nothing is believed, are asked for one by one.
+// One name, some at random, those of a directory that was not listed, and those for which nothing is believed, are
+// asked for one by one.
 func TestNoRenewal(t *testing.T) {
 	heads := func(f *fake, want int) {
 		t.Helper()
@@ -116,7 +118,8 @@ func TestNoRenewal(t *testing.T) {
 	heads(f, 100)
 }
 
-// A file that is gone, or has become a directory, is not there, and a listing that fails leaves the question to be asked for the name itself.
+// A file that is gone, or has become a directory, is not there, and a listing that fails leaves the question to be
+// asked for the name itself.
 func TestRenewalOfWhatChanged(t *testing.T) {
 	f, tree, clock, items := newOld(t, 100)
 	for _, item := range items[:20] {

@@ -12,14 +12,18 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Shelf keeps listings across restarts, in blocks that mean nothing to it. It must not find a listing that was asked for before this mount, or another with the same shelf, last changed the
-// directory; else what is found is as good as what the store said at that time. None of its methods waits for more than a local disk.
+// Shelf keeps listings across restarts, in blocks that mean nothing to it. It must not find a listing that was asked
+// for before this mount, or another with the same shelf, last changed the directory; else what is found is as good as
+// what the store said at that time. None of its methods waits for more than a local disk.
 type Shelf interface {
-	// Load finds a directory's listing, and has use take its blocks until it is false: all in their order, or, if name is not "", those that may have the name. may is asked first, with the
-	// moment at which the store was asked, and whether that was with other credentials. found is false when there is none, or may says no; use was not called then. The error is that the rest is damaged.
+	// Load finds a directory's listing, and has use take its blocks until it is false: all in their order, or, if name is
+	// not "", those that may have the name. may is asked first, with the moment at which the store was asked, and whether
+	// that was with other credentials. found is false when there is none, or may says no; use was not called then. The
+	// error is that the rest is damaged.
 	Load(dir, name string, may func(asked time.Time, stranger bool) bool, use func(block []byte) bool) (found bool, err error)
-	// Save begins to keep a listing, before the store is asked for it: add takes blocks with their first and last names in the order of bytes, and is false when the listing was given up; end says that it is
-	// whole, or is not to be kept. Both are nil when nothing is kept.
+	// Save begins to keep a listing, before the store is asked for it: add takes blocks with their first and last names in
+	// the order of bytes, and is false when the listing was given up; end says that it is whole, or is not to be kept.
+	// Both are nil when nothing is kept.
 	Save(dir string) (add func(first, last string, block []byte) bool, end func(whole bool))
 	// Doubt has a directory's listing not be found any more.
 	Doubt(dir string)
@@ -53,7 +57,8 @@ func (t *Tree) doubt(dir string) {
 	}
 }
 
-// mayUse tells whether a kept listing may be given: it is young enough, and what other credentials have listed these may list too.
+// mayUse tells whether a kept listing may be given: it is young enough, and what other credentials have listed these
+// may list too.
 func (t *Tree) mayUse(ctx context.Context, dir string, asked time.Time, stranger bool) bool {
 	t.mu.Lock()
 	young := t.memory.young(moment{at: asked}, true)
@@ -74,8 +79,8 @@ func (t *Tree) mayUse(ctx context.Context, dir string, asked time.Time, stranger
 	return true
 }
 
-// replay gives a listing's readers what is kept of the directory; false when that is nothing, and the store is to be asked. Where the rest turns out to be damaged, the readers begin anew, and find
-// out from the store.
+// replay gives a listing's readers what is kept of the directory; false when that is nothing, and the store is to be
+// asked. Where the rest turns out to be damaged, the readers begin anew, and find out from the store.
 func (t *Tree) replay(ctx context.Context, l *listing) bool {
 	if t.keeping.shelf == nil {
 		return false
@@ -177,7 +182,8 @@ type saver struct {
 	any  bool
 }
 
-// save begins to keep a listing that the store is about to be asked for. A part of a component is no directory whose changes a shelf would see.
+// save begins to keep a listing that the store is about to be asked for. A part of a component is no directory whose
+// changes a shelf would see.
 func (t *Tree) save(l *listing) *saver {
 	if t.keeping.shelf == nil || partOf(l.dir) != "" {
 		return nil

@@ -96,7 +96,8 @@ func shelved(t *testing.T, f *fake, change ...func(*Config)) (restart func(chang
 	}, c, s
 }
 
-// What one tree has listed the next gives without asking: all of it, each name by itself, and that a name is not there; until it is too old.
+// What one tree has listed the next gives without asking: all of it, each name by itself, and that a name is not there;
+// until it is too old.
 func TestShelfServesTheNextTree(t *testing.T) {
 	f := numbered(2500)
 	f.put("d/sub/x", "etag")
@@ -162,7 +163,8 @@ func TestShelfOfWhatNeverChanges(t *testing.T) {
 	f.expect(t, "HEAD d/b", "LIST d/b/ (1)")
 }
 
-// What was asked for with other credentials is given after the store was asked for one key of that directory, once, and not where it refuses that.
+// What was asked for with other credentials is given after the store was asked for one key of that directory, once, and
+// not where it refuses that.
 func TestShelfOfAStranger(t *testing.T) {
 	f := numbered(2500)
 	restart, _, shelf := shelved(t, f)
@@ -215,7 +217,8 @@ func TestShelfDamaged(t *testing.T) {
 	}
 }
 
-// What was seen to be otherwise is not found any more, neither by this tree nor by the next; and what this tree has asked for lately counts for more than what is kept.
+// What was seen to be otherwise is not found any more, neither by this tree nor by the next; and what this tree has
+// asked for lately counts for more than what is kept.
 func TestShelfAndChanges(t *testing.T) {
 	f := newFake("d/a", "d/b", "d/c")
 	restart, clock, shelf := shelved(t, f)

@@ -28,9 +28,9 @@ type Stream struct {
 // ReadDir begins to read the directory whose prefix is dir. It asks nothing: the first Next does. The caller closes the
 // stream. A directory that does not exist has no items. ctx is not kept: each Next has its own.
 //
-// A listing young enough costs nothing, and one under way is shared; else the store is asked page by page, one page ahead
-// of the reader, and a large directory is never held whole. What passes by is known to Lookup. To begin again, close the
-// stream and open another: that is free where the listing is still kept and young.
+// A listing young enough costs nothing, and one under way is shared; else the store is asked page by page, one page
+// ahead of the reader, and a large directory is never held whole. What passes by is known to Lookup. To begin again,
+// close the stream and open another: that is free where the listing is still kept and young.
 //
 // Where directories of one parent are read one after another, the next ones are listed ahead.
 func (t *Tree) ReadDir(_ context.Context, dir string) *Stream {
@@ -66,8 +66,9 @@ func (s *Stream) Close() {
 	s.detach()
 }
 
-// catchUp reads a listing from its start until the item given last has come by, so that nothing is lost or doubled though
-// names before it came or went. If that one is gone, it is what comes after it in the order of bytes that goes on.
+// catchUp reads a listing from its start until the item given last has come by, so that nothing is lost or doubled
+// though names before it came or went. If that one is gone, it is what comes after it in the order of bytes that goes
+// on.
 func (s *Stream) catchUp(ctx context.Context) error {
 	for _, gone := range []bool{false, true} {
 		s.Close() // a listing from its start

@@ -12,12 +12,14 @@ import (
 )
 
 const (
-	// burst is how many names of a directory are asked for one by one, and found missing, within the time for which answers are good, before the directory is listed instead. Each
-	// costs two requests.
+	// burst is how many names of a directory are asked for one by one, and found missing, within the time for which
+	// answers are good, before the directory is listed instead. Each costs two requests.
 	burst = 4
-	// surveyed is how many names a listing may have that takes the place of single questions: those of four pages, which are asked for one after another.
+	// surveyed is how many names a listing may have that takes the place of single questions: those of four pages, which
+	// are asked for one after another.
 	surveyed = 4000
-	// surveyShare is the part of the time for which answers are good that such a listing may take, or little of that would be left.
+	// surveyShare is the part of the time for which answers are good that such a listing may take, or little of that would
+	// be left.
 	surveyShare = 4
 	// largeFor is for how long a directory counts as too large for that.
 	largeFor = time.Minute
@@ -25,7 +27,8 @@ const (
 	maxBursts = 1024
 )
 
-// bursts notices programs that make many files in a directory: of each name they ask first whether it is there. It is a value: no lock.
+// bursts notices programs that make many files in a directory: of each name they ask first whether it is there. It is a
+// value: no lock.
 type bursts struct {
 	ttl time.Duration
 	of  *simplelru.LRU[string, *missed]
@@ -68,7 +71,8 @@ func (b *bursts) tooLarge(dir string, now time.Time) {
 	}
 }
 
-// survey lists the directory of a name in a burst, with whoever else does, and tells what that says of the name; false where it does not say.
+// survey lists the directory of a name in a burst, with whoever else does, and tells what that says of the name; false
+// where it does not say.
 func (t *Tree) survey(ctx context.Context, a address) (answer, bool) {
 	if _, local := t.store.(objstore.Indexed); local { // which is as old as its index
 		return answer{}, false

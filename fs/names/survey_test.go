@@ -19,7 +19,8 @@ func miss(t *testing.T, tree *Tree, dir, name string) {
 	}
 }
 
-// Names that are not there, several in a row in one directory, are answered by listing it once for as long as answers are good; what is there is found by it as well.
+// Names that are not there, several in a row in one directory, are answered by listing it once for as long as answers
+// are good; what is there is found by it as well.
 func TestSurvey(t *testing.T) {
 	f := newFake("d/there", "d/sub/x")
 	tree, clock := newTree(t, f)
@@ -45,7 +46,8 @@ func TestSurvey(t *testing.T) {
 	f.expect(t, "HEAD d/one", "LIST d/one/ (1)")
 }
 
-// A directory with many names, or whose listing takes long, is not listed for this, and not tried again for a while; one of some pages is.
+// A directory with many names, or whose listing takes long, is not listed for this, and not tried again for a while;
+// one of some pages is.
 func TestSurveyOfALargeDirectory(t *testing.T) {
 	for name, c := range map[string]struct {
 		names int
@@ -83,7 +85,8 @@ func TestSurveyOfALargeDirectory(t *testing.T) {
 	}
 }
 
-// Where nothing is remembered, each name is asked for; and a listing that fails leaves the question to be asked for the name itself.
+// Where nothing is remembered, each name is asked for; and a listing that fails leaves the question to be asked for the
+// name itself.
 func TestSurveyWhereItDoesNotHelp(t *testing.T) {
 	f := newFake("d/there")
 	tree, _ := newTree(t, f, func(cfg *Config) { cfg.TTL = 0 })

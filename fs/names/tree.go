@@ -125,7 +125,8 @@ func (t *Tree) stamp() moment {
 
 // Lookup finds a name in the directory whose prefix is dir. It costs nothing when a listing of dir or an earlier answer
 // is young enough; else two requests in parallel, shared with whoever else asks for that name then. A stat of one name
-// never lists its directory; several in a row that are not there have it be listed, if its names fit into a page. ctx ends only the waiting.
+// never lists its directory; several in a row that are not there have it be listed, if its names fit into a page. ctx
+// ends only the waiting.
 //
 // Errors: objstore.ErrNotExist; objstore.ErrPermission when the store neither tells that the name exists nor that it
 // does not; what else the store answers.
@@ -138,7 +139,8 @@ func (t *Tree) Lookup(ctx context.Context, dir, name string) (Item, error) {
 }
 
 // Stat asks the store for the item now, whatever is remembered, and remembers the answer: a file costs one HEAD, a
-// directory one LIST of one key. Files that are asked for in the order of their directory's listing cost a page of it for all that it tells of. objstore.ErrNotExist when it is gone; what its name stands for then is for Lookup.
+// directory one LIST of one key. Files that are asked for in the order of their directory's listing cost a page of it
+// for all that it tells of. objstore.ErrNotExist when it is gone; what its name stands for then is for Lookup.
 func (t *Tree) Stat(ctx context.Context, item Item) (Item, error) {
 	a, ok := item.address()
 	if !ok {

@@ -3,23 +3,28 @@ package names
 import "time"
 
 const (
-	// walkStart is how many directories of one parent must have been read one after another before the next ones are listed ahead: more than somebody reads who looks
-	// into one.
+	// walkStart is how many directories of one parent must have been read one after another before the next ones are
+	// listed ahead: more than somebody reads who looks into one.
 	walkStart = 2
-	// walkAhead is how many may be listed ahead for each that was read after the first, so that what is listed for nothing is bounded by what was read.
+	// walkAhead is how many may be listed ahead for each that was read after the first, so that what is listed for nothing
+	// is bounded by what was read.
 	walkAhead = 4
-	// walkMost is how many listings may be ahead in one directory: a program that does nothing but walk reads one in 1 to 2 ms, and a store answers in 20.
+	// walkMost is how many listings may be ahead in one directory: a program that does nothing but walk reads one in 1 to
+	// 2 ms, and a store answers in 20.
 	walkMost = 16
-	// walkStrays is after how many directories in a row that were not foreseen it is no walk any more. Programs that walk with several threads read a little out of order.
+	// walkStrays is after how many directories in a row that were not foreseen it is no walk any more. Programs that walk
+	// with several threads read a little out of order.
 	walkStrays = 4
 	// walkPause is the longest time between two directories of a walk.
 	walkPause = 10 * time.Second
-	// walkReserve is the part of the time for which a listing may be ahead that one may be expected to wait for its reader.
+	// walkReserve is the part of the time for which a listing may be ahead that one may be expected to wait for its
+	// reader.
 	walkReserve = 2
 )
 
-// walk is the state machine of one directory whose subdirectories are read one after another: which was read goes in, how many to list ahead comes out. It asks nothing
-// and knows no clock but the times it is given; which subdirectories come next is not its business.
+// walk is the state machine of one directory whose subdirectories are read one after another: which was read goes in,
+// how many to list ahead comes out. It asks nothing and knows no clock but the times it is given; which subdirectories
+// come next is not its business.
 //
 // INVARIANT: len(ahead) <= walkMost.
 // INVARIANT: what was asked for is ahead, used or wasted.
@@ -38,7 +43,8 @@ type walk struct {
 
 func newWalk(ttl time.Duration) *walk { return &walk{ttl: ttl, ahead: make(map[string]time.Time)} }
 
-// read notes that a directory is read, and tells whether that is a step of the walk. follows tells that it is one of the next after the one read before.
+// read notes that a directory is read, and tells whether that is a step of the walk. follows tells that it is one of
+// the next after the one read before.
 func (w *walk) read(dir string, follows bool, now time.Time) (step bool) {
 	w.time(now)
 	if !w.use(dir, now) && !follows {
@@ -117,7 +123,8 @@ func (w *walk) drop(dir string) {
 	}
 }
 
-// fail notes that a listing ahead failed: no more are asked for until as many have been read one after another as at first.
+// fail notes that a listing ahead failed: no more are asked for until as many have been read one after another as at
+// first.
 func (w *walk) fail(dir string) {
 	w.drop(dir)
 	w.run = 0

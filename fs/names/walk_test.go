@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestWalkScripts runs testdata/walk/*.script on the state machine and compares how many directories it has listed ahead, and its state, with the golden file. A script
-// is lines of:
+// TestWalkScripts runs testdata/walk/*.script on the state machine and compares how many directories it has listed
+// ahead, and its state, with the golden file. A script is lines of:
 //
 //	ttl DURATION         for how long an answer is good; for ever unless said
 //	every DURATION       passes before each directory that is read

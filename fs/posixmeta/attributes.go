@@ -30,7 +30,8 @@ const (
 	nameXattr   = "xattr"
 )
 
-// permissions are what of a mode is believed: set-user-id and the like are for whom one trusts, not for who may write to a bucket.
+// permissions are what of a mode is believed: set-user-id and the like are for whom one trusts, not for who may write
+// to a bucket.
 const permissions = 0o777
 
 // Attributes are what an object's metadata tells of a file.
@@ -64,8 +65,8 @@ func Parse(metadata map[string]string) (a Attributes) {
 	return a
 }
 
-// Metadata is what an object's metadata is to be, to be laid over what it has: an empty value takes a name off. A mode, an owner and a group that are not
-// there are left as the object has them; times and extended attributes are not.
+// Metadata is what an object's metadata is to be, to be laid over what it has: an empty value takes a name off. A mode,
+// an owner and a group that are not there are left as the object has them; times and extended attributes are not.
 func (a Attributes) Metadata() map[string]string {
 	m := map[string]string{nameModTime: "", nameAtime: "", nameCtime: "", nameXattr: formatXattrs(a.Xattrs)}
 	if a.Has&HasMode != 0 {

@@ -84,7 +84,8 @@ func (s *Store) awaitTurn(r *http.Request) bool {
 	}
 }
 
-// takeBody reads what a request sends, which it keeps: only then can it be noticed that its client has gone. It tells whether all of it came.
+// takeBody reads what a request sends, which it keeps: only then can it be noticed that its client has gone. It tells
+// whether all of it came.
 func takeBody(r *http.Request) bool {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -102,7 +103,8 @@ func (a *answered) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// head tells of an object. Of a bare prefix it says nothing helpful; with a range it has LOTA fetch the object, and believes itself to be sending one byte.
+// head tells of an object. Of a bare prefix it says nothing helpful; with a range it has LOTA fetch the object, and
+// believes itself to be sending one byte.
 func (c *call) head(w http.ResponseWriter, r *http.Request) {
 	e, err := c.bucket.store.Stat(r.Context(), c.key)
 	if err != nil && c.isPrefix(r) {

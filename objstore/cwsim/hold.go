@@ -11,8 +11,9 @@ type hold struct {
 	released chan struct{}
 }
 
-// Hold has the requests that match wait, once they are among [Store.Requests], until release is called or their client goes. So a test that wants to do something in the middle of a
-// program's work need not be faster than the program. match is called by many at once.
+// Hold has the requests that match wait, once they are among [Store.Requests], until release is called or their client
+// goes. So a test that wants to do something in the middle of a program's work need not be faster than the program.
+// match is called by many at once.
 func (s *Store) Hold(match func(Request) bool) (release func()) {
 	h := &hold{match: match, released: make(chan struct{})}
 	s.mu.Lock()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// partitionBytes is how much of a key says which partition of the store it is in: the length of a hash in the documented form.
+// partitionBytes is how much of a key says which partition of the store it is in: the length of a hash in the
+// documented form.
 const partitionBytes = 6
 
 func partition(key string) string { return key[:min(len(key), partitionBytes)] }

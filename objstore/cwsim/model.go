@@ -2,8 +2,9 @@ package cwsim
 
 import "time"
 
-// Model is what a store gives to so many GETs at a time: all of it between From and To of them, half of it at Half, and nothing, to anybody, from Hang on.
-// Between the points it goes in straight lines. The zero value gives everything at once.
+// Model is what a store gives to so many GETs at a time: all of it between From and To of them, half of it at Half, and
+// nothing, to anybody, from Hang on. Between the points it goes in straight lines. The zero value gives everything at
+// once.
 type Model struct {
 	Peak     float64 // bytes a second, of all GETs together
 	From, To int

@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// Server has a [Store] listen on loopback, as an HTTP proxy: plain requests in it are for LOTA, tunnels lead to the store's TLS endpoint.
+// Server has a [Store] listen on loopback, as an HTTP proxy: plain requests in it are for LOTA, tunnels lead to the
+// store's TLS endpoint.
 type Server struct {
 	proxy *httptest.Server
 	tls   *httptest.Server

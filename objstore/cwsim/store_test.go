@@ -143,7 +143,8 @@ func TestResident(t *testing.T) {
 	}
 }
 
-// RenameObject moves an object with what LOTA holds of it, and never over another one that must not be there; a write that is refused has LOTA forget nothing.
+// RenameObject moves an object with what LOTA holds of it, and never over another one that must not be there; a write
+// that is refused has LOTA forget nothing.
 func TestRename(t *testing.T) {
 	s := serve(t, Options{Buckets: []Bucket{{Name: "data"}}})
 	s.put("from", LargestUncached+1)
@@ -225,7 +226,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// Requests that are no GETs of objects have a pace of their own, hang for themselves, and end when their client goes, also with a body.
+// Requests that are no GETs of objects have a pace of their own, hang for themselves, and end when their client goes,
+// also with a body.
 func TestPaceOfRequests(t *testing.T) {
 	s := serve(t, Options{Buckets: []Bucket{{Name: "data"}}, Requests: Model{Peak: 10, From: 1, To: 1, Half: 1, Hang: 2}})
 	s.put("key", 1)

@@ -5,10 +5,11 @@
 // and the first that applies takes the request: it does not count for the lines after it. So two faults of one
 // operation, each for one request, break the first and the second. All requests are recorded.
 //
-// Time is left to the caller: a fault holds a request by a function of the test's, which may wait for a channel or sleep in a
-// synctest bubble.
+// Time is left to the caller: a fault holds a request by a function of the test's, which may wait for a channel or
+// sleep in a synctest bubble.
 //
-// Its parts: the script and the record (store.go), the requests that pass by them (requests.go), broken bodies (body.go).
+// Its parts: the script and the record (store.go), the requests that pass by them (requests.go), broken bodies
+// (body.go).
 package faultstore
 
 import (
@@ -28,8 +29,8 @@ type Fault struct {
 	// Times is how many of the requests after those it applies to; 0 for all.
 	Times int
 
-	// Before is called before the request is made; an error it returns is the answer. It gets the request's context, and may
-	// wait as long as it likes.
+	// Before is called before the request is made; an error it returns is the answer. It gets the request's context, and
+	// may wait as long as it likes.
 	Before func(ctx context.Context) error
 	// Err is the answer, without the store being asked: a sentinel, or an *objstore.Error with status and Retry-After.
 	Err error

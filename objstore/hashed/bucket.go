@@ -22,8 +22,8 @@ type Options struct {
 	MaxKeys int              // 0 is [MaxKeys]
 }
 
-// Bucket is a bucket whose keys are stored under their hashes. It is a decorator of the whole vocabulary: an optional power that is found below it would take plain keys
-// for stored ones, so all those that take keys are here.
+// Bucket is a bucket whose keys are stored under their hashes. It is a decorator of the whole vocabulary: an optional
+// power that is found below it would take plain keys for stored ones, so all those that take keys are here.
 type Bucket struct {
 	inner objstore.Bucket
 	index *index
@@ -49,7 +49,8 @@ func (b *Bucket) Close() error { return b.index.close() }
 // Name is the bucket's name.
 func (b *Bucket) Name() string { return b.inner.Name() }
 
-// EndpointMark is what the identity of a store ends with whose keys are hashed: a version here and one of the same key in a bucket as it is are two.
+// EndpointMark is what the identity of a store ends with whose keys are hashed: a version here and one of the same key
+// in a bucket as it is are two.
 const EndpointMark = "#hashed"
 
 // Endpoint is the store's identity, marked.

@@ -14,8 +14,8 @@ import (
 const (
 	// listingsAtOnce is how many of the 256 listings are under way at a time.
 	listingsAtOnce = 32
-	// runKeys is how many keys of a listing are kept as entries before they are packed. An entry takes about 300 bytes and a packed one about 50: with all listings
-	// under way, what is not packed takes 80 MB at the most.
+	// runKeys is how many keys of a listing are kept as entries before they are packed. An entry takes about 300 bytes and
+	// a packed one about 50: with all listings under way, what is not packed takes 80 MB at the most.
 	runKeys = 8192
 )
 
@@ -38,7 +38,8 @@ func (m *making) run(class objstore.Class, look bool) error {
 	return g.Wait()
 }
 
-// shard lists one shard. That it is being listed is noted before the moment is taken: what is merged until then is older.
+// shard lists one shard. That it is being listed is noted before the moment is taken: what is merged until then is
+// older.
 func (m *making) shard(ctx context.Context, i int) error {
 	m.index.setListing(i, true)
 	defer m.index.setListing(i, false)
@@ -50,7 +51,8 @@ func (m *making) shard(ctx context.Context, i int) error {
 	return err
 }
 
-// list gives the entries of a shard, by plain keys and in their order. All listings together end when there are more keys than may be: what they hold is bounded, however large the bucket is.
+// list gives the entries of a shard, by plain keys and in their order. All listings together end when there are more
+// keys than may be: what they hold is bounded, however large the bucket is.
 func (m *making) list(ctx context.Context, shard int) (*segment, error) {
 	x := m.index
 	var entries []objstore.Entry

@@ -15,13 +15,17 @@ import (
 )
 
 const (
-	// MaxKeys is how many keys an index holds at most: in 380 to 620 MB of memory, at 38 to 62 bytes a key, and about twice that while it is made.
+	// MaxKeys is how many keys an index holds at most: in 380 to 620 MB of memory, at 38 to 62 bytes a key, and about
+	// twice that while it is made.
 	MaxKeys = 10_000_000
-	// freshWait is how long a listing waits for an index to be made again before it goes by the one there is: a small bucket's is there by then.
+	// freshWait is how long a listing waits for an index to be made again before it goes by the one there is: a small
+	// bucket's is there by then.
 	freshWait = 2 * time.Second
-	// staleFactor is how many times its TTL an index may be old that is used while another is being made, or when none can be.
+	// staleFactor is how many times its TTL an index may be old that is used while another is being made, or when none can
+	// be.
 	staleFactor = 10
-	// refusedFor is for how long a bucket counts as too large: to find that out takes as many listings as an index has room for.
+	// refusedFor is for how long a bucket counts as too large: to find that out takes as many listings as an index has
+	// room for.
 	refusedFor = 10 * time.Minute
 )
 
@@ -70,7 +74,8 @@ func (x *index) close() error {
 	return x.save()
 }
 
-// change takes over what the store has answered to a write. From the first one on the saved index would lack it, were this process killed, and is removed.
+// change takes over what the store has answered to a write. From the first one on the saved index would lack it, were
+// this process killed, and is removed.
 func (x *index) change(e objstore.Entry, removed bool) {
 	at := x.options.Now()
 	if e.ModTime.IsZero() {
@@ -111,7 +116,8 @@ func (x *index) replace(number int, listed *segment, began time.Time) {
 	x.update(number, func(s *shard) { s.replace(listed, began) })
 }
 
-// drop lets the index go: the next listing makes another, and so finds out whether there are too many keys. The caller holds mu.
+// drop lets the index go: the next listing makes another, and so finds out whether there are too many keys. The caller
+// holds mu.
 func (x *index) drop() {
 	for i := range x.shards {
 		x.update(i, func(s *shard) { *s = shard{listing: s.listing} })
@@ -129,7 +135,8 @@ func (x *index) ready() bool {
 	return x.complete && x.options.Now().Sub(x.oldest()) <= x.options.TTL
 }
 
-// await makes sure that there is an index. It waits for the first one and in place of one that is far too old, and for a moment where one that is not is being made again.
+// await makes sure that there is an index. It waits for the first one and in place of one that is far too old, and for
+// a moment where one that is not is being made again.
 func (x *index) await(ctx context.Context) error {
 	x.mu.Lock()
 	now := x.options.Now()
@@ -251,7 +258,8 @@ func (x *index) oldest() time.Time {
 	return oldest
 }
 
-// walk is a walk through the index as it is now, from key on; asOf is how old it may be. false when there is none any more.
+// walk is a walk through the index as it is now, from key on; asOf is how old it may be. false when there is none any
+// more.
 func (x *index) walk(key string) (m *merge, asOf time.Time, ok bool) {
 	walkers, asOf, ok := x.walkers()
 	return newMerge(walkers, key), asOf, ok

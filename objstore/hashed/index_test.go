@@ -89,7 +89,8 @@ func TestIndexMadeAgain(t *testing.T) {
 	})
 }
 
-// An index that cannot be made is an error for who needs the first, and for the others when theirs is far too old; and who gives up waiting goes.
+// An index that cannot be made is an error for who needs the first, and for the others when theirs is far too old; and
+// who gives up waiting goes.
 func TestIndexFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &failing{Bucket: memstore.New("bucket")}
@@ -138,7 +139,8 @@ func (f *failing) List(ctx context.Context, opts objstore.ListOptions) iter.Seq2
 	return f.Bucket.List(ctx, opts)
 }
 
-// An index that is far too old is not gone by while another is made, and however many wait for one that is not, they wait together.
+// An index that is far too old is not gone by while another is made, and however many wait for one that is not, they
+// wait together.
 func TestOldIndex(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &slow{Bucket: memstore.New("bucket")}
@@ -166,7 +168,8 @@ func TestOldIndex(t *testing.T) {
 	})
 }
 
-// Writers and listings that go on while the index is made again and again never miss what is there all the time, nor show what was removed before they began.
+// Writers and listings that go on while the index is made again and again never miss what is there all the time, nor
+// show what was removed before they began.
 func TestIndexUnderWriters(t *testing.T) {
 	store := memstore.New("bucket")
 	b := newBucket(t, store, Options{TTL: time.Nanosecond})

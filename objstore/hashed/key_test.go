@@ -2,7 +2,8 @@ package hashed
 
 import "testing"
 
-// The form is that of the store's documentation: the first six hex digits of the key's MD5, a slash, the key. The digests are md5sum's.
+// The form is that of the store's documentation: the first six hex digits of the key's MD5, a slash, the key. The
+// digests are md5sum's.
 func TestEncode(t *testing.T) {
 	for key, want := range map[string]string{
 		"data/file.bin": "380885/data/file.bin",

@@ -32,7 +32,8 @@ func (f *foreign) add(key string) {
 	}
 }
 
-// gaps are the ends of the runs of keys that begin with two hex digits: what comes next in the order of bytes lies in no shard, unless it begins with two again.
+// gaps are the ends of the runs of keys that begin with two hex digits: what comes next in the order of bytes lies in
+// no shard, unless it begins with two again.
 func gaps() []string {
 	after := []string{"", ours + "\xff"}
 	for _, first := range hexDigits {
@@ -41,7 +42,8 @@ func gaps() []string {
 	return after
 }
 
-// look looks for keys that lie in no shard, by a listing of one key for each gap; below a prefix, where stored keys hardly are, by one of a page.
+// look looks for keys that lie in no shard, by a listing of one key for each gap; below a prefix, where stored keys
+// hardly are, by one of a page.
 func (f *foreign) look(ctx context.Context, b objstore.Bucket) error {
 	asked := []objstore.ListOptions{{Prefix: f.prefix}}
 	if f.prefix == "" {
@@ -76,7 +78,8 @@ func (f *foreign) tell(log *slog.Logger, bucket string) {
 	}
 }
 
-// LooksHashed tells whether all of some keys of a bucket, three at least, are in the form: whoever mounts it as it is will want to know.
+// LooksHashed tells whether all of some keys of a bucket, three at least, are in the form: whoever mounts it as it is
+// will want to know.
 func LooksHashed(entries []objstore.Entry) bool {
 	for _, e := range entries {
 		if _, ok := Decode(e.Key); !ok {

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// A bucket of which not all is hashed is told of, once, with an example and what to do, wherever the key lies in the order of bytes; below a mounted prefix only what lies there.
+// A bucket of which not all is hashed is told of, once, with an example and what to do, wherever the key lies in the
+// order of bytes; below a mounted prefix only what lies there.
 func TestMixed(t *testing.T) {
 	for _, c := range []struct{ plain, prefix string }{
 		{"train/x", ""},

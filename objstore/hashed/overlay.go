@@ -33,7 +33,8 @@ func (o overlay) with(c change) overlay {
 	return slices.Insert(slices.Clone(o), i, c)
 }
 
-// since is what of it a listing may have missed that began at start: the store lists everything that it had answered before.
+// since is what of it a listing may have missed that began at start: the store lists everything that it had answered
+// before.
 func (o overlay) since(start time.Time) overlay {
 	return slices.DeleteFunc(slices.Clone(o), func(c change) bool { return c.at.Before(start) })
 }

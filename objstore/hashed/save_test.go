@@ -15,7 +15,8 @@ import (
 	"github.com/headrace/headrace/objstore/memstore"
 )
 
-// The index is there again after a restart, with what was written; one that is damaged, or of something else, is made anew.
+// The index is there again after a restart, with what was written; one that is damaged, or of something else, is made
+// anew.
 func TestSaved(t *testing.T) {
 	store := memstore.New("bucket")
 	file := filepath.Join(t.TempDir(), "index")
@@ -87,7 +88,8 @@ func (c *counting) List(ctx context.Context, opts objstore.ListOptions) iter.Seq
 	return c.Bucket.List(ctx, opts)
 }
 
-// A saved index is not used by the next mount when this one has written since and was killed, nor one of the future; what was left half-written goes.
+// A saved index is not used by the next mount when this one has written since and was killed, nor one of the future;
+// what was left half-written goes.
 func TestSavedAndKilled(t *testing.T) {
 	store := memstore.New("bucket")
 	dir := t.TempDir()

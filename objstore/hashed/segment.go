@@ -13,7 +13,8 @@ import (
 // blockKeys is how many keys follow each other with only what differs from the one before: what is decoded to find one.
 const blockKeys = 32
 
-// segment is a sorted run of entries in little memory: of a key only what differs from the one before, an ETag that is an MD5 in its 16 bytes. It never changes.
+// segment is a sorted run of entries in little memory: of a key only what differs from the one before, an ETag that is
+// an MD5 in its 16 bytes. It never changes.
 type segment struct {
 	data   []byte
 	blocks []uint32 // where in data each block begins; its first key is whole

@@ -2,7 +2,8 @@ package hashed
 
 import "time"
 
-// mergeAt is how many changes a shard has before they are put into its segment, so that the whole index has a few ten thousand of them.
+// mergeAt is how many changes a shard has before they are put into its segment, so that the whole index has a few ten
+// thousand of them.
 const mergeAt = 512
 
 // shard is what is known of the keys of one prefix of two hex digits. It is a value: no lock.

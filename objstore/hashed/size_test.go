@@ -45,7 +45,8 @@ func (f *keyForm) entry(n int) objstore.Entry {
 	return objstore.Entry{Key: f.key(n), Size: 50_000 + int64(r%200_000), ETag: f.etag(sum, n), ModTime: time.UnixMilli(1.7e12 + int64(r%1e10))}
 }
 
-// Of ten million keys, an index takes so many bytes a key as is documented: here of one shard, which has every 256th of them.
+// Of ten million keys, an index takes so many bytes a key as is documented: here of one shard, which has every 256th of
+// them.
 func TestBytesPerKey(t *testing.T) {
 	const keys = MaxKeys / shards
 	for _, form := range keyForms() {
@@ -146,7 +147,8 @@ func peakDuring(f func()) int64 {
 	return peak.Load()
 }
 
-// BenchmarkTenMillionKeys makes the largest index there may be, and makes it again. It needs 2 GB of memory and a minute for each form of keys:
+// BenchmarkTenMillionKeys makes the largest index there may be, and makes it again. It needs 2 GB of memory and a
+// minute for each form of keys:
 //
 //	go test -run '^$' -bench TenMillionKeys -benchtime 1x ./objstore/hashed
 func BenchmarkTenMillionKeys(b *testing.B) {

@@ -35,7 +35,8 @@ func (w *walker) advance() bool {
 // nearby is how many keys are gone past one by one before it is cheaper to look for the place: about a block.
 const nearby = blockKeys
 
-// skip goes to the first key that is not before key, from one that is. Of a directory's keys a run has few, so it is mostly near.
+// skip goes to the first key that is not before key, from one that is. Of a directory's keys a run has few, so it is
+// mostly near.
 func (w *walker) skip(key string) bool {
 	for range nearby {
 		if w.key() >= key {

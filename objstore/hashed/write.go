@@ -62,7 +62,8 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, uploadID string) error {
 	return about(b.inner.AbortUpload(ctx, Encode(key), uploadID), key)
 }
 
-// ListUploads yields the uploads under way whose plain keys begin with prefix: all uploads of the bucket are gone through.
+// ListUploads yields the uploads under way whose plain keys begin with prefix: all uploads of the bucket are gone
+// through.
 func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[objstore.Upload, error] {
 	return func(yield func(objstore.Upload, error) bool) {
 		for u, err := range b.inner.ListUploads(ctx, "") {

@@ -1,11 +1,12 @@
 // Package memstore is an object store in memory, for tests of everything above objstore.
 //
-// It is strict where real stores are: ETags are MD5 sums (of a multipart upload the sum of the parts' sums, a dash and their
-// number), listings ascend in byte order and come in pages, conditions are checked at the moment of the write, a body of
-// the wrong length is refused, a version that is gone is ErrChanged. It is lenient in two ways: any key but the empty one is
-// taken, whatever bytes it has, and parts may have any size.
+// It is strict where real stores are: ETags are MD5 sums (of a multipart upload the sum of the parts' sums, a dash and
+// their number), listings ascend in byte order and come in pages, conditions are checked at the moment of the write, a
+// body of the wrong length is refused, a version that is gone is ErrChanged. It is lenient in two ways: any key but the
+// empty one is taken, whatever bytes it has, and parts may have any size.
 //
-// Its parts: objects (store.go), reading (read.go), listing (list.go), writing (write.go), multipart uploads (multipart.go).
+// Its parts: objects (store.go), reading (read.go), listing (list.go), writing (write.go), multipart uploads
+// (multipart.go).
 //
 // Limits: everything is held in memory; the first listing after a change of the set of keys sorts them all.
 package memstore

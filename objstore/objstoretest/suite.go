@@ -20,8 +20,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Quirks says where a store is documented to fall short of the interface. The zero value is a store without shortcomings. Each
-// string is the reason, empty where the store does as it should.
+// Quirks says where a store is documented to fall short of the interface. The zero value is a store without
+// shortcomings. Each string is the reason, empty where the store does as it should.
 type Quirks struct {
 	// RefusesKey returns the reason why the store does not take key, "" if it does.
 	RefusesKey func(key string) string

@@ -1,5 +1,6 @@
-// Package packed puts texts and numbers one after another into few bytes, and takes them apart again, also where the bytes may be damaged. It is what the index of
-// hashed keys and the listings on the disk are made of; what the bytes mean is theirs.
+// Package packed puts texts and numbers one after another into few bytes, and takes them apart again, also where the
+// bytes may be damaged. It is what the index of hashed keys and the listings on the disk are made of; what the bytes
+// mean is theirs.
 package packed
 
 import "encoding/binary"
@@ -9,7 +10,8 @@ func AppendText(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// CommonLen is how many bytes two texts begin with that are the same: of sorted keys, only what is behind them need be kept.
+// CommonLen is how many bytes two texts begin with that are the same: of sorted keys, only what is behind them need be
+// kept.
 func CommonLen(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -20,7 +22,8 @@ func CommonLen(a, b string) int {
 	return n
 }
 
-// Reader takes bytes apart. Once something is missing, or is no number, all that follows is missing too, and reads as zero.
+// Reader takes bytes apart. Once something is missing, or is no number, all that follows is missing too, and reads as
+// zero.
 type Reader struct {
 	rest []byte
 	bad  bool

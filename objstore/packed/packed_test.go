@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What was put together is taken apart again; of any shorter part of it something is missing, and nothing that follows is made up.
+// What was put together is taken apart again; of any shorter part of it something is missing, and nothing that follows
+// is made up.
 func TestReader(t *testing.T) {
 	var b []byte
 	b = AppendText(b, "a/key")

@@ -68,7 +68,8 @@ type prober struct {
 	begun  []objstore.Upload
 }
 
-// Run probes. Its error is one that kept it from beginning; what a single power's probe has met is in the answers. At the end nothing of its own is left, or the error says what.
+// Run probes. Its error is one that kept it from beginning; what a single power's probe has met is in the answers. At
+// the end nothing of its own is left, or the error says what.
 func Run(ctx context.Context, b objstore.Bucket, now time.Time) (r Result, err error) {
 	p := &prober{bucket: b, prefix: Prefix + rand.Text()[:12] + "/"}
 	r = Result{Prefix: p.prefix, At: now}
@@ -127,8 +128,8 @@ func (p *prober) put(ctx context.Context, name string, cond objstore.Condition) 
 	return p.bucket.Put(ctx, p.prefix+name, strings.NewReader(probedObjectText), int64(len(probedObjectText)), cond, objstore.Attributes{})
 }
 
-// clean removes what was written: what is known by name, and the uploads that the store lists, since one may have begun whose answer did not come any more. A listing may
-// miss something, or be refused.
+// clean removes what was written: what is known by name, and the uploads that the store lists, since one may have begun
+// whose answer did not come any more. A listing may miss something, or be refused.
 func (p *prober) clean(ctx context.Context) (err error) {
 	begun := p.begun
 	for u, listed := range p.bucket.ListUploads(ctx, p.prefix) {

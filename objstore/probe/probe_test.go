@@ -96,7 +96,8 @@ func TestProbeCareless(t *testing.T) {
 	}
 }
 
-// Powers that the store refuses are missing; one that cannot be written to cannot be probed; who gives up leaves nothing.
+// Powers that the store refuses are missing; one that cannot be written to cannot be probed; who gives up leaves
+// nothing.
 func TestProbeRefused(t *testing.T) {
 	inner := memstore.New("bucket")
 	b := faultstore.New(inner)

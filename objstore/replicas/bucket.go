@@ -60,8 +60,8 @@ func (b *Bucket) Unwrap() objstore.Bucket { return b.Bucket }
 // Stats are reads from copies, and those that went to the original because a copy failed.
 func (b *Bucket) Stats() (fromCopy, fellBack int64) { return b.fromCopy.Load(), b.fellBack.Load() }
 
-// Open reads from the original or one of its copies, in turn. A copy does not know whether the name still means this version, so who takes a GET for the answer to that asks
-// [Bucket.ReadFromCopy].
+// Open reads from the original or one of its copies, in turn. A copy does not know whether the name still means this
+// version, so who takes a GET for the answer to that asks [Bucket.ReadFromCopy].
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	copies := b.known.of(v)
 	if len(copies) == 0 {
@@ -85,7 +85,8 @@ func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range)
 	return &reading{bucket: b, ctx: ctx, version: v, rest: r, body: body}, nil
 }
 
-// ReadFromCopy tells whether a GET of v was sent to a copy at a time or later, also if the original has answered in the end. See [objstore.Spreader].
+// ReadFromCopy tells whether a GET of v was sent to a copy at a time or later, also if the original has answered in the
+// end. See [objstore.Spreader].
 func (b *Bucket) ReadFromCopy(v objstore.Version, since time.Time) bool {
 	return b.sent.since(v, since)
 }

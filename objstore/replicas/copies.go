@@ -21,8 +21,9 @@ type Plan struct {
 	Log      objstore.UploadLog // of copies in parts; nil for none
 }
 
-// Make sees to it that an object has so many copies of its present content, and says what it has. Copies that are right already stay, and those above the number go. At every moment the manifest
-// names no copy as one to be read that is not there, and knows of all that may be there: whoever is killed half-way leaves what the next run finishes or removes.
+// Make sees to it that an object has so many copies of its present content, and says what it has. Copies that are right
+// already stay, and those above the number go. At every moment the manifest names no copy as one to be read that is not
+// there, and knows of all that may be there: whoever is killed half-way leaves what the next run finishes or removes.
 func Make(ctx context.Context, b objstore.Bucket, e objstore.Entry, p Plan) (Manifest, error) {
 	switch longest := len(CopyKey(e.Key, MaxCopies)); {
 	case p.Copies < 0 || p.Copies > MaxCopies:

@@ -50,7 +50,8 @@ func (d *dying) Delete(ctx context.Context, key string) error {
 	return d.Bucket.Delete(ctx, key)
 }
 
-// Whatever write the maker of copies dies at, readers get the right bytes, and the next run leaves exactly what is wanted: no copy is forgotten, also when the object has gone.
+// Whatever write the maker of copies dies at, readers get the right bytes, and the next run leaves exactly what is
+// wanted: no copy is forgotten, also when the object has gone.
 func TestKilled(t *testing.T) {
 	for _, c := range []struct{ from, to, then int }{{0, 3, 0}, {0, 3, 1}, {3, 0, 0}, {3, 1, 0}, {3, 1, 1}, {1, 4, 2}} {
 		for writes := 0; ; writes++ {

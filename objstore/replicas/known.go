@@ -20,7 +20,8 @@ const (
 	manifestsAtOnce = 8
 )
 
-// known are the manifests of a bucket. They are read in the background, when somebody reads and they are older than the TTL: no read waits for them.
+// known are the manifests of a bucket. They are read in the background, when somebody reads and they are older than the
+// TTL: no read waits for them.
 type known struct {
 	bucket objstore.Bucket
 	ttl    time.Duration
@@ -64,7 +65,8 @@ func (k *known) of(v objstore.Version) []Copy {
 	return nil
 }
 
-// distrust has a copy of a version not be read any more, until the manifest is another: it is not there as the manifest says.
+// distrust has a copy of a version not be read any more, until the manifest is another: it is not there as the manifest
+// says.
 func (k *known) distrust(v objstore.Version, c Copy) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -18,11 +18,13 @@ const (
 	Prefix = ".headrace/replicas/"
 	// MaxCopies is how many copies an object can have.
 	MaxCopies = 64
-	// maxManifest is the size, in bytes, of the largest manifest that is read: MaxCopies keys and ETags, with up to six bytes in JSON for one of a key.
+	// maxManifest is the size, in bytes, of the largest manifest that is read: MaxCopies keys and ETags, with up to six
+	// bytes in JSON for one of a key.
 	maxManifest = 512 << 10
 )
 
-// Manifest says which copies an object has. It is written before the first of them is made and removed after the last is, so that none is left that no manifest tells of.
+// Manifest says which copies an object has. It is written before the first of them is made and removed after the last
+// is, so that none is left that no manifest tells of.
 type Manifest struct {
 	Key    string    `json:"key"`
 	ETag   string    `json:"etag"` // of the content that was copied
@@ -64,7 +66,8 @@ func Own(key string) bool {
 // errNoManifest is that what is there cannot be used as a manifest.
 var errNoManifest = errors.New("no manifest of copies")
 
-// valid makes sure that a manifest is of the key at which it was found, and names no keys but those of its copies: whoever may write manifests must not be able to have other objects be read.
+// valid makes sure that a manifest is of the key at which it was found, and names no keys but those of its copies:
+// whoever may write manifests must not be able to have other objects be read.
 func (m Manifest) valid(foundAt string) error {
 	if ManifestKey(m.Key) != foundAt || m.ETag == "" || m.Size < 0 || len(m.Copies) > MaxCopies || m.Begun < 0 || m.Begun > MaxCopies {
 		return errNoManifest

@@ -73,7 +73,8 @@ func keys(t *testing.T, b objstore.Bucket) (all []string) {
 	return all
 }
 
-// Copies lie under different hashes, in the form of hashed keys; there are as many as were asked for, and none when none are.
+// Copies lie under different hashes, in the form of hashed keys; there are as many as were asked for, and none when
+// none are.
 func TestMake(t *testing.T) {
 	b := memstore.New("bucket")
 	e := put(t, b, "hot/object", "content")
@@ -290,7 +291,8 @@ func TestForgedManifests(t *testing.T) {
 	}
 }
 
-// What cannot be said in a manifest, or has copies with keys that no store takes, has no copies, and nothing is written for it. The longest manifest there can be is read again.
+// What cannot be said in a manifest, or has copies with keys that no store takes, has no copies, and nothing is written
+// for it. The longest manifest there can be is read again.
 func TestMakeLimits(t *testing.T) {
 	b := memstore.New("bucket")
 	for _, key := range []string{strings.Repeat("x", 1000), "a\xff"} {

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Of more versions than are remembered it may be believed that a copy was read where none was, and never the other way round.
+// Of more versions than are remembered it may be believed that a copy was read where none was, and never the other way
+// round.
 func TestSentIsBounded(t *testing.T) {
 	var s sent
 	at := time.Unix(1000, 0)

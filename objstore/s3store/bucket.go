@@ -20,12 +20,13 @@ type Bucket struct {
 	api      *s3.Client // signs for the bucket's region
 	distance distance
 
-	// endpoint is where requests that do not go through the SDK go; with a route, it is where they go when they do not go to near.
+	// endpoint is where requests that do not go through the SDK go; with a route, it is where they go when they do not go
+	// to near.
 	endpoint, near endpoint
 }
 
-// Bucket finds the bucket's region and checks that its keys may be listed. ErrNoBucket, ErrPermission, ErrCredentials and
-// ErrClockSkew say why not; any other error, that the store was not reached.
+// Bucket finds the bucket's region and checks that its keys may be listed. ErrNoBucket, ErrPermission, ErrCredentials
+// and ErrClockSkew say why not; any other error, that the store was not reached.
 func (c *Client) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	return c.BucketBelow(ctx, name, "")
 }
@@ -37,7 +38,8 @@ const (
 	newBucketPause = 2 * time.Second
 )
 
-// BucketBelow is Bucket for somebody who may list only what is below prefix. A bucket that the store has just made is waited for.
+// BucketBelow is Bucket for somebody who may list only what is below prefix. A bucket that the store has just made is
+// waited for.
 func (c *Client) BucketBelow(ctx context.Context, name, prefix string) (*Bucket, error) {
 	for begin := time.Now(); ; {
 		b, err := c.bucketNow(ctx, name, prefix)
@@ -118,9 +120,9 @@ func (b *Bucket) at() *endpoint {
 	return &b.endpoint
 }
 
-// probe lists at most one key, to learn whether listing is allowed and, if not, why. region is where the bucket is, when
-// a store says so: in a header of any answer, or in the document that says for which region to sign. A HEAD of the bucket
-// would tell neither of two stores' reasons: its answer has no body.
+// probe lists at most one key, to learn whether listing is allowed and, if not, why. region is where the bucket is,
+// when a store says so: in a header of any answer, or in the document that says for which region to sign. A HEAD of the
+// bucket would tell neither of two stores' reasons: its answer has no body.
 func (b *Bucket) probe(ctx context.Context, prefix string) (region string, err error) {
 	t := b.target("ListObjectsV2", prefix)
 	resp, err := b.sendURL(ctx, http.MethodGet, b.listURL(objstore.ListOptions{Prefix: prefix, PageSize: 1}, ""), make(http.Header, 8))

@@ -22,7 +22,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// algorithm is how a store makes sure that it has what it was sent. The best comes first; what a store does not know is learnt from its first answers.
+// algorithm is how a store makes sure that it has what it was sent. The best comes first; what a store does not know is
+// learnt from its first answers.
 type algorithm int32
 
 const (
@@ -94,7 +95,8 @@ func sumOf(a algorithm, body io.ReadSeeker) (checksum, error) {
 	return checksum{a, base64.StdEncoding.EncodeToString(h.Sum(nil))}, err
 }
 
-// checksums are what is known of a store: the best algorithm that it has, and which one each multipart upload was begun with.
+// checksums are what is known of a store: the best algorithm that it has, and which one each multipart upload was begun
+// with.
 type checksums struct {
 	best    atomic.Int32
 	uploads sync.Map // upload id to algorithm
@@ -118,7 +120,8 @@ func (c *checksums) lacks(a algorithm) {
 	}
 }
 
-// try makes a request with a checksum of its body. One that the store refuses for the checksum is made again with the next.
+// try makes a request with a checksum of its body. One that the store refuses for the checksum is made again with the
+// next.
 func (c *checksums) try(a algorithm, body io.ReadSeeker, request func(checksum) error) (sum checksum, err error) {
 	for first := error(nil); ; a++ {
 		if sum, err = sumOf(a, body); err != nil {
@@ -155,8 +158,8 @@ func refusesChecksum(err error) bool {
 	return false
 }
 
-// verify compares what was sent with what the store says it has: its checksum where it tells one, else an ETag that can be an MD5 sum. A store that tells none has not looked: the
-// next request has another one.
+// verify compares what was sent with what the store says it has: its checksum where it tells one, else an ETag that can
+// be an MD5 sum. A store that tells none has not looked: the next request has another one.
 func (c *checksums) verify(sum checksum, echoed *string, etag string, body io.ReadSeeker) error {
 	switch {
 	case sum.algorithm == algorithmMD5: // the store has compared it with the header
@@ -176,7 +179,8 @@ func (c *checksums) verify(sum checksum, echoed *string, etag string, body io.Re
 	}
 	theirs, err := hex.DecodeString(etag)
 	if err == nil && len(theirs) == md5.Size && base64.StdEncoding.EncodeToString(theirs) != own.value {
-		// With encryption by keys of its own a store has ETags that look like MD5 sums and are none: it is not known that this is wrong.
+		// With encryption by keys of its own a store has ETags that look like MD5 sums and are none: it is not known that
+		// this is wrong.
 		c.log.Warn("the ETag is not the MD5 sum of what was sent, and the store verifies no other checksum", "etag", etag)
 	}
 	return nil
@@ -217,8 +221,8 @@ func whole(parts []objstore.Part) (checksum, bool) {
 // crc64Polynomial is NVMe's, reversed. See the NVM Express specification, 64b CRC.
 const crc64Polynomial = 0x9a6c9329ac4bc9b5
 
-// combineCRC64 is the CRC of two runs of bytes from those of each: the first one's is shifted by as many zero bytes as the second has, by squaring the matrix
-// that shifts by one bit, as zlib's crc32_combine does.
+// combineCRC64 is the CRC of two runs of bytes from those of each: the first one's is shifted by as many zero bytes as
+// the second has, by squaring the matrix that shifts by one bit, as zlib's crc32_combine does.
 func combineCRC64(first, second uint64, length int64) uint64 {
 	var shift [64]uint64 // by one zero bit: a matrix over GF(2), a column an element
 	shift[0] = crc64Polynomial

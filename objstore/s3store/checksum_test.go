@@ -95,7 +95,8 @@ func (v *verifier) bucket(t *testing.T) objstore.Bucket {
 	return &Bucket{client: client, api: client.api, name: "bucket"}
 }
 
-// TestChecksumIsLearnt: each request has the best checksum that the store verifies, and what it does not have is found out once.
+// TestChecksumIsLearnt: each request has the best checksum that the store verifies, and what it does not have is found
+// out once.
 func TestChecksumIsLearnt(t *testing.T) {
 	crc64, crc32c, md5 := checksumHeaders[0], checksumHeaders[1], checksumHeaders[2]
 	for name, c := range map[string]struct {
@@ -181,7 +182,8 @@ func TestChecksumsAreVerified(t *testing.T) {
 	}
 }
 
-// TestETagIsCompared: where the store verifies nothing, an ETag that can be an MD5 sum is compared with what was sent, and a difference is told.
+// TestETagIsCompared: where the store verifies nothing, an ETag that can be an MD5 sum is compared with what was sent,
+// and a difference is told.
 func TestETagIsCompared(t *testing.T) {
 	for etag, told := range map[string]bool{"9a0364b9e99bb480dd25e1f0284c8555": false, "9a0364b9e99bb480dd25e1f0284c8556": true, "9a0364b9e99bb480dd25e1f0284c8556-1": false} {
 		var log bytes.Buffer

@@ -35,8 +35,8 @@ type Client struct {
 }
 
 // New reads the SDK's configuration and makes a client. It sends nothing to the store; it may ask for a web identity or
-// container credential only once a request needs one. ErrInvalid for a configuration that cannot be; ErrCredentials for a
-// profile that does not exist.
+// container credential only once a request needs one. ErrInvalid for a configuration that cannot be; ErrCredentials for
+// a profile that does not exist.
 func New(ctx context.Context, config Config) (*Client, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
@@ -148,8 +148,8 @@ func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	return c.fail(ctx, target{op: "DeleteBucket", bucket: name}, err)
 }
 
-// SetMaxConns makes the pool follow the number of requests that may be under way: it keeps about as many connections, over
-// all buckets. It never waits, and breaks no request.
+// SetMaxConns makes the pool follow the number of requests that may be under way: it keeps about as many connections,
+// over all buckets. It never waits, and breaks no request.
 func (c *Client) SetMaxConns(n int) { c.transport.setMaxConns(n) }
 
 // Endpoint is the store's identity, as it stands in versions.
@@ -164,7 +164,8 @@ func (c *Client) tls() bool {
 	return endpoint == "" && !c.options.EndpointOptions.DisableHTTPS || strings.HasPrefix(endpoint, "https://")
 }
 
-// Using is the URL that requests go to now, "" for AWS by its own rules; switches is how often it has changed, as it may with [AutoEndpoint].
+// Using is the URL that requests go to now, "" for AWS by its own rules; switches is how often it has changed, as it
+// may with [AutoEndpoint].
 func (c *Client) Using() (endpoint string, switches uint64) {
 	if c.route == nil {
 		return aws.ToString(c.options.BaseEndpoint), 0
@@ -181,7 +182,8 @@ func (c *Client) UsesLota() bool {
 	return err == nil && "http://"+u.Hostname() == Lota
 }
 
-// Close drops the idle connections, and does not look any more whether an endpoint is back. Requests under way go on; the client can still be used.
+// Close drops the idle connections, and does not look any more whether an endpoint is back. Requests under way go on;
+// the client can still be used.
 func (c *Client) Close() {
 	c.route.close()
 	c.transport.closeIdle()

@@ -94,8 +94,8 @@ func (c *daemon) part(d time.Duration) float64 {
 	return float64(c.read.Load()-before) / d.Seconds() / climbPeak
 }
 
-// From cold and from any start, the whole stack comes to at least 90% of what the simulated LOTA has within ten seconds: HTTP, connections and
-// all, on a bubble's clock. It follows when the best moves.
+// From cold and from any start, the whole stack comes to at least 90% of what the simulated LOTA has within ten
+// seconds: HTTP, connections and all, on a bubble's clock. It follows when the best moves.
 func TestConcurrencyFindsItself(t *testing.T) {
 	for _, config := range []objstore.GateConfig{{}, {Start: 1}, {Start: 8}, {Start: 300}, {Start: 1000, Max: 1000}} { // the model of the store has more starts, and is quicker
 		t.Run(fmt.Sprintf("from %d", config.Start), func(t *testing.T) {
@@ -127,8 +127,8 @@ func TestConcurrencyFindsItself(t *testing.T) {
 	}
 }
 
-// With one GET in a hundred stalling for ten seconds, of a thousand reads all but one take less than ten times the median, and no more than 2% of
-// the GETs are second ones, at any time.
+// With one GET in a hundred stalling for ten seconds, of a thousand reads all but one take less than ten times the
+// median, and no more than 2% of the GETs are second ones, at any time.
 func TestStallsAreHidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const readers, reads = 16, 8000

@@ -96,8 +96,9 @@ func (c Config) validate() error {
 
 // sdkConfig is what the SDK makes of its environment and files, with c over it.
 func (c Config) sdkConfig(ctx context.Context) (aws.Config, error) {
-	// The SDK asks a source of credentials once for all who wait, and that question outlives them: it has to end by itself. A
-	// third of the deadline: a source may take several requests, as a role does that is assumed with another one's credential.
+	// The SDK asks a source of credentials once for all who wait, and that question outlives them: it has to end by
+	// itself. A third of the deadline: a source may take several requests, as a role does that is assumed with another
+	// one's credential.
 	forCredentials := awshttp.NewBuildableClient().WithTimeout(c.credentialDeadline / 3)
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),

@@ -30,7 +30,8 @@ func newLota(t *testing.T, options cwsim.Options, config Config) (*cwsim.Store, 
 	return store, newClient(t, config)
 }
 
-// TestConformanceOnLota proves it against CoreWeave's rules: buckets in the host's name, zones as regions, RenameObject.
+// TestConformanceOnLota proves it against CoreWeave's rules: buckets in the host's name, zones as regions,
+// RenameObject.
 func TestConformanceOnLota(t *testing.T) {
 	objstoretest.Run(t, func(t *testing.T) objstore.Bucket {
 		_, c := newLota(t, cwsim.Options{Buckets: []cwsim.Bucket{{Name: "bucket"}}}, Config{})

@@ -15,7 +15,8 @@ type given aws.Credentials
 
 func (g given) Retrieve(context.Context) (aws.Credentials, error) { return aws.Credentials(g), nil }
 
-// Another credential than the refused one is one of which any part is another: a secret may be renewed under the same id.
+// Another credential than the refused one is one of which any part is another: a secret may be renewed under the same
+// id.
 func TestWhatIsAnotherCredential(t *testing.T) {
 	held := aws.Credentials{AccessKeyID: "K", SecretAccessKey: "s", SessionToken: "t"}
 	for what, c := range map[string]struct {
@@ -81,7 +82,8 @@ func TestReadAnewAfterAFailure(t *testing.T) {
 	})
 }
 
-// In the last seconds before its end a credential is not given to requests any more, as they have to arrive; and who gives up hears of that, and not of a credential.
+// In the last seconds before its end a credential is not given to requests any more, as they have to arrive; and who
+// gives up hears of that, and not of a credential.
 func TestTheEndOfACredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &agent{}

@@ -39,7 +39,8 @@ func (e *credentialError) sentinel() error {
 	return fmt.Errorf("no credential just now: %v", e.cause)
 }
 
-// NoProfileError says that no configuration file has the profile that was asked for, by the flag or by AWS_PROFILE. It matches objstore.ErrCredentials.
+// NoProfileError says that no configuration file has the profile that was asked for, by the flag or by AWS_PROFILE. It
+// matches objstore.ErrCredentials.
 type NoProfileError struct{ Profile string }
 
 func (e *NoProfileError) Error() string {
@@ -50,7 +51,8 @@ func (e *NoProfileError) Is(target error) bool {
 	return target == objstore.ErrCredentials || target == objstore.ErrPermission
 }
 
-// expiredError is that the credential has expired, and that its source gives no other just now: tried again as what has timed out, and a missing credential when that does not help.
+// expiredError is that the credential has expired, and that its source gives no other just now: tried again as what has
+// timed out, and a missing credential when that does not help.
 type expiredError struct{ cause string }
 
 func (e *expiredError) Error() string {

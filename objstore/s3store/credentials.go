@@ -14,30 +14,31 @@ import (
 )
 
 const (
-	// defaultCredentialDeadline is how long a source of credentials may take: the SDK's clients for them have no deadline of
-	// their own. It leaves time for the attempts that these make.
+	// defaultCredentialDeadline is how long a source of credentials may take: the SDK's clients for them have no deadline
+	// of their own. It leaves time for the attempts that these make.
 	defaultCredentialDeadline = 30 * time.Second
 	// reloadPause is how long a refused credential is kept at least before its source is read anew: a store that refuses
 	// everything must not become a storm of requests for credentials.
 	reloadPause = 10 * time.Second
-	// doubtfulPause is the same for a refusal that does not say why, as that of a HEAD: it is an object that may not be read
-	// far more often than a credential that was rotated.
+	// doubtfulPause is the same for a refusal that does not say why, as that of a HEAD: it is an object that may not be
+	// read far more often than a credential that was rotated.
 	doubtfulPause = 10 * time.Minute
-	// renewBefore is how long before it expires a credential is renewed: time for an agent or STS to be back, and for what was signed to arrive. The SDK tells an
-	// expiry that is earlier by it.
+	// renewBefore is how long before it expires a credential is renewed: time for an agent or STS to be back, and for what
+	// was signed to arrive. The SDK tells an expiry that is earlier by it.
 	renewBefore = 5 * time.Minute
-	// renewPatience is how long a request waits for a renewal while the credential before is still good. The SDK's question goes on without it.
+	// renewPatience is how long a request waits for a renewal while the credential before is still good. The SDK's
+	// question goes on without it.
 	renewPatience = time.Second
-	// failurePause is for how long what a source of credentials has failed with is the answer to all who need another one: a node that reads must not become a storm
-	// of questions, and a credential that is renewed should be used at once.
+	// failurePause is for how long what a source of credentials has failed with is the answer to all who need another one:
+	// a node that reads must not become a storm of questions, and a credential that is renewed should be used at once.
 	failurePause = 2 * time.Second
 	// stillGood is how long before its expiry a credential is not given to requests any more: they have to arrive.
 	stillGood = 15 * time.Second
 )
 
-// credentialSource hands out the SDK's credentials. The SDK caches them and renews those that expire. This adds what the
-// SDK does not: a deadline, telling a missing credential from a hiccup, and reading the sources anew after a refusal, since
-// a credential may be rotated before it expires, and one in a file has no expiry at all.
+// credentialSource hands out the SDK's credentials. The SDK caches them and renews those that expire. This adds what
+// the SDK does not: a deadline, telling a missing credential from a hiccup, and reading the sources anew after a
+// refusal, since a credential may be rotated before it expires, and one in a file has no expiry at all.
 type credentialSource struct {
 	load     func(ctx context.Context) (aws.CredentialsProvider, error) // reads the sources; nil when there is nothing to read
 	deadline time.Duration
@@ -56,8 +57,9 @@ func newCredentialSource(inner aws.CredentialsProvider, deadline time.Duration) 
 	return &credentialSource{inner: inner, deadline: deadline, reading: make(chan struct{}, 1)}
 }
 
-// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. One that is about to expire is renewed, and used while that fails. Once it has expired, a source that
-// refuses another one has the last word, until it is asked again a moment later; one that fails is worth another attempt.
+// Retrieve returns the credential of now. Errors are [*credentialError], or ctx's. One that is about to expire is
+// renewed, and used while that fails. Once it has expired, a source that refuses another one has the last word, until
+// it is asked again a moment later; one that fails is worth another attempt.
 func (s *credentialSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	s.mu.Lock()
 	inner, loaded := s.inner, s.loaded
@@ -116,8 +118,8 @@ func ask(ctx context.Context, provider aws.CredentialsProvider, deadline time.Du
 	return aws.Credentials{}, &credentialError{cause: err, passing: mayPass(provider, err)}
 }
 
-// replaced tells whether there is another credential than the one refused. It reads the sources anew if that was not done
-// just now; certain says that the store refused the credential and not perhaps the object.
+// replaced tells whether there is another credential than the one refused. It reads the sources anew if that was not
+// done just now; certain says that the store refused the credential and not perhaps the object.
 func (s *credentialSource) replaced(ctx context.Context, refused signature, certain bool) bool {
 	select {
 	case s.reading <- struct{}{}:

@@ -171,8 +171,8 @@ func (a *agent) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: fmt.Sprint(a.asked), SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(time.Hour)}, a.fails
 }
 
-// A credential is renewed minutes before it expires, by one request however many need it, and used to its end while that fails, without a storm of
-// requests for another.
+// A credential is renewed minutes before it expires, by one request however many need it, and used to its end while
+// that fails, without a storm of requests for another.
 func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, a := time.Now(), &agent{}
@@ -231,8 +231,8 @@ func TestARenewalThatHangs(t *testing.T) {
 	})
 }
 
-// Once a credential has expired, a source that refuses another one is believed at once, one that fails is worth another attempt, and either is asked once in a while
-// however many need it; the one that it gives then is used.
+// Once a credential has expired, a source that refuses another one is believed at once, one that fails is worth another
+// attempt, and either is asked once in a while however many need it; the one that it gives then is used.
 func TestAnExpiredCredential(t *testing.T) {
 	for _, c := range []struct {
 		name   string

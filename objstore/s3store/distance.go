@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// nearby is the latency of writes up to which a bucket's home counts as here: what stores take to make a small write durable.
+	// nearby is the latency of writes up to which a bucket's home counts as here: what stores take to make a small write
+	// durable.
 	nearby = 40 * time.Millisecond
 	// furthest is the longest that a write may stand still, however far away its bucket is.
 	furthest = time.Minute
@@ -17,8 +18,9 @@ const (
 	smallWrite = 64 << 10
 )
 
-// distance is how long a bucket's home takes to answer writes, as those that send next to nothing show. Of the last few the least counts: what others took longer was
-// queues and connections being made, and a bucket whose home moves is noticed all the same.
+// distance is how long a bucket's home takes to answer writes, as those that send next to nothing show. Of the last few
+// the least counts: what others took longer was queues and connections being made, and a bucket whose home moves is
+// noticed all the same.
 type distance struct {
 	mu     sync.Mutex // guards what follows
 	recent []time.Duration
@@ -50,8 +52,8 @@ func (d *distance) latency() time.Duration {
 	return slices.Min(d.recent)
 }
 
-// patience is how long a write may stand still: progress nearby, and in proportion to the latency from there on, since what is lost on the way takes a round trip to be
-// noticed and several to be made up for.
+// patience is how long a write may stand still: progress nearby, and in proportion to the latency from there on, since
+// what is lost on the way takes a round trip to be noticed and several to be made up for.
 func patience(progress, latency time.Duration) time.Duration {
 	if latency <= nearby {
 		return progress

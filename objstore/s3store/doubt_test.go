@@ -177,7 +177,8 @@ func TestWithoutETag(t *testing.T) {
 	}
 }
 
-// TestModifiedForETag: where a store gives no ETags, the time of modification tells contents apart, and that is said once.
+// TestModifiedForETag: where a store gives no ETags, the time of modification tells contents apart, and that is said
+// once.
 func TestModifiedForETag(t *testing.T) {
 	modified := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 	var said bytes.Buffer
@@ -233,7 +234,8 @@ func (r *renewal) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{}, r.err
 }
 
-// TestRenewalFails: what the source of credentials answers is not the store's word, and means that there is no credential any more.
+// TestRenewalFails: what the source of credentials answers is not the store's word, and means that there is no
+// credential any more.
 func TestRenewalFails(t *testing.T) {
 	for status, passes := range map[int]bool{http.StatusNotFound: false, http.StatusForbidden: false, http.StatusServiceUnavailable: true} {
 		answer := &awshttp.ResponseError{RequestID: "sso", ResponseError: &smithyhttp.ResponseError{

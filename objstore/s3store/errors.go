@@ -31,7 +31,8 @@ type answer struct {
 	header    http.Header
 }
 
-// codeNewBucket is what CoreWeave answers for a bucket that it has just made: for a minute, not all of it knows where the bucket is.
+// codeNewBucket is what CoreWeave answers for a bucket that it has just made: for a minute, not all of it knows where
+// the bucket is.
 const codeNewBucket = "InvalidRegion"
 
 // sentinelByCode maps the codes of S3, and those of MinIO, Ceph and other stores beside it, where the code says more
@@ -132,8 +133,8 @@ func (c *Client) refusal(t target, a answer) error {
 	return e
 }
 
-// fail turns an error of the SDK or of the transport into an *objstore.Error; nil stays nil, and the end of ctx is passed
-// on as it is.
+// fail turns an error of the SDK or of the transport into an *objstore.Error; nil stays nil, and the end of ctx is
+// passed on as it is.
 func (c *Client) fail(ctx context.Context, t target, err error) error {
 	if err == nil {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// datePrefix is in front of what stands for an ETag where a store gives none, as gateways do for files that came into their
-// folder by other ways: the time of the last modification. A content that is replaced by one of the same size within the same second is not told
-// apart by it, so it is the weaker promise, made only where there is no other.
+// datePrefix is in front of what stands for an ETag where a store gives none, as gateways do for files that came into
+// their folder by other ways: the time of the last modification. A content that is replaced by one of the same size
+// within the same second is not told apart by it, so it is the weaker promise, made only where there is no other.
 const datePrefix = "modified "
 
 // normaliseETag strips what stores put around an ETag: quotes and the weak prefix.
@@ -20,7 +20,8 @@ func normaliseETag(etag string) string {
 
 func quoteETag(etag string) string { return `"` + etag + `"` }
 
-// versionTag tells contents of one key apart: by the ETag, or else by the time of modification; "" when there is neither.
+// versionTag tells contents of one key apart: by the ETag, or else by the time of modification; "" when there is
+// neither.
 func versionTag(etag string, modified time.Time) string {
 	if tag := normaliseETag(etag); tag != "" || modified.IsZero() {
 		return tag
@@ -28,7 +29,8 @@ func versionTag(etag string, modified time.Time) string {
 	return datePrefix + modified.UTC().Format(time.RFC3339)
 }
 
-// noteTag says once that what a store tells of an object is less than is needed to change it. Nothing would say so before somebody else's ESTALE.
+// noteTag says once that what a store tells of an object is less than is needed to change it. Nothing would say so
+// before somebody else's ESTALE.
 func (b *Bucket) noteTag(e objstore.Entry) {
 	if !strings.HasPrefix(e.ETag, datePrefix) {
 		return
@@ -39,8 +41,8 @@ func (b *Bucket) noteTag(e objstore.Entry) {
 	})
 }
 
-// condition has a request answered only if the object is the one that tag stands for. By a time alone it is not asked: stores have it finer than they
-// tell, and would refuse the very second they told. The answer is compared in any case.
+// condition has a request answered only if the object is the one that tag stands for. By a time alone it is not asked:
+// stores have it finer than they tell, and would refuse the very second they told. The answer is compared in any case.
 func condition(header http.Header, tag string) {
 	if !strings.HasPrefix(tag, datePrefix) {
 		header["If-Match"] = []string{quoteETag(tag)}

@@ -38,7 +38,8 @@ func (c *Client) Credential(ctx context.Context) (f CredentialFacts, err error) 
 	return f, nil
 }
 
-// EndpointSource is what has named the endpoint, as far as the configuration of this package has not: a variable of the environment, or a profile; "" where AWS' own is used, or one was given.
+// EndpointSource is what has named the endpoint, as far as the configuration of this package has not: a variable of the
+// environment, or a profile; "" where AWS' own is used, or one was given.
 func (c *Client) EndpointSource() string {
 	named := aws.ToString(c.options.BaseEndpoint)
 	if c.config.Endpoint != "" || named == "" {

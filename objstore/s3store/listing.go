@@ -33,8 +33,8 @@ type listedPrefix struct{ Prefix string }
 // listingRoot is the element that a listing is. Another document, as a proxy's page, is not an empty directory.
 const listingRoot = "ListBucketResult"
 
-// parseListing reads a document: with the scanner below, or, when that meets something that stores do not usually write,
-// with encoding/xml, which takes everything and some thirty times as long.
+// parseListing reads a document: with the scanner below, or, when that meets something that stores do not usually
+// write, with encoding/xml, which takes everything and some thirty times as long.
 func parseListing(document []byte) (listing, error) {
 	l, err := scanListing(document)
 	if err == nil {

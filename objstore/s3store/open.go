@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Open starts a GET of r of v. See [objstore.Opener]. ErrInvalid for a version without an ETag: two GETs of it could bring bytes of
-// two contents. Both List and Stat tell the ETag.
+// Open starts a GET of r of v. See [objstore.Opener]. ErrInvalid for a version without an ETag: two GETs of it could
+// bring bytes of two contents. Both List and Stat tell the ETag.
 func (b *Bucket) Open(ctx context.Context, v objstore.Version, r objstore.Range) (io.ReadCloser, error) {
 	t := b.target("GetObject", v.Key)
 	if v.ETag == "" {

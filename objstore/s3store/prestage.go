@@ -8,7 +8,8 @@ import (
 )
 
 // Prestage asks for the first byte's headers, in the form by which CoreWeave's LOTA fetches the whole object
-// (https://docs.coreweave.com/docs/products/storage/object-storage/lota): no byte of it comes here, and nothing tells when it is there. Other stores take it for a HEAD.
+// (https://docs.coreweave.com/docs/products/storage/object-storage/lota): no byte of it comes here, and nothing tells
+// when it is there. Other stores take it for a HEAD.
 func (b *Bucket) Prestage(ctx context.Context, key string) error {
 	t := b.target("PrestageObject", key)
 	if key == "" {

@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// CoreWeave's documentation has its users keep credentials and configuration in files of their own, under a profile of their own. Its tools are pointed at them by AWS_CONFIG_FILE and
-// AWS_SHARED_CREDENTIALS_FILE; here they are also read where nobody says so.
-// https://docs.coreweave.com/products/storage/object-storage/get-started-caios
+// CoreWeave's documentation has its users keep credentials and configuration in files of their own, under a profile of
+// their own. Its tools are pointed at them by AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE; here they are also read
+// where nobody says so. https://docs.coreweave.com/products/storage/object-storage/get-started-caios
 const (
 	cwDirectory   = ".coreweave"
 	cwConfig      = "cw.config"
@@ -33,8 +33,8 @@ type sharedFiles struct {
 	chosen               bool   // by the user of this package, or here: its credential comes before those of the environment
 }
 
-// findSharedFiles goes by the environment, as the SDK does, and else by the SDK's files and CoreWeave's. The profile is what was asked for; where nothing was, and there is no default one, nor
-// a credential in the environment, CoreWeave's.
+// findSharedFiles goes by the environment, as the SDK does, and else by the SDK's files and CoreWeave's. The profile is
+// what was asked for; where nothing was, and there is no default one, nor a credential in the environment, CoreWeave's.
 func findSharedFiles(asked string) sharedFiles {
 	home, _ := os.UserHomeDir()
 	own := func(name string) string { return filepath.Join(home, cwDirectory, name) }
@@ -80,8 +80,9 @@ func (f sharedFiles) has(profile string) bool {
 	return false
 }
 
-// pathStyle tells whether the profile asks for the bucket in a URL's path. The SDK for Go does not know this setting, which others have: `addressing_style`, indented below `s3 =`. Its other values
-// are what is done anyway. https://docs.aws.amazon.com/cli/latest/topic/s3-config.html
+// pathStyle tells whether the profile asks for the bucket in a URL's path. The SDK for Go does not know this setting,
+// which others have: `addressing_style`, indented below `s3 =`. Its other values are what is done anyway.
+// https://docs.aws.amazon.com/cli/latest/topic/s3-config.html
 func (f sharedFiles) pathStyle() bool {
 	profile := f.profile
 	if profile == "" {
@@ -93,8 +94,8 @@ func (f sharedFiles) pathStyle() bool {
 	})
 }
 
-// readProfile reads the settings of a profile in a file, by name; those that are indented below another by both names with a dot between them. false when the file does not have the
-// profile, or cannot be read.
+// readProfile reads the settings of a profile in a file, by name; those that are indented below another by both names
+// with a dot between them. false when the file does not have the profile, or cannot be read.
 func readProfile(file, profile string) (settings map[string]string, ok bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {

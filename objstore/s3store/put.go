@@ -49,8 +49,8 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, size i
 	return e, t.errorOf(c.verify(sum, sum.echo(out.ChecksumCRC64NVME, out.ChecksumCRC32C), e.ETag, body))
 }
 
-// unsignedPayload has the body's SHA-256 be left out of the signature where TLS protects it: a checksum of the body goes with the request, and reading it once more
-// is most of what sending costs.
+// unsignedPayload has the body's SHA-256 be left out of the signature where TLS protects it: a checksum of the body
+// goes with the request, and reading it once more is most of what sending costs.
 func (b *Bucket) unsignedPayload(o *s3.Options) {
 	if !b.client.tls() {
 		return
@@ -58,7 +58,8 @@ func (b *Bucket) unsignedPayload(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
-// with has an object be stored with headers of its own, byte for byte as some other client has given them: the SDK would take an Expires that is a time only.
+// with has an object be stored with headers of its own, byte for byte as some other client has given them: the SDK
+// would take an Expires that is a time only.
 func with(headers map[string]string) func(*s3.Options) {
 	return func(o *s3.Options) {
 		for name, value := range headers {
@@ -144,7 +145,8 @@ func writeError(err error, cond objstore.Condition) error {
 	return err
 }
 
-// completeError is writeError for the end of a multipart upload, where NoSuchUpload is missing too, and stays what it is.
+// completeError is writeError for the end of a multipart upload, where NoSuchUpload is missing too, and stays what it
+// is.
 func completeError(err error, cond objstore.Condition) error {
 	if codeOf(err) == codeNoUpload {
 		return err
@@ -152,8 +154,8 @@ func completeError(err error, cond objstore.Condition) error {
 	return writeError(err, cond)
 }
 
-// copyPartError tells a lost source, which is a changed version, from a lost upload. Some stores look at the range before
-// they look at the condition: a range that the source does not have any more is a changed version, too.
+// copyPartError tells a lost source, which is a changed version, from a lost upload. Some stores look at the range
+// before they look at the condition: a range that the source does not have any more is a changed version, too.
 func (b *Bucket) copyPartError(ctx context.Context, err error, src objstore.Version) error {
 	switch {
 	case isMissing(err) && codeOf(err) != codeNoUpload:

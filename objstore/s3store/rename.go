@@ -12,15 +12,16 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// renameHosts are the endpoints of stores that have RenameObject: CoreWeave AI Object Storage, directly and by its node cache.
-// https://docs.coreweave.com/products/storage/object-storage/buckets/rename-objects
+// renameHosts are the endpoints of stores that have RenameObject: CoreWeave AI Object Storage, directly and by its node
+// cache. https://docs.coreweave.com/products/storage/object-storage/buckets/rename-objects
 var renameHosts = []string{"cwobject.com", "cwlota.com"}
 
 // directoryBucket ends the names of AWS' buckets that have it.
 const directoryBucket = "--x-s3"
 
-// Rename moves an object atomically, where the store is known to be able to. It is not tried elsewhere: a store that does not know the request takes it for a PutObject of nothing, and
-// would put an empty object in place of the destination. See [objstore.Renamer].
+// Rename moves an object atomically, where the store is known to be able to. It is not tried elsewhere: a store that
+// does not know the request takes it for a PutObject of nothing, and would put an empty object in place of the
+// destination. See [objstore.Renamer].
 func (b *Bucket) Rename(ctx context.Context, key string, src objstore.Version, cond objstore.Condition) error {
 	t := b.target("RenameObject", key)
 	if !b.Renames() {

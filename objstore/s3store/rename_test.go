@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// TestRenamesWhereKnown: a store is asked to rename only where it is known that it can. One that cannot would take it for an empty object.
+// TestRenamesWhereKnown: a store is asked to rename only where it is known that it can. One that cannot would take it
+// for an empty object.
 func TestRenamesWhereKnown(t *testing.T) {
 	on, off := true, false
 	for _, c := range []struct {

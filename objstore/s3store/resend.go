@@ -41,9 +41,9 @@ func (r *resending) again(ctx context.Context, resp *http.Response, code string)
 	return r.renewed
 }
 
-// redirectTarget is where a redirect points that keeps the method, which a bucket answers with while its name is new; nil
-// for others, which say that the bucket is in another region, and for one that leaves TLS: what is read and written would
-// be open to all, and the signature to whoever repeats it.
+// redirectTarget is where a redirect points that keeps the method, which a bucket answers with while its name is new;
+// nil for others, which say that the bucket is in another region, and for one that leaves TLS: what is read and written
+// would be open to all, and the signature to whoever repeats it.
 func redirectTarget(resp *http.Response) *url.URL {
 	if resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect {
 		return nil
@@ -70,7 +70,8 @@ func codeIn(resp *http.Response) string {
 	return ""
 }
 
-// peekCode reads the store's code out of an answer, and leaves the response as it was. "" when there is none; the error is that the answer broke.
+// peekCode reads the store's code out of an answer, and leaves the response as it was. "" when there is none; the error
+// is that the answer broke.
 func peekCode(resp *http.Response) (code string, err error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	resp.Body.Close()
@@ -124,8 +125,8 @@ func (c *Client) resend(stack *middleware.Stack) error {
 	return stack.Finalize.Insert(aim, "Signing", middleware.Before)
 }
 
-// answerIn is the store's answer that an error of the SDK is about; nil if it is about something else, such as the answer of
-// a source of credentials.
+// answerIn is the store's answer that an error of the SDK is about; nil if it is about something else, such as the
+// answer of a source of credentials.
 func answerIn(err error) *http.Response {
 	var response *awshttp.ResponseError
 	if _, ok := errors.AsType[*credentialError](err); ok || !errors.As(err, &response) {

@@ -24,8 +24,8 @@ import (
 // probeDeadline is how long LOTA may take to say that it is there. It is on the same node or next to it.
 const probeDeadline = time.Second
 
-// route has the requests of a client go to LOTA while it answers, and to the store itself while it does not. A request that fails is not repeated here: whoever
-// tries it again finds the other endpoint.
+// route has the requests of a client go to LOTA while it answers, and to the store itself while it does not. A request
+// that fails is not repeated here: whoever tries it again finds the other endpoint.
 type route struct {
 	near, origin string // URLs
 	nearHost     string // of near; buckets are below it
@@ -111,8 +111,9 @@ func (r *route) note(host string, err error) {
 	r.askLater()
 }
 
-// broken is the error of an answer that says that LOTA is broken, and nil for those that say what it thinks of the request. A 503 is the store's throttling where it has the store's code, and else
-// of a balancer that has nobody to send requests to. Where reading that broke, it is the error of that.
+// broken is the error of an answer that says that LOTA is broken, and nil for those that say what it thinks of the
+// request. A 503 is the store's throttling where it has the store's code, and else of a balancer that has nobody to
+// send requests to. Where reading that broke, it is the error of that.
 func (r *route) broken(resp *http.Response) error {
 	if r == nil || !r.isNear(resp.Request.URL.Host) {
 		return nil
@@ -180,8 +181,8 @@ func (r *route) takeAnswer(err error) bool {
 	return true
 }
 
-// ask makes an unsigned request, which a store refuses: any answer of a store is one. A page of a web server or a redirect is none: outside of a cluster, the name may
-// lead anywhere.
+// ask makes an unsigned request, which a store refuses: any answer of a store is one. A page of a web server or a
+// redirect is none: outside of a cluster, the name may lead anywhere.
 func (r *route) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeDeadline)
 	defer cancel()

@@ -129,7 +129,8 @@ func (e *twoEndpoints) bucket(t *testing.T) (*Client, *Bucket) {
 	return c, b
 }
 
-// Reads go to the near endpoint, go on at the other when it breaks, in the middle of a body too, and come back; no read fails, and the store is one.
+// Reads go to the near endpoint, go on at the other when it breaks, in the middle of a body too, and come back; no read
+// fails, and the store is one.
 func TestRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTwoEndpoints(t)
@@ -194,7 +195,8 @@ func TestRoute(t *testing.T) {
 	})
 }
 
-// A 503 is the store's own word where it has the store's code, and tried again where it came from; one of a balancer has requests go to the other endpoint, and no read fails.
+// A 503 is the store's own word where it has the store's code, and tried again where it came from; one of a balancer
+// has requests go to the other endpoint, and no read fails.
 func TestRouteAround503(t *testing.T) {
 	for text, left := range map[string]bool{"no healthy upstream": true, "<Error><Code>SlowDown</Code></Error>": false} {
 		synctest.Test(t, func(t *testing.T) {

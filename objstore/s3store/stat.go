@@ -49,7 +49,8 @@ func (b *Bucket) head(ctx context.Context, t target) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkHead makes sure that an answer says which version there is. Nothing else would contradict a size that is not there.
+// checkHead makes sure that an answer says which version there is. Nothing else would contradict a size that is not
+// there.
 func checkHead(e objstore.Entry, resp *http.Response) error {
 	switch {
 	case e.ETag == "":
@@ -61,8 +62,8 @@ func checkHead(e objstore.Entry, resp *http.Response) error {
 }
 
 // explain finds out what a HEAD meant that was answered with 400. Some stores say so of a prefix that is no object, and
-// all of them of an expired token, which must never look like a missing file: a GET's answer has a body that tells. nil if
-// the GET was taken, as it is once the token has been renewed.
+// all of them of an expired token, which must never look like a missing file: a GET's answer has a body that tells. nil
+// if the GET was taken, as it is once the token has been renewed.
 func (b *Bucket) explain(ctx context.Context, t target) error {
 	header := make(http.Header, 8)
 	header["Range"] = []string{"bytes=0-0"}

@@ -2,7 +2,8 @@ package s3store
 
 import "time"
 
-// A store may have two endpoints: a cache near the machine, and itself. headrace knows of one such pair, LOTA and CoreWeave AI Object Storage.
+// A store may have two endpoints: a cache near the machine, and itself. headrace knows of one such pair, LOTA and
+// CoreWeave AI Object Storage.
 const (
 	// AutoEndpoint, for [Config].Endpoint, takes LOTA where it answers, and the store itself elsewhere.
 	AutoEndpoint = "auto"
@@ -13,11 +14,13 @@ const (
 )
 
 const (
-	// failuresToLeave in a row have requests go to the store itself. About one request in a thousand fails at LOTA and succeeds when tried again.
+	// failuresToLeave in a row have requests go to the store itself. About one request in a thousand fails at LOTA and
+	// succeeds when tried again.
 	failuresToLeave = 3
 	// answersToReturn in a row have requests go to LOTA again.
 	answersToReturn = 2
-	// firstPause is how long after it was left LOTA is asked whether it answers; each failure doubles it, to longestPause at most.
+	// firstPause is how long after it was left LOTA is asked whether it answers; each failure doubles it, to longestPause
+	// at most.
 	firstPause   = 2 * time.Second
 	longestPause = time.Minute
 )
@@ -35,8 +38,8 @@ type endpointSwitch struct {
 // leave has requests go to the store itself from now on.
 func (s *endpointSwitch) leave(pause time.Duration) { *s = endpointSwitch{origin: true, pause: pause} }
 
-// failed notes that a request to the near endpoint has failed, without an answer or with one that says that it is broken; unreachable: nothing listens
-// there. It tells whether requests go to the store itself because of it.
+// failed notes that a request to the near endpoint has failed, without an answer or with one that says that it is
+// broken; unreachable: nothing listens there. It tells whether requests go to the store itself because of it.
 func (s *endpointSwitch) failed(unreachable bool) (left bool) {
 	if s.origin {
 		return false
@@ -51,7 +54,8 @@ func (s *endpointSwitch) failed(unreachable bool) (left bool) {
 // answered notes that a request to the near endpoint was answered.
 func (s *endpointSwitch) answered() { s.failures = 0 }
 
-// asked notes what came of the question whether the near endpoint is back. It tells whether requests go there because of it.
+// asked notes what came of the question whether the near endpoint is back. It tells whether requests go there because
+// of it.
 func (s *endpointSwitch) asked(answers bool) (returned bool) {
 	switch {
 	case !s.origin:

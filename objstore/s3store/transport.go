@@ -77,8 +77,8 @@ func newTransport(config Config, roots *x509.CertPool) *transport {
 	return t
 }
 
-// setMaxConns drops the idle connections when more are open than n. Those in use are not touched: they are dropped by the
-// first request after their own have ended.
+// setMaxConns drops the idle connections when more are open than n. Those in use are not touched: they are dropped by
+// the first request after their own have ended.
 func (t *transport) setMaxConns(n int) {
 	t.limit.Store(int64(n))
 	if t.conns.Load() > int64(n) {
@@ -86,9 +86,9 @@ func (t *transport) setMaxConns(n int) {
 	}
 }
 
-// trim is called before a request, and drops the idle connections when there are many more than the limit: those that were
-// in use when it fell, and those to the hosts of other buckets. A quarter more is let be: connections whose bodies were
-// closed early are still closing when the next request begins.
+// trim is called before a request, and drops the idle connections when there are many more than the limit: those that
+// were in use when it fell, and those to the hosts of other buckets. A quarter more is let be: connections whose bodies
+// were closed early are still closing when the next request begins.
 func (t *transport) trim() {
 	if limit := t.limit.Load(); t.conns.Load() > limit+limit/4 {
 		t.closeIdle()

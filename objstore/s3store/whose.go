@@ -11,8 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 )
 
-// whose tells for whom a source of the SDK's chain has given a credential, by what it was told to ask for and without asking anybody: a role, an agent of a container, a profile. "" where the source says it all. Nothing
-// in it is a secret.
+// whose tells for whom a source of the SDK's chain has given a credential, by what it was told to ask for and without
+// asking anybody: a role, an agent of a container, a profile. "" where the source says it all. Nothing in it is a
+// secret.
 func whose(source string, sources []any) string {
 	var env config.EnvConfig
 	var shared config.SharedConfig
@@ -43,7 +44,8 @@ func whose(source string, sources []any) string {
 	return profile
 }
 
-// containerAgent is where a container's credentials are asked for, without what might authorize it. A relative address may itself be what does: it is not told.
+// containerAgent is where a container's credentials are asked for, without what might authorize it. A relative address
+// may itself be what does: it is not told.
 func containerAgent(full, relative string) string {
 	if relative != "" {
 		return "the container's agent"

@@ -13,8 +13,10 @@ import (
 // knownRegion is one that the SDK's rules know and do nothing special for.
 const knownRegion = "us-west-2"
 
-// anyRegion resolves endpoints for the SDK without looking for the region among AWS', where an endpoint is given: what comes of that is only what is signed for. For a region that they
-// do not know, as CoreWeave's zones, the rules compile the regular expressions of all of AWS' partitions, twice for each request, which is four tenths of what a small request costs.
+// anyRegion resolves endpoints for the SDK without looking for the region among AWS', where an endpoint is given: what
+// comes of that is only what is signed for. For a region that they do not know, as CoreWeave's zones, the rules compile
+// the regular expressions of all of AWS' partitions, twice for each request, which is four tenths of what a small
+// request costs.
 type anyRegion struct{ s3.EndpointResolverV2 }
 
 func (a anyRegion) ResolveEndpoint(ctx context.Context, params s3.EndpointParameters) (smithyendpoints.Endpoint, error) {

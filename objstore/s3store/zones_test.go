@@ -7,7 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// What a region is to requests, known to the SDK or not, is what the SDK's rules make of it, and finding out costs no more for a zone of CoreWeave than for a region of AWS.
+// What a region is to requests, known to the SDK or not, is what the SDK's rules make of it, and finding out costs no
+// more for a zone of CoreWeave than for a region of AWS.
 func TestAnyRegion(t *testing.T) {
 	plain := s3.NewDefaultEndpointResolverV2()
 	of := func(resolver s3.EndpointResolverV2, endpoint string, path bool) s3.Options {

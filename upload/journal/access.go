@@ -16,8 +16,8 @@ var (
 	ErrTooOpen = errors.New("other users can get into the staging directory")
 )
 
-// makeRoot makes sure that there is a directory for staging directories, which nobody else can put anything into. One that it makes, or that
-// is empty, is for its owner alone.
+// makeRoot makes sure that there is a directory for staging directories, which nobody else can put anything into. One
+// that it makes, or that is empty, is for its owner alone.
 func makeRoot(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("journal: %w", err)

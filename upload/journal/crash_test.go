@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// workUntilCrash takes an upload through its life again and again, and says on standard output after each step that it is done, until the
-// process kills itself at a step or is killed.
+// workUntilCrash takes an upload through its life again and again, and says on standard output after each step that it
+// is done, until the process kills itself at a step or is killed.
 func workUntilCrash(root string, step int) {
 	done := 0
 	try := func(what string, err error) {
@@ -223,7 +223,8 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
-// TestDamagedUpload: a damaged log is shown with what could be read, and not opened; data that is missing is damage too.
+// TestDamagedUpload: a damaged log is shown with what could be read, and not opened; data that is missing is damage
+// too.
 func TestDamagedUpload(t *testing.T) {
 	d := create(t, t.TempDir())
 	u, err := d.Begin(Begin{Key: "k"})
@@ -255,7 +256,8 @@ func TestDamagedUpload(t *testing.T) {
 	}
 }
 
-// TestFullDisk: a step that does not fit on the disk is an error and leaves the log as it was, so that others can follow when there is space.
+// TestFullDisk: a step that does not fit on the disk is an error and leaves the log as it was, so that others can
+// follow when there is space.
 func TestFullDisk(t *testing.T) {
 	root := t.TempDir()
 	if err := syscall.Mount("headrace-test", root, "tmpfs", 0, "size=32k,mode=0700"); err != nil {

@@ -58,7 +58,8 @@ type Dir struct {
 	owner Owner
 	lock  *os.File // nil when it is only looked at
 
-	// Fdatasync has the bytes of an upload's file be on the disk when it returns; nil for fdatasync(2). A test says here what a loss of power leaves.
+	// Fdatasync has the bytes of an upload's file be on the disk when it returns; nil for fdatasync(2). A test says here
+	// what a loss of power leaves.
 	Fdatasync func(*os.File) error
 
 	spares spares
@@ -149,8 +150,8 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
-// List looks at all staging directories below root, those of living mounts too, without taking any. The error names those that cannot be
-// read; the others are in the list all the same. A root that is not there has none.
+// List looks at all staging directories below root, those of living mounts too, without taking any. The error names
+// those that cannot be read; the others are in the list all the same. A root that is not there has none.
 func List(root string) ([]*Dir, error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, os.ErrNotExist) {
@@ -198,7 +199,8 @@ func (d *Dir) Control() string { return d.file(controlFile) }
 // Owner is whose it is.
 func (d *Dir) Owner() Owner { return d.owner }
 
-// Close gives the directory up, and removes it when nothing is left in it. A directory that was only looked at is left alone.
+// Close gives the directory up, and removes it when nothing is left in it. A directory that was only looked at is left
+// alone.
 func (d *Dir) Close() error {
 	if d.lock == nil {
 		return nil
@@ -239,8 +241,8 @@ func (d *Dir) names(suffix string) ([]string, error) {
 	return ids, nil
 }
 
-// idBytes is how long an id is: 48 bits at random are the same twice in 20 million with a chance of one half, and are short
-// enough to be typed. Files are created exclusively, so that the same twice is an error and no more.
+// idBytes is how long an id is: 48 bits at random are the same twice in 20 million with a chance of one half, and are
+// short enough to be typed. Files are created exclusively, so that the same twice is an error and no more.
 const idBytes = 6
 
 func newID() string {

@@ -49,7 +49,8 @@ func (d *Dir) abandon(t *testing.T) {
 	d.lock = nil
 }
 
-// TestDirectoryIsOwnedByOne: a living mount's directory can be looked at, and taken by nobody; a dead one's is taken by one.
+// TestDirectoryIsOwnedByOne: a living mount's directory can be looked at, and taken by nobody; a dead one's is taken by
+// one.
 func TestDirectoryIsOwnedByOne(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "new", "staging")
 	d := create(t, root)
@@ -151,7 +152,8 @@ func TestDirectoryGoes(t *testing.T) {
 	}
 }
 
-// TestDirectoryHalfMade: what a mount leaves that dies while it makes its directory, or begins or removes an upload, goes.
+// TestDirectoryHalfMade: what a mount leaves that dies while it makes its directory, or begins or removes an upload,
+// goes.
 func TestDirectoryHalfMade(t *testing.T) {
 	root := t.TempDir()
 	for _, name := range []string{"000000000001", "000000000002"} {
@@ -248,7 +250,8 @@ func TestOwnerDamaged(t *testing.T) {
 	}
 }
 
-// TestEmptyLeftovers: what a killed mount had nothing in is removed by the next one, of whatever source; what is in use, or has something in it, stays.
+// TestEmptyLeftovers: what a killed mount had nothing in is removed by the next one, of whatever source; what is in
+// use, or has something in it, stays.
 func TestEmptyLeftovers(t *testing.T) {
 	root := t.TempDir()
 	dead := must(t)(Create(root, Owner{Bucket: "dead"}))

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Leftovers takes the staging directories below root that no mount uses any more and that match, and tidies them: what no log knows of is
-// removed. The error names those that cannot be read; the others are in the list all the same.
+// Leftovers takes the staging directories below root that no mount uses any more and that match, and tidies them: what
+// no log knows of is removed. The error names those that cannot be read; the others are in the list all the same.
 func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
 	failures := []error{clearUnowned(root)}
 	all, err := List(root)
@@ -40,8 +40,8 @@ func Leftovers(root string, match func(Owner) bool) ([]*Dir, error) {
 	return taken, errors.Join(failures...)
 }
 
-// TakeOver makes the uploads and renames of another directory this one's. At each moment each is whole in one of the two; what could not be taken over
-// stays where it is.
+// TakeOver makes the uploads and renames of another directory this one's. At each moment each is whole in one of the
+// two; what could not be taken over stays where it is.
 func (d *Dir) TakeOver(from *Dir) error {
 	var failures []error
 	ids, err := from.names(logSuffix)
@@ -87,7 +87,8 @@ func (d *Dir) takeFile(from *Dir, name string) error {
 	return nil
 }
 
-// clearUnowned removes the directories below root whose mounts died before they said whose they are: nothing else is in them.
+// clearUnowned removes the directories below root whose mounts died before they said whose they are: nothing else is in
+// them.
 func clearUnowned(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -109,8 +110,8 @@ func clearUnowned(root string) error {
 	return nil
 }
 
-// tidy removes what a crash leaves between the making or removing of an upload's two files: data whose log is gone, and a log whose first line
-// is not whole. Files that waited to be used again are no use to anybody else.
+// tidy removes what a crash leaves between the making or removing of an upload's two files: data whose log is gone, and
+// a log whose first line is not whole. Files that waited to be used again are no use to anybody else.
 func (d *Dir) tidy() error {
 	if err := d.clearSpares(); err != nil {
 		return fmt.Errorf("journal: %w", err)

@@ -51,7 +51,8 @@ func parseLine(b []byte) (Step, error) {
 	return decode(string(name), text)
 }
 
-// steps yields what stands in a log, in order. A last line without a newline is left out. At damage it yields an error, and ends.
+// steps yields what stands in a log, in order. A last line without a newline is left out. At damage it yields an error,
+// and ends.
 func steps(log io.Reader) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
 		in := bufio.NewReaderSize(log, 1<<16)
@@ -80,7 +81,8 @@ func steps(log io.Reader) iter.Seq2[Step, error] {
 type logFile struct {
 	file *os.File
 
-	// mu guards size and broken. It is held over the write, which is to the page cache: the order of the lines is what it is about.
+	// mu guards size and broken. It is held over the write, which is to the page cache: the order of the lines is what it
+	// is about.
 	mu     sync.Mutex
 	size   int64
 	broken error // why it cannot be appended to any more

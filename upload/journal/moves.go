@@ -27,8 +27,8 @@ type Move struct {
 	Condition objstore.Condition // on what To holds
 }
 
-// Moves is the log of a rename of objects. First all moves are planned; from when the plan is whole on, it is carried out, and is
-// finished by another mount if this one dies. The plan is in the file only: it may be of millions.
+// Moves is the log of a rename of objects. First all moves are planned; from when the plan is whole on, it is carried
+// out, and is finished by another mount if this one dies. The plan is in the file only: it may be of millions.
 //
 // Planned and Listed come first, one at a time. Then Moved and Unmoved may be called by many.
 type Moves struct {

@@ -7,8 +7,9 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// A loss of power leaves of a file what was synced; of what was written since, the disk may have any part, and of a file that has become longer zeros. The log and the data are two files: what the one says
-// the other has may not be there.
+// A loss of power leaves of a file what was synced; of what was written since, the disk may have any part, and of a
+// file that has become longer zeros. The log and the data are two files: what the one says the other has may not be
+// there.
 
 // content is what was said to be on the disk: a size, and which bytes are in the data file.
 type content struct {
@@ -18,8 +19,9 @@ type content struct {
 
 func (c content) cut(size int64) content { return content{min(c.size, size), c.local.cut(size)} }
 
-// AfterPowerLoss is the record of a file that was acknowledged before the machine went down, as it was synced last, with so many bytes of data now. What was written since is not gone by, but where the bytes
-// that it replaced are gone with it: those that were let go from the disk, and those that were cut off.
+// AfterPowerLoss is the record of a file that was acknowledged before the machine went down, as it was synced last,
+// with so many bytes of data now. What was written since is not gone by, but where the bytes that it replaced are gone
+// with it: those that were let go from the disk, and those that were cut off.
 func (r Record) AfterPowerLoss(data int64) Record {
 	size := r.synced.size
 	if n := len(r.Released); n > 0 {
@@ -45,8 +47,9 @@ func (r Record) AfterPowerLoss(data int64) Record {
 	return r
 }
 
-// survived is what counts of a log. Of one from before the machine went down, lines behind the last that was synced may be missing from the middle, a page of the disk that came late: what comes after
-// such a place was not relied on. Where it was, this is damage: see [relied].
+// survived is what counts of a log. Of one from before the machine went down, lines behind the last that was synced may
+// be missing from the middle, a page of the disk that came late: what comes after such a place was not relied on. Where
+// it was, this is damage: see [relied].
 func survived(log []byte) []byte {
 	boot, good := "", 0
 	for one := range bytes.Lines(log) {
@@ -65,8 +68,10 @@ func survived(log []byte) []byte {
 	return log[:good]
 }
 
-// relied tells whether somebody relied on what begins with a line that is not whole. A line that says that the data is synced, or that bytes are let go, is relied on once it is on the disk itself, with all before it: so the power may have gone
-// while that was waited for, and then a page came late, which is zeros, and nothing follows but what others note who do not wait.
+// relied tells whether somebody relied on what begins with a line that is not whole. A line that says that the data is
+// synced, or that bytes are let go, is relied on once it is on the disk itself, with all before it: so the power may
+// have gone while that was waited for, and then a page came late, which is zeros, and nothing follows but what others
+// note who do not wait.
 func relied(rest []byte) bool {
 	claimed := false
 	for one := range bytes.Lines(rest) {
@@ -93,7 +98,8 @@ func relied(rest []byte) bool {
 	return claimed && !bytes.Contains(first, make([]byte, latePage))
 }
 
-// latePage is how many zeros in a row, in bytes, are taken for a page that came late: no line has any, nor do bits that flip make so many.
+// latePage is how many zeros in a row, in bytes, are taken for a page that came late: no line has any, nor do bits that
+// flip make so many.
 const latePage = 16
 
 // whole is a line's step.

@@ -42,8 +42,9 @@ func TestAfterPowerLoss(t *testing.T) {
 	}
 }
 
-// Lines that may not have reached the disk before the machine went down are no damage where they are missing, unless what followed them says that they had; in the same run of the machine they always are. What says that the data is synced, or
-// that bytes are let go, is relied on when it is on the disk: in the middle of that the power may go.
+// Lines that may not have reached the disk before the machine went down are no damage where they are missing, unless
+// what followed them says that they had; in the same run of the machine they always are. What says that the data is
+// synced, or that bytes are let go, is relied on when it is on the disk: in the middle of that the power may go.
 func TestLinesLostWithPower(t *testing.T) {
 	for _, boot := range []string{Boot(), "another"} {
 		for name, c := range map[string]struct {
@@ -93,7 +94,8 @@ func TestLinesLostWithPower(t *testing.T) {
 	}
 }
 
-// A line that is not as it was written, and not for want of a page, is damage when what follows says that it is on the disk.
+// A line that is not as it was written, and not for want of a page, is damage when what follows says that it is on the
+// disk.
 func TestDamageBeforeASync(t *testing.T) {
 	before, after := logOf(t, Begin{Key: "k", Boot: "another"}, Local{Range: at(0, 5)}), logOf(t, Synced{})
 	log := append(append(before, after[:4]...), append([]byte{0, 0}, append(after[6:], after...)...)...)

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/objstore"
 )
 
-// Replay is what the log of an upload comes to. A log that is damaged comes to what it was up to there, with Damage set.
+// Replay is what the log of an upload comes to. A log that is damaged comes to what it was up to there, with Damage
+// set.
 func Replay(id string, log []byte) Record {
 	r := Record{ID: id}
 	begun := false

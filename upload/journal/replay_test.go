@@ -214,7 +214,8 @@ func TestTruncatedLog(t *testing.T) {
 	}
 }
 
-// TestDamagedLog: no changed bit goes unnoticed, but in the newline at the end, which makes the last line one that was not written whole.
+// TestDamagedLog: no changed bit goes unnoticed, but in the newline at the end, which makes the last line one that was
+// not written whole.
 func TestDamagedLog(t *testing.T) {
 	log := logOf(t, everyStep()...)
 	for n := range len(log) - 1 {
@@ -232,7 +233,8 @@ func TestDamagedLog(t *testing.T) {
 	}
 }
 
-// FuzzReplay: whatever stands in a log, with right checksums and without, it comes to a record whose numbers make sense.
+// FuzzReplay: whatever stands in a log, with right checksums and without, it comes to a record whose numbers make
+// sense.
 func FuzzReplay(f *testing.F) {
 	f.Add(logOf(f, everyStep()...))
 	f.Add([]byte("begin {\"Key\":\"k\"}\nlocal {\"Off\":5,\"Len\":9223372036854775807}\nclosed {\"Size\":-1}"))

@@ -11,18 +11,20 @@ import (
 )
 
 const (
-	// maxSpares bounds how many files wait to be used again: more than two for each of the small files that are written at the same time.
+	// maxSpares bounds how many files wait to be used again: more than two for each of the small files that are written at
+	// the same time.
 	maxSpares = 128
-	// maxReused is the size, in bytes, above which a file is removed when it is not needed any more: the room that it takes is worth more than its inode, and there are
-	// few of them.
+	// maxReused is the size, in bytes, above which a file is removed when it is not needed any more: the room that it
+	// takes is worth more than its inode, and there are few of them.
 	maxReused = 1 << 20
 )
 
-// spares are empty files that belonged to uploads which are done, and become those of others. It is safe for concurrent use.
+// spares are empty files that belonged to uploads which are done, and become those of others. It is safe for concurrent
+// use.
 //
-// Making and removing thousands of files is what file systems are bad at: ext4 gives no inode away in the seconds after its removal, 35 of
-// them where its table is not on the disk yet, and passes over all such at each new file (recently_deleted in fs/ext4/ialloc.c). Small files
-// came to 1.7 ms of CPU each for that, of 4.
+// Making and removing thousands of files is what file systems are bad at: ext4 gives no inode away in the seconds after
+// its removal, 35 of them where its table is not on the disk yet, and passes over all such at each new file
+// (recently_deleted in fs/ext4/ialloc.c). Small files came to 1.7 ms of CPU each for that, of 4.
 type spares struct {
 	mu    sync.Mutex // held over no system call
 	names []string
@@ -39,7 +41,8 @@ func (s *spares) take() (name string, ok bool) {
 	return name, true
 }
 
-// room tells whether another one may be given. Some that ask at the same time may all be told so, and there are a few more then.
+// room tells whether another one may be given. Some that ask at the same time may all be told so, and there are a few
+// more then.
 func (s *spares) room() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +90,8 @@ func (d *Dir) discard(f *os.File, name string) error {
 	if err := d.rename(name, spare); err != nil {
 		return errors.Join(os.Remove(d.file(name)), f.Close())
 	}
-	// After the rename: an upload's file has all of its content, or is none. Given away closed: who still has f, as a request that was broken off, gets no other's bytes.
+	// After the rename: an upload's file has all of its content, or is none. Given away closed: who still has f, as a
+	// request that was broken off, gets no other's bytes.
 	if err := errors.Join(f.Truncate(0), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(d.file(spare)))
 	}

@@ -31,7 +31,8 @@ func spareFiles(t *testing.T, d *Dir) int {
 	return len(ids)
 }
 
-// The files of an upload that is done become those of the next, with nothing of it in them; and when the mount ends, nothing is left.
+// The files of an upload that is done become those of the next, with nothing of it in them; and when the mount ends,
+// nothing is left.
 func TestSparesAreUsedAgain(t *testing.T) {
 	d, err := Create(t.TempDir(), ownerOf("bucket"))
 	if err != nil {
@@ -141,7 +142,8 @@ func TestSparesOfTheDead(t *testing.T) {
 	}
 }
 
-// Who reads the log of an upload that is stored meanwhile is told that it is gone, and not what another has in its place.
+// Who reads the log of an upload that is stored meanwhile is told that it is gone, and not what another has in its
+// place.
 func TestLookAtWhatIsUsedAgain(t *testing.T) {
 	d, err := Create(t.TempDir(), ownerOf("bucket"))
 	if err != nil {

@@ -37,16 +37,17 @@ type (
 	}
 	// Truncate: the file has another size. What is new reads as zeros, and is local.
 	Truncate struct{ Size int64 }
-	// Released: these bytes are stored as parts and are about to be let go from the data file. Of a file that is to outlive a loss of power, Synced, all of its data was synced before, and this line is
-	// before they are.
+	// Released: these bytes are stored as parts and are about to be let go from the data file. Of a file that is to
+	// outlive a loss of power, Synced, all of its data was synced before, and this line is before they are.
 	Released struct {
 		objstore.Range
 		Synced bool `json:",omitempty"`
 	}
 	// Retained: what was released last is in the data file all the same.
 	Retained struct{ objstore.Range }
-	// Retarget: the file has another name. A conflict was about the old one. Base is set where what the content is to begin with has another version, too. Over is the
-	// upload that had the name and is given up by this: its own log may not say so yet.
+	// Retarget: the file has another name. A conflict was about the old one. Base is set where what the content is to
+	// begin with has another version, too. Over is the upload that had the name and is given up by this: its own log may
+	// not say so yet.
 	Retarget struct {
 		Key        string
 		Replaces   objstore.Version
@@ -77,20 +78,23 @@ type (
 		Local, Changed []objstore.Range
 		Metadata       map[string]string `json:",omitempty"` // as in Begin
 	}
-	// Synced: the data of what was closed last is on the disk. Whoever asked is told that it is kept once this is there as well, so that it is stored after a crash even when it
-	// was written to again; after a loss of power, as it was here.
+	// Synced: the data of what was closed last is on the disk. Whoever asked is told that it is kept once this is there as
+	// well, so that it is stored after a crash even when it was written to again; after a loss of power, as it was here.
 	Synced struct{}
 	// Described: the object is to have this metadata laid over its own, and not what was said before.
 	Described struct{ Metadata map[string]string }
-	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known whether it was done.
+	// Publishing: the request that makes the object appear is about to be sent. Without what follows, it is not known
+	// whether it was done.
 	Publishing struct{}
-	// Unanswered: an attempt to store the file came to nothing that anybody knows of. What it was of is known by its size and by a SHA-256 of these bytes.
+	// Unanswered: an attempt to store the file came to nothing that anybody knows of. What it was of is known by its size
+	// and by a SHA-256 of these bytes.
 	Unanswered struct {
 		Size  int64
 		Bytes []objstore.Range
 		Sum   []byte
 	}
-	// Stored: what was closed last is in the store, by the multipart upload with this id or, without one, by a single request.
+	// Stored: what was closed last is in the store, by the multipart upload with this id or, without one, by a single
+	// request.
 	Stored struct {
 		ETag     string
 		Size     int64

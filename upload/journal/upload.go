@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Upload is the two files of one upload. Its methods may be called at the same time, but for Share, Remove and Close, which are the last; a
-// Note that comes later is os.ErrClosed.
+// Upload is the two files of one upload. Its methods may be called at the same time, but for Share, Remove and Close,
+// which are the last; a Note that comes later is os.ErrClosed.
 type Upload struct {
 	dir   *Dir
 	id    string
@@ -48,7 +48,8 @@ func (d *Dir) Begin(b Begin) (*Upload, error) {
 	return &Upload{dir: d, id: id, log: log, data: data}, nil
 }
 
-// Resume goes on with an upload that a dead mount left, and says what its log comes to. One that is damaged is not opened.
+// Resume goes on with an upload that a dead mount left, and says what its log comes to. One that is damaged is not
+// opened.
 func (d *Dir) Resume(id string) (*Upload, Record, error) {
 	log, content, err := reopenLog(d.file(id + logSuffix))
 	if err != nil {
@@ -68,8 +69,9 @@ func (d *Dir) Resume(id string) (*Upload, Record, error) {
 	return &Upload{dir: d, id: id, log: log, data: data}, r, nil
 }
 
-// Look is what the log of an upload comes to, and its data, to be read and closed by the caller; nil when there is none. Nothing is changed, so that this can be
-// done beside the mount whose directory it is; the data is that of this upload as long as the directory has it. os.ErrNotExist for an id that is not there.
+// Look is what the log of an upload comes to, and its data, to be read and closed by the caller; nil when there is
+// none. Nothing is changed, so that this can be done beside the mount whose directory it is; the data is that of this
+// upload as long as the directory has it. os.ErrNotExist for an id that is not there.
 func (d *Dir) Look(id string) (Record, *os.File, error) {
 	content, err := d.readLog(id)
 	if err != nil {
@@ -189,10 +191,12 @@ func (d *Dir) SyncNames() error {
 	return nil
 }
 
-// Share says that others may have got the data, under another name too, and read it whatever becomes of their name: it is not used again.
+// Share says that others may have got the data, under another name too, and read it whatever becomes of their name: it
+// is not used again.
 func (u *Upload) Share() { u.shared = true }
 
-// Remove closes the files and takes them away from the upload. The log goes first: data without one is known to be garbage.
+// Remove closes the files and takes them away from the upload. The log goes first: data without one is known to be
+// garbage.
 func (u *Upload) Remove() error {
 	u.log.end()
 	err := u.dir.discard(u.log.file, u.id+logSuffix)
