@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/headrace/headrace/objstore"
 )
 
 // mountStatus is how a mount is doing: what it is, and what it has done since it started. It is what the mount says of
@@ -31,8 +33,8 @@ type mountStatus struct {
 	Sent      int64 `json:"sent_bytes"`    // to the store, tried again included
 	Errors    int64 `json:"errors"`        // answers to programs that are logged: EIO, EACCES and the like
 
-	Requests  uint64 `json:"requests"` // to the store, tried again included
-	Failed    uint64 `json:"failed_requests"`
+	Requests  uint64 `json:"requests"`        // to the store, tried again included
+	Failed    uint64 `json:"failed_requests"` // but for those that found nothing there, or were given up
 	Throttled uint64 `json:"throttled_requests"`
 	InFlight  int    `json:"requests_in_flight"`
 	Limit     int    `json:"request_limit"` // that may be in flight now
@@ -63,7 +65,7 @@ func (s *stack) status(o mountOptions) string {
 	}
 	for _, op := range now.meter.Ops {
 		m.Requests += op.Requests
-		m.Failed += op.Failed()
+		m.Failed += op.Failed() - op.Errors[objstore.KindNotExist] - op.Errors[objstore.KindCanceled]
 		m.Fetched += int64(op.Received)
 		m.Sent += int64(op.Sent)
 	}
