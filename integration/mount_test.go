@@ -65,8 +65,8 @@ func mountBucket(t *testing.T, b *bucket, flags ...string) *mount {
 	return startMount(t, mountSpec{source: b.source(), endpoint: b.server.Endpoint(), flags: flags})
 }
 
-// mountThrough mounts the whole bucket through the proxy, which sees each request that was called for, and no second GET
-// for one that a stalling machine has wait.
+// mountThrough mounts the whole bucket through the proxy, which sees each request that was called for, and no second
+// GET for one that a stalling machine has wait.
 func mountThrough(t *testing.T, b *bucket, p *proxy, flags ...string) *mount {
 	t.Helper()
 	flags = append([]string{"--hedge-budget", "0"}, flags...)
