@@ -42,7 +42,7 @@ type stall struct {
 func (s *stall) lasts() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.left > 0 || !s.until.IsZero() && time.Now().Before(s.until)
+	return s.left > 0 || time.Now().Before(s.until)
 }
 
 // out is how many calls were not answered in time, and are not yet.

@@ -161,18 +161,26 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// besideStuck has one read of v's first chunk wait for the store, and another for the disk for so long that the chunk
+// is set aside.
+func besideStuck(t *testing.T, c *Cache, d *hungDisk, v objstore.Version) (slow, stuck *pending) {
+	t.Helper()
+	c.disk = nil
+	slow = read(t, c, v, 8*blockSize, pageSize)
+	c.disk = d
+	d.hang()
+	stuck = read(t, c, v, 0, pageSize)
+	time.Sleep(diskPatience)
+	return slow, stuck
+}
+
 // Bytes that come from the store into a chunk that is set aside still reach those who wait for them.
 func TestAsideStillServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d, s := newHungCache(t)
 		closeAfter(t, c)
 		v := version("object", chunkSize)
-		c.disk = nil
-		slow := read(t, c, v, 8*blockSize, pageSize)
-		c.disk = d
-		d.hang()
-		stuck := read(t, c, v, 0, pageSize)
-		time.Sleep(diskPatience)
+		slow, stuck := besideStuck(t, c, d, v)
 		s.at(t, v, 0).finish()
 		stuck.right(t, s.fakeStore)
 		s.at(t, v, 8*blockSize).finish()
@@ -196,12 +204,7 @@ func TestAsideThatChanges(t *testing.T) {
 		c, d, s := newHungCache(t)
 		closeAfter(t, c)
 		v := version("object", 2*chunkSize)
-		c.disk = nil
-		slow := read(t, c, v, 8*blockSize, pageSize)
-		c.disk = d
-		d.hang()
-		stuck := read(t, c, v, 0, pageSize)
-		time.Sleep(diskPatience)
+		slow, stuck := besideStuck(t, c, d, v)
 		s.at(t, v, 8*blockSize).fail(objstore.ErrChanged)
 		if !slow.returned() || !errors.Is(slow.err, objstore.ErrChanged) {
 			t.Errorf("the read has returned: %v, with %v", slow.returned(), slow.err)
@@ -221,12 +224,7 @@ func TestAsideThatNobodyWants(t *testing.T) {
 		c, d, s := newHungCache(t)
 		closeAfter(t, c)
 		v := version("object", 2*chunkSize)
-		c.disk = nil
-		slow := read(t, c, v, 8*blockSize, pageSize)
-		c.disk = d
-		d.hang()
-		stuck := read(t, c, v, 0, pageSize)
-		time.Sleep(diskPatience)
+		slow, stuck := besideStuck(t, c, d, v)
 		slow.cancel()
 		synctest.Wait()
 		s.at(t, v, 0).finish()

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -161,9 +160,8 @@ func (x *index) makeSmaller(path string) error {
 
 // measure finds out how much of the disk the index takes.
 func (x *index) measure() {
-	var st syscall.Stat_t
-	if err := syscall.Stat(x.db.Path(), &st); err == nil { // else it is as it was
-		x.space.Store(st.Blocks * 512)
+	if info, err := os.Stat(x.db.Path()); err == nil { // else it is as it was
+		x.space.Store(takes(info))
 	}
 }
 

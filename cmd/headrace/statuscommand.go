@@ -54,14 +54,12 @@ func statusCommand() *cli.Command {
 // them.
 func statusOf(dirs []string) (all []mountStatus, err error) {
 	if len(dirs) == 0 {
-		if dirs, err = mountpoints(); err != nil {
-			return nil, err
-		}
+		dirs, err = mountpoints()
 	} else {
 		dirs, err = absolute(dirs)
-		if err != nil {
-			return nil, err
-		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	var silent []string
 	for i, a := range askMounts(dirs, fs.StatusAttribute) {
